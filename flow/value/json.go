@@ -1,0 +1,189 @@
+package value
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// MaxDepth bounds how deep a decoded document may nest.
+const MaxDepth = 1000
+
+// Decode reads one JSON document (RFC 8259) with every number exact. Duplicate
+// keys are an error, since which one a system reads is anyone's guess; invalid
+// UTF-8 is replaced by U+FFFD as browsers do.
+func Decode(text []byte) (any, error) {
+	return decode(text, jsontext.AllowInvalidUTF8(true))
+}
+
+// DecodeLenient is Decode for what a system answered: of duplicate keys the
+// last wins, as in every common client.
+func DecodeLenient(text []byte) (any, error) {
+	return decode(text, jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
+}
+
+func decode(text []byte, opts ...jsontext.Options) (any, error) {
+	dec := jsontext.NewDecoder(bytes.NewBuffer(text), opts...)
+	v, err := decodeValue(dec, 0)
+	if err != nil {
+		if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+			return nil, fmt.Errorf("decode JSON: the document ends early, at byte %d", len(text))
+		}
+		return nil, fmt.Errorf("decode JSON: %w", err)
+	}
+	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("decode JSON: more text after the document, at byte %d", dec.InputOffset())
+	}
+	return v, nil
+}
+
+func decodeValue(dec *jsontext.Decoder, depth int) (any, error) {
+	if depth > MaxDepth {
+		return nil, fmt.Errorf("nested deeper than %d", MaxDepth)
+	}
+	tok, err := dec.ReadToken()
+	if err != nil {
+		return nil, err
+	}
+	switch tok.Kind() {
+	case 'n':
+		return nil, nil
+	case 't':
+		return true, nil
+	case 'f':
+		return false, nil
+	case '"':
+		return tok.String(), nil
+	case '0':
+		return ParseNumber(tok.String())
+	case '[':
+		list := []any{}
+		for dec.PeekKind() != ']' {
+			v, err := decodeValue(dec, depth+1)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, v)
+		}
+		_, err = dec.ReadToken()
+		return list, err
+	case '{':
+		m := make(map[string]any)
+		for dec.PeekKind() != '}' {
+			name, err := dec.ReadToken()
+			if err != nil {
+				return nil, err
+			}
+			key := name.String()
+			v, err := decodeValue(dec, depth+1)
+			if err != nil {
+				return nil, err
+			}
+			m[key] = v
+		}
+		_, err = dec.ReadToken()
+		return m, err
+	}
+	return nil, fmt.Errorf("unexpected %q", tok.Kind())
+}
+
+// Compact prints v as compact JSON: keys in alphabetical order, numbers in
+// shortest exact form, no HTML escapes.
+func Compact(v any) string { return string(Append(nil, v)) }
+
+// Append appends v to dst as Compact prints it.
+func Append(dst []byte, v any) []byte {
+	switch x := v.(type) {
+	case nil:
+		return append(dst, "null"...)
+	case bool:
+		return strconv.AppendBool(dst, x)
+	case int64:
+		return strconv.AppendInt(dst, x, 10)
+	case float64:
+		return appendFloat(dst, x)
+	case *Decimal:
+		return append(dst, x.String()...)
+	case string:
+		return AppendString(dst, x)
+	case []any:
+		dst = append(dst, '[')
+		for i, e := range x {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = Append(dst, e)
+		}
+		return append(dst, ']')
+	case map[string]any:
+		dst = append(dst, '{')
+		for i, k := range Keys(x) {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = append(AppendString(dst, k), ':')
+			dst = Append(dst, x[k])
+		}
+		return append(dst, '}')
+	}
+	panic(fmt.Sprintf("value: %T is not a value", v))
+}
+
+// appendFloat follows ECMA-262 Number::toString, as encoding/json does: plain
+// digits from 1e-6 up to 1e21.
+func appendFloat(dst []byte, f float64) []byte {
+	if f == 0 {
+		return append(dst, '0')
+	}
+	format := byte('f')
+	if abs := math.Abs(f); abs < 1e-6 || abs >= 1e21 {
+		format = 'e'
+	}
+	return strconv.AppendFloat(dst, f, format, -1, 64)
+}
+
+const hexDigits = "0123456789abcdef"
+
+// AppendString appends s as a JSON string. Invalid UTF-8 becomes U+FFFD.
+func AppendString(dst []byte, s string) []byte {
+	dst = append(dst, '"')
+	start := 0
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= ' ' && c != '"' && c != '\\' && c < utf8.RuneSelf {
+			i++
+			continue
+		}
+		if c >= utf8.RuneSelf {
+			r, size := utf8.DecodeRuneInString(s[i:])
+			if r == utf8.RuneError && size == 1 {
+				dst = append(append(dst, s[start:i]...), "\ufffd"...)
+				start = i + 1
+			}
+			i += size
+			continue
+		}
+		dst = append(dst, s[start:i]...)
+		switch c {
+		case '"', '\\':
+			dst = append(dst, '\\', c)
+		case '\n':
+			dst = append(dst, '\\', 'n')
+		case '\r':
+			dst = append(dst, '\\', 'r')
+		case '\t':
+			dst = append(dst, '\\', 't')
+		default:
+			dst = append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
+		}
+		i++
+		start = i
+	}
+	return append(append(dst, s[start:]...), '"')
+}

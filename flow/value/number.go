@@ -1,0 +1,443 @@
+package value
+
+import (
+	"fmt"
+	"math"
+	"math/big"
+	"strconv"
+	"strings"
+)
+
+// Decimal is an exact decimal number: digits · 10^exponent. The language uses it
+// for numbers that neither a 64-bit integer nor a float64 holds without losing
+// digits, and for DECIMAL columns. It is immutable.
+//
+// It is our own because the kept libraries cost more than a millisecond of
+// start-up each (tables of powers of ten made at package init) for the five
+// operations that the language needs.
+type Decimal struct {
+	digits   *big.Int
+	exponent int // of ten
+}
+
+// maxExponent bounds |exponent|: past it a number could only be compared by
+// writing out more zeros than any system means.
+const maxExponent = 4096
+
+// maxDigits bounds the digits of one number.
+const maxDigits = 8192
+
+// quotientDigits is how many significant digits a division keeps where the
+// result is not exact: IEEE 754-2019 decimal128.
+const quotientDigits = 34
+
+// ParseNumber reads a JSON number (RFC 8259 section 6) into int64, float64 or
+// *Decimal, the first that holds it exactly: 10 is an int64, 0.1 a float64
+// (its shortest form gives the digits back), 0.12345678901234567890 a Decimal.
+func ParseNumber(text string) (any, error) {
+	integral := true
+	for i := 0; i < len(text); i++ {
+		if c := text[i]; (c < '0' || c > '9') && (c != '-' || i > 0) {
+			integral = false
+			break
+		}
+	}
+	if integral && len(text) > 0 && len(text) <= 20 {
+		if n, err := strconv.ParseInt(text, 10, 64); err == nil && text != "-0" {
+			return n, nil
+		}
+	}
+	if !validNumber(text) {
+		return nil, fmt.Errorf("parse number %q: not a number", clip(text))
+	}
+	if len(text) <= 15 { // at most 15 significant digits always survive a float64
+		if f, err := strconv.ParseFloat(text, 64); err == nil && (f != 0 || !strings.ContainsAny(mantissa(text), "123456789")) {
+			return f, nil
+		}
+	}
+	d, err := ParseDecimal(text)
+	if err != nil {
+		return nil, err
+	}
+	if !integral {
+		if f, err := strconv.ParseFloat(text, 64); err == nil {
+			if back, err := ParseDecimal(strconv.FormatFloat(f, 'g', -1, 64)); err == nil && back.cmp(d) == 0 {
+				return f, nil
+			}
+		}
+	}
+	return d, nil
+}
+
+func mantissa(text string) string {
+	if i := strings.IndexAny(text, "eE"); i >= 0 {
+		return text[:i]
+	}
+	return text
+}
+
+func validNumber(s string) bool {
+	s = strings.TrimPrefix(s, "-")
+	digits := func() int {
+		n := 0
+		for n < len(s) && s[n] >= '0' && s[n] <= '9' {
+			n++
+		}
+		return n
+	}
+	n := digits()
+	if n == 0 || n > 1 && s[0] == '0' {
+		return false
+	}
+	s = s[n:]
+	if strings.HasPrefix(s, ".") {
+		s = s[1:]
+		if n = digits(); n == 0 {
+			return false
+		}
+		s = s[n:]
+	}
+	if s != "" && (s[0] == 'e' || s[0] == 'E') {
+		s = s[1:]
+		if s != "" && (s[0] == '+' || s[0] == '-') {
+			s = s[1:]
+		}
+		if n = digits(); n == 0 {
+			return false
+		}
+		s = s[n:]
+	}
+	return s == ""
+}
+
+func clip(s string) string {
+	if len(s) > 40 {
+		return s[:40] + "…"
+	}
+	return s
+}
+
+// ParseDecimal reads a decimal number exactly. Numbers past maxDigits digits or
+// maxExponent powers of ten are errors, so that none can exhaust memory.
+func ParseDecimal(text string) (*Decimal, error) {
+	if !validNumber(text) {
+		return nil, fmt.Errorf("parse decimal %q: not a number", clip(text))
+	}
+	if len(text) > maxDigits {
+		return nil, fmt.Errorf("parse decimal %q: over %d digits", clip(text), maxDigits)
+	}
+	mant, exponent := text, 0
+	if i := strings.IndexAny(text, "eE"); i >= 0 {
+		e, err := strconv.Atoi(text[i+1:])
+		if err != nil || e > maxExponent || e < -maxExponent {
+			return nil, fmt.Errorf("parse decimal %q: exponent past %d", clip(text), maxExponent)
+		}
+		mant, exponent = text[:i], e
+	}
+	if i := strings.IndexByte(mant, '.'); i >= 0 {
+		exponent -= len(mant) - i - 1
+		mant = mant[:i] + mant[i+1:]
+	}
+	digits, ok := new(big.Int).SetString(mant, 10)
+	if !ok {
+		return nil, fmt.Errorf("parse decimal %q: not a number", clip(text))
+	}
+	return &Decimal{digits, exponent}, nil
+}
+
+// String prints d in shortest exact form: 1.50 stays 1.50, since the trailing
+// zero of a DECIMAL column is part of what the system answered.
+func (d *Decimal) String() string {
+	s := d.digits.String()
+	sign := ""
+	if strings.HasPrefix(s, "-") {
+		sign, s = "-", s[1:]
+	}
+	switch {
+	case d.exponent == 0 || s == "0" && d.exponent > 0:
+		return sign + s
+	case d.exponent > 0:
+		if len(s)+d.exponent <= 40 {
+			return sign + s + strings.Repeat("0", d.exponent)
+		}
+		return sign + s + "e+" + strconv.Itoa(d.exponent)
+	case -d.exponent > 400:
+		return sign + s + "e" + strconv.Itoa(d.exponent)
+	}
+	if pad := -d.exponent - len(s) + 1; pad > 0 {
+		s = strings.Repeat("0", pad) + s
+	}
+	point := len(s) + d.exponent
+	return sign + s[:point] + "." + s[point:]
+}
+
+// Float is the float64 nearest to d.
+func (d *Decimal) Float() float64 {
+	f, err := strconv.ParseFloat(d.String(), 64)
+	if err != nil { // out of range: the signed infinity that ParseFloat gave
+		return f
+	}
+	return f
+}
+
+func (d *Decimal) isInteger() bool {
+	if d.exponent >= 0 {
+		return true
+	}
+	_, rest := new(big.Int).QuoRem(d.digits, pow10(-d.exponent), new(big.Int))
+	return rest.Sign() == 0
+}
+
+func pow10(n int) *big.Int {
+	return new(big.Int).Exp(big.NewInt(10), big.NewInt(int64(n)), nil)
+}
+
+// align writes both numbers with one exponent.
+func align(a, b *Decimal) (x, y *big.Int, exponent int) {
+	x, y, exponent = a.digits, b.digits, min(a.exponent, b.exponent)
+	if a.exponent > exponent {
+		x = new(big.Int).Mul(x, pow10(a.exponent-exponent))
+	}
+	if b.exponent > exponent {
+		y = new(big.Int).Mul(y, pow10(b.exponent-exponent))
+	}
+	return x, y, exponent
+}
+
+func (d *Decimal) cmp(o *Decimal) int {
+	x, y, _ := align(d, o)
+	return x.Cmp(y)
+}
+
+// decimalOf widens any number of the model to a Decimal, exactly: a float64
+// stands for the binary fraction's shortest decimal form, as it was written.
+func decimalOf(n any) (*Decimal, bool) {
+	switch n := n.(type) {
+	case int64:
+		return &Decimal{big.NewInt(n), 0}, true
+	case float64:
+		d, err := ParseDecimal(strconv.FormatFloat(n, 'g', -1, 64))
+		return d, err == nil
+	case *Decimal:
+		return n, true
+	}
+	return nil, false
+}
+
+// narrow gives the smallest kind that holds d exactly.
+func narrow(d *Decimal) any {
+	if d.isInteger() {
+		n := d.digits
+		if d.exponent > 0 {
+			n = new(big.Int).Mul(n, pow10(d.exponent))
+		} else if d.exponent < 0 {
+			n = new(big.Int).Quo(n, pow10(-d.exponent))
+		}
+		if n.IsInt64() {
+			return n.Int64()
+		}
+	}
+	return d
+}
+
+// Float widens or narrows any number of the model to float64.
+func Float(n any) (float64, bool) {
+	switch n := n.(type) {
+	case int64:
+		return float64(n), true
+	case float64:
+		return n, true
+	case *Decimal:
+		return n.Float(), true
+	}
+	return 0, false
+}
+
+// Int gives the integer that n is; 3.0 is 3, 3.5 is none, and so is what does
+// not fit 64 bits.
+func Int(n any) (int64, bool) {
+	switch n := n.(type) {
+	case int64:
+		return n, true
+	case float64:
+		if n == math.Trunc(n) && n >= -1<<63 && n < 1<<63 {
+			return int64(n), true
+		}
+	case *Decimal:
+		i, ok := narrow(n).(int64)
+		return i, ok
+	}
+	return 0, false
+}
+
+// CompareNumbers orders two numbers of any kinds exactly. ok is false where one
+// is not a number.
+func CompareNumbers(a, b any) (order int, ok bool) {
+	if x, isInt := a.(int64); isInt {
+		if y, isInt := b.(int64); isInt {
+			switch {
+			case x < y:
+				return -1, true
+			case x > y:
+				return 1, true
+			}
+			return 0, true
+		}
+	}
+	if x, isFloat := a.(float64); isFloat {
+		if y, isFloat := b.(float64); isFloat {
+			switch {
+			case x < y:
+				return -1, true
+			case x > y:
+				return 1, true
+			}
+			return 0, true
+		}
+	}
+	x, okX := decimalOf(a)
+	y, okY := decimalOf(b)
+	if !okX || !okY {
+		return 0, false
+	}
+	return x.cmp(y), true
+}
+
+// Arithmetic does a op b for + - * / % **. Integers stay integers while they
+// fit; a quotient of integers is exact where it can be, as in expr-lang a
+// float64 else; with a Decimal on one side the result is a Decimal. It errors
+// for a division by zero and for operands that are not numbers.
+func Arithmetic(op string, a, b any) (any, error) {
+	if KindOf(a) != Number || KindOf(b) != Number {
+		return nil, fmt.Errorf("%s needs two numbers, got %s and %s", op, KindOf(a), KindOf(b))
+	}
+	if isZero(b) && (op == "/" || op == "%") {
+		return nil, fmt.Errorf("division by zero")
+	}
+	_, decA := a.(*Decimal)
+	_, decB := b.(*Decimal)
+	_, floatA := a.(float64)
+	_, floatB := b.(float64)
+	switch {
+	case op == "**":
+		x, _ := Float(a)
+		y, _ := Float(b)
+		return finite(math.Pow(x, y))
+	case op == "%":
+		x, okX := Int(a)
+		y, okY := Int(b)
+		if !okX || !okY {
+			return nil, fmt.Errorf("%% needs two integers, got %s and %s", Compact(a), Compact(b))
+		}
+		if y == -1 {
+			return int64(0), nil
+		}
+		return x % y, nil
+	case decA || decB:
+		return decimalArithmetic(op, a, b)
+	case floatA || floatB || op == "/":
+		return floatArithmetic(op, a, b)
+	}
+	return intArithmetic(op, a.(int64), b.(int64))
+}
+
+func isZero(n any) bool {
+	order, _ := CompareNumbers(n, int64(0))
+	return order == 0
+}
+
+func finite(f float64) (any, error) {
+	if math.IsNaN(f) || math.IsInf(f, 0) {
+		return nil, fmt.Errorf("the result is not a finite number")
+	}
+	return f, nil
+}
+
+func floatArithmetic(op string, a, b any) (any, error) {
+	x, _ := Float(a)
+	y, _ := Float(b)
+	switch op {
+	case "+":
+		return finite(x + y)
+	case "-":
+		return finite(x - y)
+	case "*":
+		return finite(x * y)
+	case "/":
+		return finite(x / y)
+	}
+	return nil, fmt.Errorf("unknown operator %q", op)
+}
+
+func intArithmetic(op string, x, y int64) (any, error) {
+	wide := new(big.Int)
+	switch op {
+	case "+":
+		if sum := x + y; (sum > x) == (y > 0) {
+			return sum, nil
+		}
+		wide.Add(big.NewInt(x), big.NewInt(y))
+	case "-":
+		if diff := x - y; (diff < x) == (y > 0) {
+			return diff, nil
+		}
+		wide.Sub(big.NewInt(x), big.NewInt(y))
+	case "*":
+		wide.Mul(big.NewInt(x), big.NewInt(y))
+		if wide.IsInt64() {
+			return wide.Int64(), nil
+		}
+	default:
+		return nil, fmt.Errorf("unknown operator %q", op)
+	}
+	return &Decimal{wide, 0}, nil
+}
+
+func decimalArithmetic(op string, a, b any) (any, error) {
+	x, okX := decimalOf(a)
+	y, okY := decimalOf(b)
+	if !okX || !okY {
+		return nil, fmt.Errorf("%s needs two finite numbers", op)
+	}
+	var out *Decimal
+	switch op {
+	case "+", "-":
+		p, q, exponent := align(x, y)
+		sum := new(big.Int)
+		if op == "+" {
+			sum.Add(p, q)
+		} else {
+			sum.Sub(p, q)
+		}
+		out = &Decimal{sum, exponent}
+	case "*":
+		out = &Decimal{new(big.Int).Mul(x.digits, y.digits), x.exponent + y.exponent}
+	case "/":
+		out = quotient(x, y)
+	default:
+		return nil, fmt.Errorf("unknown operator %q", op)
+	}
+	if out.exponent > maxExponent || out.exponent < -maxExponent || out.digits.BitLen() > maxDigits*4 {
+		return nil, fmt.Errorf("the result has too many digits")
+	}
+	return narrow(out), nil
+}
+
+func quotient(x, y *Decimal) *Decimal {
+	shift := max(0, quotientDigits+len(y.digits.String())-len(x.digits.String()))
+	num := new(big.Int).Mul(x.digits, pow10(shift))
+	q, rest := new(big.Int).QuoRem(num, y.digits, new(big.Int))
+	if twice := new(big.Int).Abs(new(big.Int).Lsh(rest, 1)); twice.Cmp(new(big.Int).Abs(y.digits)) >= 0 {
+		q.Add(q, big.NewInt(int64(num.Sign()*y.digits.Sign()))) // round half away from zero
+	}
+	out := &Decimal{q, x.exponent - y.exponent - shift}
+	ten := big.NewInt(10)
+	for out.exponent < 0 {
+		whole, rest := new(big.Int).QuoRem(out.digits, ten, new(big.Int))
+		if rest.Sign() != 0 {
+			break
+		}
+		out = &Decimal{whole, out.exponent + 1}
+	}
+	return out
+}
