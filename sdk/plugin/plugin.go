@@ -1,0 +1,168 @@
+// Package plugin is what a TestMesh plugin implements. It knows the wire's
+// records and nothing of the flow language, so that a plugin does not link it.
+package plugin
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"os"
+	"path"
+	"time"
+
+	testmeshv1 "github.com/testmesh/testmesh/proto/testmesh/v1"
+)
+
+// Plugin executes the actions of one protocol. All methods are called
+// concurrently; Close is called once, after the last Execute returned.
+type Plugin interface {
+	// Describe returns the same descriptor every time.
+	Describe() *testmeshv1.Descriptor
+	// Execute runs one try of an action. It returns a *Error for whatever the
+	// person who wrote the flow should read; any other error is reported as the
+	// plugin's own fault. A cancelled ctx ends it within two seconds.
+	Execute(ctx context.Context, req *Request, out Stream) (*Response, error)
+	// EndRun drops what the plugin kept for a run: cookies, tokens, pools.
+	EndRun(runID string)
+	// Close releases everything.
+	Close() error
+}
+
+// Request is one try of one step.
+type Request struct {
+	// Action is the full name: "http.request".
+	Action string
+	// Config is the expanded config as JSON with numbers verbatim.
+	Config json.RawMessage
+	// RunID scopes what lives longer than a step: cookie jar, tokens, pools.
+	RunID string
+	// Attempt is the lease attempt of the run, 1 for the first.
+	Attempt int
+	// StepID and Try name the step for messages and traces; tries count from 1.
+	StepID string
+	Try    int
+	// TraceParent is a W3C traceparent for the step, or empty.
+	TraceParent string
+	// Root is the absolute path of the project, or empty where the step may not
+	// read files; Dir is the flow file's folder below it, slash-separated.
+	Root string
+	Dir  string
+	// WantExchange asks for Stream.Exchange; nobody reads it otherwise.
+	WantExchange bool
+}
+
+// Open opens a file that the config names, relative to the flow file. A path,
+// or a symbolic link, that leaves the project is an error.
+func (r *Request) Open(name string) (*os.File, error) {
+	if r.Root == "" {
+		return nil, &Error{Code: CodeConfig, Message: "this step may not read files", Blame: BlameDefinition}
+	}
+	root, err := os.OpenRoot(r.Root)
+	if err != nil {
+		return nil, err
+	}
+	defer root.Close()
+	if path.IsAbs(name) {
+		return root.Open(name) // refused by os.Root with the reason
+	}
+	return root.Open(path.Join(r.Dir, name))
+}
+
+// ReadFile reads a file that the config names, up to limit bytes.
+func (r *Request) ReadFile(name string, limit int64) ([]byte, error) {
+	f, err := r.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err == nil && int64(len(data)) > limit {
+		return nil, &Error{Code: CodeConfig, Message: "file " + name + " is over its limit", Blame: BlameDefinition}
+	}
+	return data, err
+}
+
+// Response is what a try brought back.
+type Response struct {
+	// Result is a JSON object with numbers verbatim.
+	Result json.RawMessage
+	// Secrets are values obtained on the way (tokens) that must never be shown.
+	Secrets []Secret
+	// Limited says that an answer was cut at a limit, and which: "body over
+	// 10 MiB". An assertion that reads the cut part is errored, never judged.
+	Limited string
+}
+
+// Secret is a value to mask, with the name to show instead.
+type Secret struct{ Name, Value string }
+
+// Stream takes what a try reports while it runs.
+type Stream interface {
+	// Log adds a line to the step's log; level is debug, info, warn or error.
+	Log(level, message string)
+	// Exchange records one request and its response.
+	Exchange(Exchange)
+	// Artifact stores a file of the run.
+	Artifact(name, mediaType string, data []byte)
+}
+
+// Exchange is one request and what came back, as people debug it.
+type Exchange struct {
+	Protocol string          `json:"protocol"`           // "HTTP/1.1"
+	Summary  string          `json:"summary"`            // "POST http://127.0.0.1:7071/orders → 201"
+	Request  json.RawMessage `json:"request,omitempty"`  // protocol's own shape
+	Response json.RawMessage `json:"response,omitempty"` // absent where none came
+	// Timings in milliseconds, by phase: dns, connect, tls, first_byte, total.
+	Timings map[string]float64 `json:"timings,omitempty"`
+	Started time.Time          `json:"started"`
+	// Curl is a command line that repeats the request, secrets masked.
+	Curl string `json:"curl,omitempty"`
+}
+
+// Error is a fault with words for the person who wrote the flow.
+type Error struct {
+	Code    string // one of the codes below
+	Message string // one sentence without a full stop
+	Hint    string // what to do, may be empty
+	Blame   Blame  // zero: system
+	Field   string // the config key that is wrong, where one is
+	Details []string
+	Cause   error
+	// Failed marks a wrong answer (a wait that ended empty); otherwise the try
+	// is errored.
+	Failed bool
+	// RetryAfter is how long the system asked to wait, 0 if it did not.
+	RetryAfter time.Duration
+}
+
+// Error is the message and its cause.
+func (e *Error) Error() string { return e.Message }
+
+// Unwrap is the cause.
+func (e *Error) Unwrap() error { return e.Cause }
+
+// Blame says whose fault an error is.
+type Blame string
+
+// Who can be to blame.
+const (
+	BlameSystem     Blame = "system"     // the system under test or the network
+	BlamePlugin     Blame = "plugin"     // a bug of the plugin
+	BlameAgent      Blame = "agent"      // the machine that runs the flow
+	BlameDefinition Blame = "definition" // the flow file or its values
+	BlameTestMesh   Blame = "testmesh"   // our bug
+)
+
+// Codes of plugin errors; `testmesh explain CODE` has a page for each.
+const (
+	CodeConn     = "E-CONN"
+	CodeDNS      = "E-DNS"
+	CodeTLS      = "E-TLS"
+	CodeTimeout  = "E-TIMEOUT"
+	CodeProtocol = "E-PROTOCOL"
+	CodeBody     = "E-BODY"
+	CodeAuth     = "E-AUTH"
+	CodeConfig   = "E-CONFIG"
+	CodeWait     = "E-WAIT"
+	CodePlugin   = "E-PLUGIN"
+)
