@@ -43,7 +43,7 @@ func ParseNumber(text string) (any, error) {
 		}
 	}
 	if integral && len(text) > 0 && len(text) <= 20 {
-		if n, err := strconv.ParseInt(text, 10, 64); err == nil && text != "-0" {
+		if n, err := strconv.ParseInt(text, 10, 64); err == nil && text != "-0" && validNumber(text) {
 			return n, nil
 		}
 	}
