@@ -1,0 +1,89 @@
+# TestMesh: `make` lists what there is to type.
+#
+# `make demo` and `make test` are all that a fresh clone needs. Everything that
+# is installed on the way lands in .cache (Go tools) and .ci/tools/node_modules.
+
+SHELL       := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS   += --no-print-directory
+.DEFAULT_GOAL := help
+
+BIN     := $(CURDIR)/.cache/bin
+BUF     := .ci/tools/node_modules/.bin/buf
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+# No path of this machine and no VCS state but VERSION gets into a binary, so
+# that the same commit gives the same bytes.
+BUILD   := go build -trimpath -buildvcs=false -ldflags='-s -w -X main.version=$(VERSION)'
+FUZZTIME ?= 10s
+
+##@ The two commands
+.PHONY: demo test
+demo: build ## build, run the example flows against the demo application, show the report
+	@.ci/demo
+
+test: check ## install what the tests need, run them all: the same as check
+
+##@ While working
+.PHONY: build quick race lint fmt generate e2e examples fuzz bench cover hooks clean
+build: ## bin/testmesh, one file, stripped
+	@mkdir -p bin
+	@$(BUILD) -o bin/ ./cmd/...
+
+quick: setup ## every test but e2e once, without the race detector
+	@$(BIN)/gotestsum --format pkgname --hide-summary=skipped -- $$(.ci/packages unit)
+
+lint: setup ## golangci-lint, gofumpt, buf lint, tidy go.mod
+	@.ci/lint
+
+fmt: setup ## format Go and proto in place
+	@$(BIN)/golangci-lint fmt
+	@$(BUF) format -w proto
+
+generate: setup ## Go from proto
+	@$(BUF) generate
+
+e2e: setup ## the scripts of e2e/ on the built binary
+	@.ci/e2e
+
+examples: build ## the example flows against the demo application, by their exit codes
+	@.ci/demo --check
+
+fuzz: setup ## every fuzz target for FUZZTIME (10s)
+	@.ci/fuzz $(FUZZTIME)
+
+bench: build ## what a run costs, beside a bare net/http program in the same run
+	@.ci/bench
+
+hooks: ## install the pre-commit hook
+	@git config core.hooksPath .ci/hooks
+	@echo "hooks: .ci/hooks is in use; git config --unset core.hooksPath takes it out"
+
+clean: ## remove what was built and measured, keep the tools
+	@rm -rf bin dist .cache/check
+	@go clean -testcache
+
+##@ What CI runs
+.PHONY: check setup generated race cover fresh
+check: ## all stages with their times; stops at the first that fails
+	@.ci/check
+
+setup: ## install the pinned tools and modules
+	@.ci/setup
+
+generated: generate ## generated code is what is committed
+	@.ci/generated
+
+race: setup ## unit tests with the race detector and coverage; a skipped test fails
+	@.ci/race
+
+cover: ## the coverage gate over what race and e2e measured
+	@go run ./.ci/gate coverage .cache/check/*.cov
+
+fresh: ## a copy of the tracked files alone builds and runs
+	@.ci/fresh
+
+.PHONY: help
+help:
+	@awk 'BEGIN {FS = ":.*## "} \
+	  /^##@/ {printf "%s%s\n", n++ ? "\n" : "", substr($$0, 5); next} \
+	  /^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
