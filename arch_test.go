@@ -1,0 +1,263 @@
+// Package testmesh holds no code: its tests are the rules that every package of
+// the product keeps. Changing a table here is a decision about the architecture
+// (see ARCHITECTURE.md), never the repair of a red test.
+package testmesh
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"maps"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+const module = "github.com/testmesh/testmesh/"
+
+// mayImport says which of our packages a package may import. A key that ends in
+// a slash holds for everything below it; the longest key that fits decides; a
+// value allows a package and everything below it. What is not listed here is
+// not part of the product, and the test says so.
+var mayImport = map[string][]string{
+	"proto/": {},
+
+	// The language. Pure: see TestPureTrees.
+	"flow":  {"proto", "flow"},
+	"flow/": {"proto", "flow"},
+
+	// What the authors of plugins and of API clients link: never the language.
+	"sdk/plugin":     {"proto"},
+	"sdk/plugintest": {"proto", "sdk/plugin", "sdk/redact"},
+	"sdk/client":     {"proto"},
+	"sdk/redact":     {},
+
+	// The three parts meet on the wire, never in the source. The root of a part
+	// wires its leaves; a leaf imports no sibling, it declares what it reads.
+	"controlplane":       {"proto", "flow", "sdk", "controlplane"},
+	"controlplane/":      {"proto", "flow", "sdk", "controlplane/fault"},
+	"controlplane/fault": {},
+	"agent":              {"proto", "flow", "sdk", "agent"},
+	"agent/":             {"proto", "flow", "sdk"},
+	"plugins":            {"proto", "sdk", "plugins"},
+	"plugins/": {
+		"proto", "sdk",
+		"flow/jsonpath", "flow/match", "flow/schema", "flow/mock", "flow/contract", "flow/convert/postman",
+	},
+
+	"cli":  {"proto", "flow", "sdk", "agent", "cli"},
+	"cli/": {"proto", "flow", "sdk", "agent"},
+	"ui":   {},
+
+	"cmd/testmesh":       {"proto", "flow", "sdk", "controlplane", "agent", "plugins", "cli", "ui", "examples/demo"},
+	"cmd/testmesh-agent": {"proto", "flow", "sdk", "agent", "plugins"},
+
+	// A binary of its own, because libxml2 comes by cgo.
+	"cmd/testmesh-plugin-xml": {"proto", "sdk", "flow/schema"},
+
+	"examples/demo":     {"proto", "sdk/client"},
+	"examples/plugins/": {"proto", "sdk"},
+	"e2e":               {"proto", "sdk/client"},
+	"packaging/":        {"proto", "sdk/client"},
+}
+
+// testsMayImport is what _test.go files may import beyond their package's row:
+// the conformance kit and the servers that a plugin is tried against.
+var testsMayImport = map[string][]string{
+	"plugins/": {"sdk/plugintest", "examples/demo"},
+	"agent/":   {"plugins", "examples/demo"},
+	"cli":      {"plugins", "examples/demo"},
+	"cli/":     {"plugins", "examples/demo"},
+}
+
+// pkg is the part of `go list -json` that the rules read.
+type pkg struct {
+	ImportPath, Dir, Name     string
+	GoFiles                   []string
+	TestGoFiles, XTestGoFiles []string
+	Imports, Deps             []string
+	TestImports, XTestImports []string
+	Standard                  bool
+	Module                    *struct{ Path string }
+}
+
+// rel is the import path without the module's.
+func (p pkg) rel() string { return strings.TrimPrefix(p.ImportPath, module) }
+
+// isRoot says whether p is the package of these tests.
+func (p pkg) isRoot() bool { return p.ImportPath == strings.TrimSuffix(module, "/") }
+
+// packages lists the module's packages once for all rules.
+var packages = sync.OnceValues(func() ([]pkg, error) { return list("./...") })
+
+func list(args ...string) ([]pkg, error) {
+	out, err := exec.Command("go", append([]string{"list", "-json"}, args...)...).Output()
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		return nil, errors.New(string(exit.Stderr))
+	} else if err != nil {
+		return nil, err
+	}
+	var all []pkg
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p pkg
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			return all, nil
+		} else if err != nil {
+			return nil, err
+		}
+		all = append(all, p)
+	}
+}
+
+// product is every package but the root.
+func product(t *testing.T) []pkg {
+	t.Helper()
+	all, err := packages()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ours := slices.DeleteFunc(slices.Clone(all), pkg.isRoot)
+	if len(ours) == 0 {
+		t.Fatal("no package found")
+	}
+	return ours
+}
+
+// row finds the value of the longest key that fits path.
+func row(table map[string][]string, path string) (allowed []string, ok bool) {
+	best := ""
+	for key := range table {
+		fits := path == key || strings.HasSuffix(key, "/") && strings.HasPrefix(path, key)
+		if fits && len(key) > len(best) {
+			best = key
+		}
+	}
+	return table[best], best != ""
+}
+
+// within says whether path is one of the trees or below one.
+func within(path string, trees []string) bool {
+	return slices.ContainsFunc(trees, func(tree string) bool {
+		return path == tree || strings.HasPrefix(path, tree+"/")
+	})
+}
+
+// forbidden returns the imports of ours that no row allows.
+func forbidden(from string, imports []string, tables ...map[string][]string) []string {
+	var bad []string
+	for _, imported := range imports {
+		to, ours := strings.CutPrefix(imported, module)
+		allowed := !ours || to == from
+		for _, table := range tables {
+			trees, _ := row(table, from)
+			allowed = allowed || within(to, trees)
+		}
+		if !allowed {
+			bad = append(bad, to)
+		}
+	}
+	return bad
+}
+
+func TestImportsFollowTheTable(t *testing.T) {
+	for _, p := range product(t) {
+		from := p.rel()
+		if _, ok := row(mayImport, from); !ok {
+			t.Errorf("%s has no place in the architecture: give it a row in mayImport", from)
+			continue
+		}
+		for _, to := range forbidden(from, p.Imports, mayImport) {
+			t.Errorf("%s must not import %s", from, to)
+		}
+		for _, to := range forbidden(from, slices.Concat(p.TestImports, p.XTestImports), mayImport, testsMayImport) {
+			t.Errorf("the tests of %s must not import %s", from, to)
+		}
+	}
+}
+
+func TestTheRulesOfTheTable(t *testing.T) {
+	tests := map[string]struct {
+		from, to string
+		allowed  bool
+	}{
+		"a leaf may import the language":           {"agent/engine", "flow/value", true},
+		"a leaf must not import its sibling":       {"agent/engine", "agent/lease", false},
+		"a root may import its leaves":             {"agent", "agent/engine", true},
+		"the parts do not import each other":       {"agent/engine", "plugins/http", false},
+		"the longest key decides":                  {"controlplane/fault", "flow", false},
+		"a key without a slash is not its subtree": {"sdk/plugin/wire", "proto/testmesh/v1", false},
+		"a plugin may import a named leaf":         {"plugins/http", "flow/jsonpath", true},
+		"a plugin must not import the language":    {"plugins/http", "flow", false},
+		"a tree does not allow its namesakes":      {"cmd/testmesh-agent", "agentless", false},
+		"the standard library is not ours":         {"flow", "strings", true},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			to := test.to
+			if to != "strings" {
+				to = module + to
+			}
+			if got := len(forbidden(test.from, []string{to}, mayImport)) == 0; got != test.allowed {
+				t.Errorf("%s imports %s: got allowed %v, want %v", test.from, test.to, got, test.allowed)
+			}
+		})
+	}
+	if _, ok := row(mayImport, "stray"); ok {
+		t.Error("a package outside the table was given a row")
+	}
+}
+
+// namesThatSayNothing would hold anything, and so come to hold everything.
+var namesThatSayNothing = []string{
+	"util", "utils", "common", "commons", "helper", "helpers", "base", "manager", "managers",
+	"service", "services", "type", "types", "model", "models", "core", "misc", "shared", "lib",
+}
+
+func TestPackageNamesSayWhatIsInside(t *testing.T) {
+	for _, p := range product(t) {
+		for _, element := range append(strings.Split(p.rel(), "/"), p.Name) {
+			if slices.Contains(namesThatSayNothing, element) {
+				t.Errorf("%s: the name %q says nothing", p.rel(), element)
+			}
+		}
+	}
+}
+
+// mayLink names, for each binary, every third-party module that is linked into
+// it and what for. It is exact: a library that joins or leaves shows here.
+var mayLink = map[string]map[string]string{}
+
+func TestBinariesLinkOnlyWhatIsListed(t *testing.T) {
+	for _, p := range product(t) {
+		if p.Name != "main" || !strings.HasPrefix(p.rel(), "cmd/") {
+			continue
+		}
+		want, ok := mayLink[p.rel()]
+		if !ok {
+			t.Errorf("%s is a binary without a row in mayLink", p.rel())
+			continue
+		}
+		deps, err := list("-deps", "./"+p.rel())
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := map[string]bool{}
+		for _, dep := range deps {
+			if dep.Module != nil && dep.Module.Path != strings.TrimSuffix(module, "/") {
+				got[dep.Module.Path] = true
+			}
+		}
+		for _, linked := range slices.Sorted(maps.Keys(got)) {
+			if want[linked] == "" {
+				t.Errorf("%s links %s, which mayLink does not give a reason for", p.rel(), linked)
+			}
+		}
+		for _, listed := range slices.Sorted(maps.Keys(want)) {
+			if !got[listed] {
+				t.Errorf("%s does not link %s: take it out of mayLink", p.rel(), listed)
+			}
+		}
+	}
+}

@@ -1,0 +1,426 @@
+package testmesh
+
+import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// source is one parsed Go file.
+type source struct {
+	name      string // from the module's root
+	pkg       string
+	test      bool
+	generated bool
+	fset      *token.FileSet
+	file      *ast.File
+	imports   map[string]string // local name -> import path
+}
+
+func (s source) at(n ast.Node) string {
+	return s.name + ":" + strconv.Itoa(s.fset.Position(n.Pos()).Line)
+}
+
+// parse reads one file; text is nil to read it from disk.
+func parse(name, pkg string, text any) (source, error) {
+	s := source{name: name, pkg: pkg, fset: token.NewFileSet(), imports: map[string]string{}}
+	file, err := parser.ParseFile(s.fset, name, text, parser.ParseComments)
+	if err != nil {
+		return s, err
+	}
+	s.file, s.test, s.generated = file, strings.HasSuffix(name, "_test.go"), ast.IsGenerated(file)
+	for _, spec := range file.Imports {
+		path, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			return s, err
+		}
+		local := localName(path)
+		if spec.Name != nil {
+			local = spec.Name.Name
+		}
+		s.imports[local] = path
+	}
+	return s, nil
+}
+
+// localName guesses the name of an imported package: the last element, but for
+// the number of a major version.
+func localName(path string) string {
+	elements := strings.Split(path, "/")
+	last := elements[len(elements)-1]
+	if len(elements) > 1 && len(last) > 1 && last[0] == 'v' && strings.Trim(last[1:], "0123456789") == "" {
+		last = elements[len(elements)-2]
+	}
+	return last
+}
+
+// sources parses every file of the module that the current system builds.
+func sources(t *testing.T) []source {
+	t.Helper()
+	all, err := packages()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var files []source
+	for _, p := range all {
+		for _, name := range slices.Concat(p.GoFiles, p.TestGoFiles, p.XTestGoFiles) {
+			path := name
+			if !p.isRoot() {
+				path = filepath.Join(p.rel(), name)
+			}
+			s, err := parse(path, p.rel(), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			files = append(files, s)
+		}
+	}
+	return files
+}
+
+// selected calls found with the import path and the name of every pkg.Name in s.
+func (s source) selected(found func(n ast.Node, path, name string)) {
+	ast.Inspect(s.file, func(n ast.Node) bool {
+		if sel, ok := n.(*ast.SelectorExpr); ok {
+			if x, ok := sel.X.(*ast.Ident); ok && x.Obj == nil {
+				if path, ok := s.imports[x.Name]; ok {
+					found(n, path, sel.Sel.Name)
+				}
+			}
+		}
+		return true
+	})
+}
+
+// pureTrees take time, randomness, files and streams as arguments: the same
+// input gives the same answer on a laptop, on an agent and in a replay.
+var pureTrees = []string{"flow", "controlplane/store", "controlplane/cron"}
+
+// impureImports reach the world outside. net/url and net/netip only parse.
+var impureImports = []string{
+	"os", "net", "net/http", "net/rpc", "net/smtp", "log", "syscall", "crypto/rand", "plugin", "runtime/debug",
+	"golang.org/x/sys", "golang.org/x/net",
+}
+
+// storeMayImport is why impureImports do not hold there: it owns a database file.
+const storeMayImport = "controlplane/store"
+
+func impure(path string) bool {
+	return within(path, impureImports) && path != "net/url" && path != "net/netip" && path != "net/textproto"
+}
+
+// ambient lists, by package, what reads the clock or shared randomness. With
+// only, it is all but the names given.
+var ambient = map[string]struct {
+	names []string
+	only  bool
+}{
+	"time":                   {[]string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTimer", "NewTicker", "Local", "LoadLocation"}, false},
+	"math/rand":              {[]string{"New", "NewSource", "NewZipf", "Rand", "Source", "Source64", "Zipf"}, true},
+	"math/rand/v2":           {[]string{"New", "NewPCG", "NewChaCha8", "NewZipf", "Rand", "Source", "PCG", "ChaCha8", "Zipf"}, true},
+	"github.com/google/uuid": {[]string{"New", "NewString", "NewRandom", "NewUUID", "NewV6", "NewV7", "Must"}, false},
+}
+
+func impureUses(s source) []string {
+	var bad []string
+	if s.pkg != storeMayImport {
+		for _, path := range s.imports {
+			if impure(path) {
+				bad = append(bad, fmt.Sprintf("%s imports %s", s.name, path))
+			}
+		}
+	}
+	s.selected(func(n ast.Node, path, name string) {
+		if rule, ok := ambient[path]; ok && slices.Contains(rule.names, name) != rule.only {
+			bad = append(bad, fmt.Sprintf("%s uses %s.%s", s.at(n), path, name))
+		}
+	})
+	ast.Inspect(s.file, func(n ast.Node) bool {
+		if stmt, ok := n.(*ast.GoStmt); ok {
+			bad = append(bad, s.at(stmt)+" starts a goroutine")
+		}
+		return true
+	})
+	return bad
+}
+
+func TestPureTreesTakeTheWorldAsAnArgument(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.test || s.generated || !within(s.pkg, pureTrees) {
+			continue
+		}
+		for _, use := range impureUses(s) {
+			t.Errorf("%s: take it as an argument", use)
+		}
+	}
+}
+
+func TestEveryPackageHasOneComment(t *testing.T) {
+	comments := map[string][]string{}
+	for _, s := range sources(t) {
+		if _, seen := comments[s.pkg]; !seen {
+			comments[s.pkg] = nil
+		}
+		external := strings.HasSuffix(s.file.Name.Name, "_test")
+		if s.file.Doc != nil && !s.generated && !external {
+			comments[s.pkg] = append(comments[s.pkg], s.name)
+		}
+	}
+	for pkg, files := range comments {
+		switch len(files) {
+		case 0:
+			t.Errorf("%s: no package comment says what it is for and what it never does", pkg)
+		case 1:
+		default:
+			t.Errorf("%s: %d package comments: %s", pkg, len(files), strings.Join(files, ", "))
+		}
+	}
+}
+
+// sideEffects lists what a file does before main: init functions, variables
+// that something writes to, patterns compiled at start.
+func sideEffects(files []source) []string {
+	var bad []string
+	global := map[string]*ast.Object{}
+	for _, s := range files {
+		for _, decl := range s.file.Decls {
+			switch decl := decl.(type) {
+			case *ast.FuncDecl:
+				if decl.Name.Name == "init" && decl.Recv == nil {
+					bad = append(bad, s.at(decl)+": func init runs in every program that links this")
+				}
+			case *ast.GenDecl:
+				bad = append(bad, variables(s, decl, global)...)
+			}
+		}
+	}
+	for _, s := range files {
+		bad = append(bad, writes(s, global)...)
+	}
+	return bad
+}
+
+// mutableTypes exist to be written to.
+var mutableTypes = []string{"sync.Mutex", "sync.RWMutex", "sync.Map", "sync.Pool", "sync.Once", "sync.WaitGroup"}
+
+// variables notes the package's variables in global and reports what is wrong
+// with their declarations alone.
+func variables(s source, decl *ast.GenDecl, global map[string]*ast.Object) []string {
+	var bad []string
+	if decl.Tok != token.VAR {
+		return nil
+	}
+	for _, spec := range decl.Specs {
+		spec := spec.(*ast.ValueSpec)
+		for _, name := range spec.Names {
+			if name.Name != "_" {
+				global[name.Name] = name.Obj
+			}
+		}
+		if sel, ok := spec.Type.(*ast.SelectorExpr); ok {
+			if x, ok := sel.X.(*ast.Ident); ok && (x.Name == "atomic" || slices.Contains(mutableTypes, x.Name+"."+sel.Sel.Name)) {
+				bad = append(bad, fmt.Sprintf("%s: package-level %s.%s is shared state", s.at(spec), x.Name, sel.Sel.Name))
+			}
+		}
+		for _, value := range spec.Values {
+			if call, ok := value.(*ast.CallExpr); ok {
+				if sel, ok := call.Fun.(*ast.SelectorExpr); ok && strings.HasPrefix(sel.Sel.Name, "MustCompile") {
+					bad = append(bad, s.at(spec)+": compiled at the start of every program; use sync.OnceValue")
+				}
+			}
+		}
+	}
+	return bad
+}
+
+// writes reports every assignment to a package's variable, or through it.
+func writes(s source, global map[string]*ast.Object) []string {
+	var bad []string
+	check := func(n ast.Node, target ast.Expr) {
+		root := target
+		for {
+			switch e := root.(type) {
+			case *ast.IndexExpr:
+				root = e.X
+				continue
+			case *ast.SelectorExpr:
+				root = e.X
+				continue
+			case *ast.StarExpr:
+				root = e.X
+				continue
+			case *ast.ParenExpr:
+				root = e.X
+				continue
+			}
+			break
+		}
+		// An identifier that the parser resolved is local, unless it resolved to
+		// the package's own; one that it did not stands in another file.
+		name, ok := root.(*ast.Ident)
+		if !ok {
+			return
+		}
+		if obj, known := global[name.Name]; known && (name.Obj == nil || name.Obj == obj) {
+			bad = append(bad, fmt.Sprintf("%s: writes to the package's variable %s", s.at(n), name.Name))
+		}
+	}
+	ast.Inspect(s.file, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.AssignStmt:
+			if n.Tok != token.DEFINE {
+				for _, target := range n.Lhs {
+					check(n, target)
+				}
+			}
+		case *ast.IncDecStmt:
+			check(n, n.X)
+		case *ast.CallExpr:
+			if f, ok := n.Fun.(*ast.Ident); ok && (f.Name == "delete" || f.Name == "clear") && len(n.Args) > 0 {
+				check(n, n.Args[0])
+			}
+		}
+		return true
+	})
+	return bad
+}
+
+func TestNothingHappensBeforeMain(t *testing.T) {
+	byPackage := map[string][]source{}
+	for _, s := range sources(t) {
+		if !s.test && !s.generated {
+			byPackage[s.pkg] = append(byPackage[s.pkg], s)
+		}
+	}
+	for _, files := range byPackage {
+		for _, effect := range sideEffects(files) {
+			t.Error(effect)
+		}
+	}
+}
+
+// weakTests lists what makes a test green without proof: it sleeps and hopes, it
+// skips itself, or nothing in it can fail.
+func weakTests(s source) []string {
+	var bad []string
+	s.selected(func(n ast.Node, path, name string) {
+		if path == "time" && name == "Sleep" {
+			bad = append(bad, s.at(n)+": time.Sleep; use testing/synctest, or poll and report the last error")
+		}
+	})
+	ast.Inspect(s.file, func(n ast.Node) bool {
+		if sel, ok := n.(*ast.SelectorExpr); ok {
+			if x, ok := sel.X.(*ast.Ident); ok && slices.Contains([]string{"t", "b", "f", "tb"}, x.Name) &&
+				slices.Contains([]string{"Skip", "Skipf", "SkipNow"}, sel.Sel.Name) {
+				bad = append(bad, s.at(n)+": a skipped test proves nothing")
+			}
+		}
+		return true
+	})
+	for _, decl := range s.file.Decls {
+		if f, ok := decl.(*ast.FuncDecl); ok && f.Recv == nil && isTest(f) && !canFail(f) {
+			bad = append(bad, s.at(f)+": nothing in "+f.Name.Name+" can fail")
+		}
+	}
+	return bad
+}
+
+func isTest(f *ast.FuncDecl) bool {
+	return (strings.HasPrefix(f.Name.Name, "Test") || strings.HasPrefix(f.Name.Name, "Fuzz")) &&
+		f.Name.Name != "TestMain" && len(f.Type.Params.List) == 1 && len(f.Type.Params.List[0].Names) == 1
+}
+
+// canFail says whether f calls a failing method of its parameter, or of one in
+// a function inside it, or hands it to something that may.
+func canFail(f *ast.FuncDecl) bool {
+	failing := []string{"Error", "Errorf", "Fatal", "Fatalf", "Fail", "FailNow"}
+	found := false
+	ast.Inspect(f.Body, func(n ast.Node) bool {
+		call, ok := n.(*ast.CallExpr)
+		if !ok {
+			return true
+		}
+		if sel, ok := call.Fun.(*ast.SelectorExpr); ok && slices.Contains(failing, sel.Sel.Name) {
+			found = true
+		}
+		for _, arg := range call.Args {
+			if x, ok := arg.(*ast.Ident); ok && x.Name == f.Type.Params.List[0].Names[0].Name {
+				found = true
+			}
+		}
+		return true
+	})
+	return found
+}
+
+func TestTestsCanFail(t *testing.T) {
+	for _, s := range sources(t) {
+		if s.test {
+			for _, weak := range weakTests(s) {
+				t.Error(weak)
+			}
+		}
+	}
+}
+
+// TestTheRulesFindWhatTheyForbid shows each rule a file that breaks it and one
+// that does not.
+func TestTheRulesFindWhatTheyForbid(t *testing.T) {
+	sideEffectsOf := func(s source) []string { return sideEffects([]source{s}) }
+	tests := map[string]struct {
+		rule func(source) []string
+		code string
+		want string // part of the only complaint; empty: none
+	}{
+		"the clock":              {impureUses, `import "time"; func f() { _ = time.Now() }`, "time.Now"},
+		"a duration is no clock": {impureUses, `import "time"; const d = time.Second`, ""},
+		"the renamed clock":      {impureUses, `import clock "time"; func f() { clock.Sleep(1) }`, "time.Sleep"},
+		"a local named time":     {impureUses, `import "time"; var d time.Duration; func f(time struct{ Now int }) int { return time.Now }`, ""},
+		"shared randomness":      {impureUses, `import "math/rand/v2"; func f() int { return rand.N(3) }`, "rand/v2.N"},
+		"own randomness":         {impureUses, `import "math/rand/v2"; func f(r *rand.Rand) int { return r.IntN(3) }`, ""},
+		"ids":                    {impureUses, `import "github.com/google/uuid"; func f() any { return uuid.New() }`, "uuid.New"},
+		"the file system":        {impureUses, `import "os"; var _ = os.Args`, "imports os"},
+		"processes":              {impureUses, `import "os/exec"; var _ exec.Cmd`, "imports os/exec"},
+		"the network":            {impureUses, `import "net/http"; var _ http.Client`, "imports net/http"},
+		"addresses only parse":   {impureUses, `import "net/url"; var _ url.URL`, ""},
+		"goroutines":             {impureUses, `func f() { go f() }`, "goroutine"},
+
+		"init":                     {sideEffectsOf, `func init() {}`, "func init"},
+		"a method named init":      {sideEffectsOf, `type T int; func (T) init() {}`, ""},
+		"an assigned variable":     {sideEffectsOf, `var n int; func f() { n = 1 }`, "variable n"},
+		"a counted variable":       {sideEffectsOf, `var n int; func f() { n++ }`, "variable n"},
+		"a written map":            {sideEffectsOf, `var m = map[int]int{}; func f() { m[1] = 2 }`, "variable m"},
+		"a deleted key":            {sideEffectsOf, `var m = map[int]int{}; func f() { delete(m, 1) }`, "variable m"},
+		"a written field":          {sideEffectsOf, `var s struct{ n int }; func f() { s.n = 1 }`, "variable s"},
+		"a local of the same name": {sideEffectsOf, `var n = 1; func f() { n := 2; n = 3; _ = n }`, ""},
+		"a table that is read":     {sideEffectsOf, `var m = map[int]int{1: 2}; func f() int { return m[1] }`, ""},
+		"a lock":                   {sideEffectsOf, `import "sync"; var mu sync.Mutex`, "shared state"},
+		"a pattern at start":       {sideEffectsOf, `import "regexp"; var re = regexp.MustCompile("x")`, "OnceValue"},
+		"a pattern at first use":   {sideEffectsOf, `import ("regexp"; "sync"); var re = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile("x") })`, ""},
+
+		"a test that sleeps":       {weakTests, `import ("testing"; "time"); func TestX(t *testing.T) { time.Sleep(1); t.Fatal() }`, "time.Sleep"},
+		"a test that skips itself": {weakTests, `import "testing"; func TestX(t *testing.T) { t.Skip(); t.Fatal() }`, "proves nothing"},
+		"a test without a claim":   {weakTests, `import "testing"; func TestX(t *testing.T) { println() }`, "can fail"},
+		"a test that claims":       {weakTests, `import "testing"; func TestX(t *testing.T) { t.Error() }`, ""},
+		"a test by another's hand": {weakTests, `import "testing"; func TestX(t *testing.T) { want(t, 1) }`, ""},
+		"a table test that claims": {weakTests, `import "testing"; func TestX(t *testing.T) { t.Run("", func(t *testing.T) { t.Fatal() }) }`, ""},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			s, err := parse("x.go", "flow/x", "package x; "+test.code)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := strings.Join(test.rule(s), "; ")
+			if (got == "") != (test.want == "") || !strings.Contains(got, test.want) {
+				t.Errorf("got %q, want one complaint that holds %q", got, test.want)
+			}
+		})
+	}
+}
