@@ -441,3 +441,20 @@ func quotient(x, y *Decimal) *Decimal {
 	}
 	return out
 }
+
+// IsMultiple tells whether the number n is a whole multiple of the number of,
+// exactly: 0.3 is one of 0.1. Nothing is a multiple of zero.
+func IsMultiple(n, of any) bool {
+	if x, ok := n.(int64); ok {
+		if y, ok := of.(int64); ok {
+			return y == -1 || y != 0 && x%y == 0
+		}
+	}
+	x, okX := decimalOf(n)
+	y, okY := decimalOf(of)
+	if !okX || !okY || y.digits.Sign() == 0 {
+		return false
+	}
+	p, q, _ := align(x, y)
+	return new(big.Int).Rem(p, q).Sign() == 0
+}
