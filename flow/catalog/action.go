@@ -1,0 +1,346 @@
+package catalog
+
+import (
+	"fmt"
+	"strings"
+	"sync"
+
+	testmeshv1 "github.com/testmesh/testmesh/proto/testmesh/v1"
+
+	"github.com/testmesh/testmesh/flow/expr"
+	"github.com/testmesh/testmesh/flow/schema"
+	"github.com/testmesh/testmesh/flow/value"
+)
+
+// Action is one action, ready for the compiler and the engine. It is immutable
+// and safe for concurrent use.
+type Action struct {
+	Name    string
+	Plugin  string
+	Spec    *testmeshv1.Action
+	BodyKey string
+
+	config  func() (*document, error)
+	result  func() (*document, error)
+	exact   func() (*schema.Schema, error) // the config schema, whole
+	effects func() ([]effectRule, error)
+}
+
+type effectRule struct {
+	when   *expr.Expr // nil: always
+	effect testmeshv1.Effect
+}
+
+func newAction(plugin string, spec *testmeshv1.Action) *Action {
+	a := &Action{Name: spec.GetName(), Plugin: plugin, Spec: spec, BodyKey: spec.GetBodyKey()}
+	a.config = sync.OnceValues(func() (*document, error) { return parseDocument(spec.GetConfigSchema()) })
+	a.result = sync.OnceValues(func() (*document, error) { return parseDocument(spec.GetResultSchema()) })
+	a.exact = sync.OnceValues(func() (*schema.Schema, error) {
+		d, err := a.config()
+		if err != nil {
+			return nil, err
+		}
+		return schema.Compile(d.value, schema.Options{})
+	})
+	a.effects = sync.OnceValues(func() ([]effectRule, error) { return compileEffects(spec.GetEffects()) })
+	return a
+}
+
+func compileEffects(specs []*testmeshv1.EffectRule) ([]effectRule, error) {
+	rules := make([]effectRule, 0, len(specs))
+	for i, spec := range specs {
+		rule := effectRule{effect: spec.GetEffect()}
+		if rule.effect == testmeshv1.Effect_EFFECT_UNSPECIFIED {
+			return nil, fmt.Errorf("effect rule %d has no effect", i+1)
+		}
+		if spec.GetWhen() != "" {
+			var err error
+			if rule.when, err = expr.Compile(spec.GetWhen(), expr.Options{}); err != nil {
+				return nil, fmt.Errorf("effect rule %d: compile %q: %w", i+1, spec.GetWhen(), err)
+			}
+		}
+		rules = append(rules, rule)
+	}
+	return rules, nil
+}
+
+// check compiles all that is compiled lazily otherwise.
+func (a *Action) check() error {
+	for _, side := range [...]struct {
+		name string
+		load func() (*document, error)
+	}{{"config", a.config}, {"result", a.result}} {
+		d, err := side.load()
+		if err == nil {
+			err = d.checkRefs(d.value)
+		}
+		if err == nil {
+			_, err = schema.Compile(d.value, schema.Options{})
+		}
+		if err != nil {
+			return fmt.Errorf("%s schema: %w", side.name, err)
+		}
+	}
+	if _, err := a.effects(); err != nil {
+		return err
+	}
+	if text := a.ExpectationText(); text != "" {
+		if _, err := expr.Compile(text, expr.Options{}); err != nil {
+			return fmt.Errorf("compile expectation %q: %w", text, err)
+		}
+	}
+	for _, list := range [...][]*testmeshv1.KeyAlias{a.Spec.GetKeyAliases(), a.Spec.GetResultAliases()} {
+		for _, alias := range list {
+			if alias.GetFrom() == "" || alias.GetTo() == "" || alias.GetFrom() == alias.GetTo() {
+				return fmt.Errorf("alias %q of %q says nothing", alias.GetFrom(), alias.GetTo())
+			}
+		}
+	}
+	return nil
+}
+
+// ExpectationText is the expression over the result that must hold where a
+// step has no assertions; empty: the action completed.
+func (a *Action) ExpectationText() string { return a.Spec.GetExpectation() }
+
+// EffectOf is the effect of the action with this expanded config: the first
+// rule that holds. Where none does the effect is `once`, the careful one; a
+// rule whose condition reads what the config does not have does not hold.
+func (a *Action) EffectOf(config any) (testmeshv1.Effect, error) {
+	rules, err := a.effects()
+	if err != nil {
+		return testmeshv1.Effect_EFFECT_ONCE, fmt.Errorf("effect of %s: %w", a.Name, err)
+	}
+	d, err := a.config()
+	if err != nil {
+		return testmeshv1.Effect_EFFECT_ONCE, fmt.Errorf("effect of %s: %w", a.Name, err)
+	}
+	m, _ := config.(map[string]any)
+	env := &expr.Env{Scope: configScope{d, m}}
+	for _, rule := range rules {
+		if rule.when == nil {
+			return rule.effect, nil
+		}
+		v, err := rule.when.Eval(env)
+		if err == nil && v == true {
+			return rule.effect, nil
+		}
+	}
+	return testmeshv1.Effect_EFFECT_ONCE, nil
+}
+
+// configScope shows an effect rule the config, with the defaults of its schema.
+type configScope struct {
+	d      *document
+	config map[string]any
+}
+
+func (s configScope) Lookup(name string) (any, bool, error) {
+	if name == "config" {
+		return s.config, s.config != nil, nil
+	}
+	if v, ok := s.config[name]; ok {
+		return v, true, nil
+	}
+	if p := s.d.property(s.d.root, name, 0); p != nil && p.hasDefault {
+		return p.byDefault, true, nil
+	}
+	return nil, false, nil
+}
+
+// HasConfigKey tells whether the config's schema names this top-level key.
+func (a *Action) HasConfigKey(key string) bool {
+	d, err := a.config()
+	if err != nil || d.root == nil {
+		return false
+	}
+	for _, name := range d.propertyNames(d.root) {
+		if name == key {
+			return true
+		}
+	}
+	return false
+}
+
+// ResultKeys are the top-level properties of the result in alphabetical order.
+func (a *Action) ResultKeys() []string {
+	d, err := a.result()
+	if err != nil {
+		return nil
+	}
+	return d.propertyNames(d.root)
+}
+
+// ResultClosed tells that a result has no other keys than ResultKeys.
+func (a *Action) ResultClosed() bool {
+	d, err := a.result()
+	if err != nil {
+		return false
+	}
+	root := d.resolve(d.root)
+	return root != nil && root.closed && !root.patterned
+}
+
+// ResultAliases are other names of results in accepted dialects.
+func (a *Action) ResultAliases() []*testmeshv1.KeyAlias { return a.Spec.GetResultAliases() }
+
+// ResultNames are the names that a step's own assertions and output see: the
+// keys of its result, their aliases, `result`, `response` and `duration_ms`.
+func (a *Action) ResultNames() []string {
+	names := a.ResultKeys()
+	seen := map[string]bool{}
+	for _, n := range names {
+		seen[n] = true
+	}
+	more := []string{"result", "response", "duration_ms"}
+	for _, alias := range a.ResultAliases() {
+		first, _, _ := strings.Cut(alias.GetFrom(), ".")
+		more = append(more, first)
+	}
+	for _, n := range more {
+		if !seen[n] {
+			seen[n] = true
+			names = append(names, n)
+		}
+	}
+	return names
+}
+
+// ResultName looks a name up in a result as ResultNames lists them; the caller
+// knows `duration_ms` where the result has no such key. Aliases below `result`
+// and `response` are added to the whole that these names mean.
+func (a *Action) ResultName(result any, name string) (v any, ok bool) {
+	m, _ := result.(map[string]any)
+	if name == "result" {
+		return a.withAliases(result, "result"), true
+	}
+	if v, ok := m[name]; ok {
+		return v, true
+	}
+	if name == "response" {
+		return a.withAliases(result, "response"), true
+	}
+	var nested map[string]any
+	for _, alias := range a.ResultAliases() {
+		first, rest, deep := strings.Cut(alias.GetFrom(), ".")
+		if first != name {
+			continue
+		}
+		target, found := dig(result, alias.GetTo())
+		switch {
+		case !found:
+		case !deep:
+			return target, true
+		default:
+			nested = graft(nested, rest, target)
+		}
+	}
+	return nested, nested != nil
+}
+
+// withAliases is the whole result with the aliases that stand below name.
+func (a *Action) withAliases(result any, name string) any {
+	m, isMap := result.(map[string]any)
+	if !isMap {
+		return result
+	}
+	out := m
+	for _, alias := range a.ResultAliases() {
+		first, rest, deep := strings.Cut(alias.GetFrom(), ".")
+		if first != name || !deep {
+			continue
+		}
+		if _, taken := dig(m, rest); taken {
+			continue
+		}
+		if target, found := dig(m, alias.GetTo()); found {
+			out = graft(out, rest, target)
+		}
+	}
+	return out
+}
+
+// graft is m with v at a path of keys; m itself is not changed.
+func graft(m map[string]any, path string, v any) map[string]any {
+	out := make(map[string]any, len(m)+1)
+	for k, e := range m {
+		out[k] = e
+	}
+	key, rest, deep := strings.Cut(path, ".")
+	if deep {
+		below, _ := m[key].(map[string]any)
+		out[key] = graft(below, rest, v)
+	} else {
+		out[key] = v
+	}
+	return out
+}
+
+// dig follows a path of keys and list indices with dots.
+func dig(v any, path string) (any, bool) {
+	for _, key := range strings.Split(path, ".") {
+		switch x := v.(type) {
+		case map[string]any:
+			e, ok := x[key]
+			if !ok {
+				return nil, false
+			}
+			v = e
+		case []any:
+			n, err := value.ParseNumber(key)
+			i, isInt := n.(int64)
+			if err != nil || !isInt || i < 0 || int(i) >= len(x) {
+				return nil, false
+			}
+			v = x[i]
+		default:
+			return nil, false
+		}
+	}
+	return v, true
+}
+
+// CheckValue judges the expanded config as a plugin will get it; the error
+// names the field. Nothing is compiled before the first call.
+func (a *Action) CheckValue(v any) error {
+	s, err := a.exact()
+	if err != nil {
+		return fmt.Errorf("config schema of %s: %w", a.Name, err)
+	}
+	if v == nil {
+		v = map[string]any{}
+	}
+	findings := s.Validate(v)
+	if len(findings) == 0 {
+		return nil
+	}
+	return &ConfigError{Action: a.Name, Path: strings.TrimPrefix(strings.TrimPrefix(findings[0].Path, "$"), "."), Message: findings[0].Message, More: len(findings) - 1}
+}
+
+// ConfigError is a config value that the action does not take.
+type ConfigError struct {
+	Action  string
+	Path    string // below the config: headers["X-A"], body.items[0]; "" is the whole
+	Message string
+	More    int // further findings
+}
+
+// Error says the field and what is wrong with it.
+func (e *ConfigError) Error() string {
+	message := e.Message
+	if _, rest, ok := strings.Cut(message, ": "); ok && strings.HasPrefix(message, "$") {
+		message = rest
+	}
+	where := "config"
+	switch {
+	case strings.HasPrefix(e.Path, "["):
+		where += e.Path
+	case e.Path != "":
+		where += "." + e.Path
+	}
+	s := fmt.Sprintf("%s of %s: %s", where, e.Action, message)
+	if e.More > 0 {
+		s += fmt.Sprintf(" (and %d more)", e.More)
+	}
+	return s
+}
