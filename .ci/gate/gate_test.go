@@ -68,7 +68,8 @@ func TestCoverage(t *testing.T) {
 		"nothing measured is below every floor": {[]string{"mode: set\n"}, flow, "is 0.0 %"},
 		"every floor is checked": {
 			[]string{half, untested},
-			[]floor{{"language", []string{"flow"}, 80}, {"whole", nil, 80}}, "of the whole is 25.0 %",
+			[]floor{{"language", []string{"flow"}, 80}, {"whole", nil, 80}},
+			"of the whole is 25.0 %",
 		},
 		"what is no profile errors": {[]string{"ok\n"}, flow, "not a coverage profile"},
 		"a broken line errors":      {[]string{"mode: set\nbroken\n"}, flow, `unexpected line "broken"`},

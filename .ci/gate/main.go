@@ -44,7 +44,7 @@ func eachFile(names []string, read func(io.Reader) error) error {
 			return err
 		}
 		err = read(f)
-		f.Close()
+		_ = f.Close()
 		if err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
