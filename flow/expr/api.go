@@ -5,6 +5,7 @@
 package expr
 
 import (
+	"errors"
 	"fmt"
 	"io/fs"
 	"time"
@@ -126,3 +127,11 @@ func (e *Located) Error() string { return e.Err.Error() }
 
 // Unwrap is the error without its place.
 func (e *Located) Unwrap() error { return e.Err }
+
+// IsWrongAnswer tells the errors that make an assertion or output fail, since
+// what a system answered is to blame, from those that leave it unjudged.
+func IsWrongAnswer(err error) bool {
+	var missing *MissingError
+	var wrong *ValueError
+	return errors.As(err, &missing) || errors.As(err, &wrong)
+}
