@@ -39,24 +39,22 @@ func (p *parser) trailing() error {
 	if p.blanks() && p.pos == len(p.text) {
 		return p.fail(at, "blanks at the end of the path")
 	}
-	rest := p.text[at:]
-	switch {
-	case rest[0] == '-' && at > 0 && (isNameStart(p.text[at-1]) || isDigit(p.text[at-1])):
-		start := at
+	switch c := p.peek(); {
+	case c == '-' && p.pos == at && (isNameStart(p.text[at-1]) || isDigit(p.text[at-1])):
+		start, end := at, at
 		for start > 0 && p.text[start-1] != '.' && p.text[start-1] != ']' {
 			start--
 		}
-		end := at
 		for end < len(p.text) && (p.text[end] == '-' || isNameStart(p.text[end]) || isDigit(p.text[end])) {
 			end++
 		}
-		return p.fail(at, "a name with - is written in brackets: ['%s']", p.text[start:end])
-	case rest[0] == '(':
-		return p.fail(at, "functions are only for filters: $[?length(@.a) > 1]")
-	case rest[0] == '=' || rest[0] == '!' || rest[0] == '<' || rest[0] == '>':
-		return p.fail(at, "a comparison is only for filters: $[?@.a == 1]")
-	case rest[0] == '^':
-		return p.fail(at, "there is no parent operator in JSONPath; select the parent with a filter: $[?@.child]")
+		return p.fail(at, "a name with - is written in brackets: ['%s']", clip(p.text[start:end], 40))
+	case c == '(':
+		return p.fail(p.pos, "functions are only for filters: $[?length(@.a) > 1]")
+	case c == '=' || c == '!' || c == '<' || c == '>':
+		return p.fail(p.pos, "a comparison is only for filters: $[?@.a == 1]")
+	case c == '^':
+		return p.fail(p.pos, "there is no parent operator in JSONPath; select the parent with a filter: $[?@.child]")
 	}
 	return p.fail(p.pos, "a segment begins with . or [, but %s", p.found())
 }
@@ -151,7 +149,7 @@ func (p *parser) bracketed(s segment) (segment, error) {
 
 func (p *parser) afterSelector(s selector) error {
 	switch c := p.peek(); {
-	case s.kind == filterSelector && c == '=':
+	case s.kind == filterSelector && c == '=' && !strings.HasPrefix(p.text[p.pos:], "=="):
 		return p.fail(p.pos, "= is not an operator; == compares, and match() and search() take regular expressions")
 	case s.kind == filterSelector && isNameStart(c):
 		at := p.pos
