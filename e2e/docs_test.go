@@ -1,0 +1,370 @@
+package e2e
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// demoDefault is the address of the demo application in documents: where
+// `testmesh demo serve` listens unless it is told otherwise. Tests put the one
+// that they started in its place.
+const demoDefault = "127.0.0.1:7071"
+
+// TestDocuments runs every fenced block of every document, in order, in a folder
+// of the document's own. What a block must be is said by its language:
+//
+//	yaml      a flow, or a list of steps, is validated; anything else needs a name.
+//	          A second word is its file name, for the blocks after it.
+//	json      is decoded. A second word is its file name.
+//	console   "$ command" lines are run, and what follows is what they print; a
+//	          line of "..." stands for any lines. A command that fails must be
+//	          followed by "$ echo $?".
+//	sh        "make TARGET" lines, of targets that exist, or "testmesh" commands,
+//	          which must succeed.
+//	text      is a picture.
+//
+// Any other language is an error: nothing would notice when it is no longer true.
+func TestDocuments(t *testing.T) {
+	files, err := documents()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Contains(files, "README.md") {
+		t.Fatalf("README.md is not among the documents: %q", files)
+	}
+	dir := t.TempDir()
+	server, err := startDemo(dir, environment(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := server.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	for _, name := range files {
+		t.Run(name, func(t *testing.T) {
+			text, err := os.ReadFile(filepath.Join("..", name))
+			if err != nil {
+				t.Fatal(err)
+			}
+			checkDocument(t, string(text), strings.TrimPrefix(server.url, "http://"))
+		})
+	}
+}
+
+// documents lists the Markdown files of the repository, but for those that are
+// somebody's input or come with a dependency.
+func documents() ([]string, error) {
+	var found []string
+	err := fs.WalkDir(os.DirFS(".."), ".", func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && path != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || d.Name() == "node_modules"):
+			return fs.SkipDir
+		case strings.HasSuffix(path, ".md"):
+			found = append(found, path)
+		}
+		return nil
+	})
+	return found, err
+}
+
+func checkDocument(t *testing.T, text, demoAddr string) {
+	t.Helper()
+	blocks, err := fences(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	work := document{dir: t.TempDir(), demoAddr: demoAddr}
+	for _, b := range blocks {
+		if err := work.check(b); err != nil {
+			t.Errorf("line %d: %v", b.line, err)
+		}
+	}
+}
+
+// block is one fenced block.
+type block struct {
+	line       int // of the opening fence
+	lang, name string
+	text       string
+}
+
+// fences finds the fenced blocks of a Markdown text, also indented ones.
+func fences(text string) ([]block, error) {
+	var found []block
+	var open *block
+	indent := ""
+	for i, line := range strings.Split(text, "\n") {
+		trimmed := strings.TrimLeft(line, " ")
+		switch {
+		case open == nil && strings.HasPrefix(trimmed, "```"):
+			info := strings.Fields(strings.TrimPrefix(trimmed, "```"))
+			open = &block{line: i + 1}
+			if len(info) > 0 {
+				open.lang = info[0]
+			}
+			if len(info) > 1 {
+				open.name = info[1]
+			}
+			indent = line[:len(line)-len(trimmed)]
+		case open != nil && strings.TrimRight(trimmed, " ") == "```":
+			found = append(found, *open)
+			open = nil
+		case open != nil:
+			open.text += strings.TrimPrefix(line, indent) + "\n"
+		}
+	}
+	if open != nil {
+		return nil, fmt.Errorf("line %d: a block without an end", open.line)
+	}
+	return found, nil
+}
+
+// document is the state that the blocks of one document share.
+type document struct {
+	dir, demoAddr string
+	flows         int
+}
+
+func (d *document) check(b block) error {
+	switch b.lang {
+	case "text":
+		return nil
+	case "json":
+		if !json.Valid([]byte(b.text)) {
+			return errors.New("not JSON")
+		}
+		return d.write(b.name, b.text)
+	case "yaml":
+		return d.yaml(b)
+	case "console":
+		return d.console(b.text)
+	case "sh":
+		return d.commands(b.text)
+	default:
+		return fmt.Errorf("nothing runs a block of language %q", b.lang)
+	}
+}
+
+func (d *document) write(name, text string) error {
+	if name == "" {
+		return nil
+	}
+	path := filepath.Join(d.dir, name)
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	return os.WriteFile(path, []byte(strings.ReplaceAll(text, demoDefault, d.demoAddr)), 0o600)
+}
+
+var (
+	wholeFlow = regexp.MustCompile(`(?m)^(flow|steps):`)
+	stepList  = regexp.MustCompile(`(?m)\A(\s*#.*\n)*- `)
+)
+
+func (d *document) yaml(b block) error {
+	name, text := b.name, b.text
+	isFlow := wholeFlow.MatchString(text)
+	if !isFlow && stepList.MatchString(text) {
+		isFlow = true
+		text = "flow:\n  name: steps of a document\n  steps:\n" + regexp.MustCompile(`(?m)^(.)`).ReplaceAllString(text, "    $1")
+	}
+	if !isFlow {
+		if name == "" {
+			return errors.New("neither a flow nor a list of steps, and no name for a later block to use")
+		}
+		return d.write(name, text)
+	}
+	d.flows++
+	if name == "" {
+		name = fmt.Sprintf("document-%d.testmesh.yaml", d.flows)
+	}
+	if err := d.write(name, text); err != nil {
+		return err
+	}
+	out, code, err := d.run("testmesh validate " + name)
+	if err == nil && code != 0 {
+		err = fmt.Errorf("testmesh validate: exit code %d\n%s", code, out)
+	}
+	return err
+}
+
+// run gives the output and exit code of a command line.
+func (d *document) run(line string) (string, int, error) {
+	cmd := exec.Command("bash", "-c", line)
+	cmd.Dir, cmd.Env = d.dir, environment(d.dir)
+	out, err := cmd.CombinedOutput()
+	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
+		return string(out), exit.ExitCode(), nil
+	}
+	return string(out), 0, err
+}
+
+func (d *document) commands(text string) error {
+	for line := range strings.Lines(text) {
+		line, _, _ = strings.Cut(strings.TrimSpace(line), " #")
+		switch words := strings.Fields(line); {
+		case len(words) == 0 || strings.HasPrefix(line, "#"):
+		case words[0] == "make":
+			cmd := exec.Command("make", append([]string{"--dry-run"}, words[1:]...)...)
+			cmd.Dir = ".."
+			if out, err := cmd.CombinedOutput(); err != nil {
+				return fmt.Errorf("%s: %w\n%s", line, err, out)
+			}
+		case words[0] == "testmesh":
+			out, code, err := d.run(strings.ReplaceAll(line, demoDefault, d.demoAddr))
+			if err != nil {
+				return fmt.Errorf("%s: %w", line, err)
+			}
+			if code != 0 {
+				return fmt.Errorf("%s: exit code %d\n%s", line, code, out)
+			}
+		default:
+			return fmt.Errorf("nothing runs %q", line)
+		}
+	}
+	return nil
+}
+
+// console runs the commands of a session and compares what they print.
+func (d *document) console(text string) error {
+	code := 0
+	for _, session := range strings.Split("\n"+text, "\n$ ")[1:] {
+		line, want, _ := strings.Cut(session, "\n")
+		if line == "echo $?" {
+			if got := fmt.Sprint(code); got != strings.TrimSpace(want) {
+				return fmt.Errorf("exit code %s, want %s", got, strings.TrimSpace(want))
+			}
+			code = 0
+			continue
+		}
+		if code != 0 {
+			return fmt.Errorf("exit code %d before %q, and no `echo $?`", code, line)
+		}
+		out, got, err := d.run(strings.ReplaceAll(line, demoDefault, d.demoAddr))
+		if err != nil {
+			return fmt.Errorf("%s: %w", line, err)
+		}
+		code = got
+		out = strings.ReplaceAll(out, d.demoAddr, demoDefault)
+		if !sameSession(steadied(out), steadied(want)) {
+			return fmt.Errorf("$ %s\nprints:\n%s\nthe document says:\n%s", line, out, want)
+		}
+	}
+	if code != 0 {
+		return fmt.Errorf("exit code %d at the end, and no `echo $?`", code)
+	}
+	return nil
+}
+
+// sameSession compares line by line; columns may be padded otherwise, because a
+// duration is as wide as it is; "..." stands for any number of lines.
+func sameSession(got, want string) bool {
+	return sameLines(lines(got), lines(want))
+}
+
+func lines(text string) []string {
+	var kept []string
+	for line := range strings.Lines(text) {
+		if fields := strings.Fields(line); len(fields) > 0 {
+			kept = append(kept, strings.Join(fields, " "))
+		}
+	}
+	return kept
+}
+
+func sameLines(got, want []string) bool {
+	if len(want) == 0 {
+		return len(got) == 0
+	}
+	if want[0] == "..." || want[0] == "…" {
+		for skip := 0; skip <= len(got); skip++ {
+			if sameLines(got[skip:], want[1:]) {
+				return true
+			}
+		}
+		return false
+	}
+	return len(got) > 0 && got[0] == want[0] && sameLines(got[1:], want[1:])
+}
+
+// TestDocumentsThatLieAreFound shows the runner documents that are not true.
+func TestDocumentsThatLieAreFound(t *testing.T) {
+	const flow = "```yaml a.testmesh.yaml\nflow:\n  name: a\n  steps:\n    - {action: log, config: {message: hello}}\n```\n"
+	tests := map[string]struct{ text, want string }{
+		"a flow that is valid":        {flow, ""},
+		"a list of steps":             {"```yaml\n- action: log\n  config: {message: hello}\n```\n", ""},
+		"a picture":                   {"```text\n-->\n```\n", ""},
+		"a target that exists":        {"```sh\nmake build   # bin/testmesh\n```\n", ""},
+		"a command that fails, noted": {"```console\n$ testmesh validate none.yaml >/dev/null 2>&1\n$ echo $?\n2\n```\n", ""},
+		"any lines":                   {flow + "```console\n$ testmesh run a.testmesh.yaml\n...\n```\n", ""},
+
+		"a flow that is invalid":         {"```yaml\nflow:\n  name: a\n  steps:\n    - {action: lgo}\n```\n", "exit code 2"},
+		"steps that are invalid":         {"```yaml\n- action: lgo\n```\n", "exit code 2"},
+		"yaml that nothing reads":        {"```yaml\na: 1\n```\n", "neither a flow"},
+		"broken json":                    {"```json\n{\n```\n", "not JSON"},
+		"a target that does not exist":   {"```sh\nmake nothing-like-it\n```\n", "make nothing-like-it"},
+		"a program that is not ours":     {"```sh\nrm -rf x\n```\n", "nothing runs"},
+		"a language that nothing runs":   {"```ruby\nputs 1\n```\n", "nothing runs"},
+		"no language":                    {"```\nx\n```\n", "nothing runs"},
+		"other output":                   {"```console\n$ testmesh version\nanother program\n```\n", "the document says"},
+		"a failing command, not noted":   {"```console\n$ testmesh run none.yaml >/dev/null 2>&1\n```\n", "exit code 2 at the end"},
+		"another exit code":              {"```console\n$ testmesh run none.yaml >/dev/null 2>&1\n$ echo $?\n1\n```\n", "exit code 2, want 1"},
+		"a failing command in the midst": {"```console\n$ testmesh run none.yaml >/dev/null 2>&1\n$ testmesh version\n...\n```\n", "and no `echo $?`"},
+		"a block without an end":         {"```text\n", "without an end"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			blocks, err := fences(test.text)
+			work := document{dir: t.TempDir(), demoAddr: demoDefault}
+			for _, b := range blocks {
+				if err == nil {
+					err = work.check(b)
+				}
+			}
+			got := ""
+			if err != nil {
+				got = err.Error()
+			}
+			if (got == "") != (test.want == "") || !strings.Contains(got, test.want) {
+				t.Errorf("got error %q, want one that holds %q", got, test.want)
+			}
+		})
+	}
+}
+
+func TestSessionsCompare(t *testing.T) {
+	tests := map[string]struct {
+		got, want string
+		same      bool
+	}{
+		"the same":            {"a\nb\n", "a\nb\n", true},
+		"another time":        {"a  12ms\n", "a 1.5s\n", true},
+		"another word":        {"a\n", "b\n", false},
+		"a line more":         {"a\nb\n", "a\n", false},
+		"a line less":         {"a\n", "a\nb\n", false},
+		"any lines":           {"a\nx\ny\nb\n", "a\n...\nb\n", true},
+		"no lines are any":    {"a\nb\n", "a\n...\nb\n", true},
+		"any lines, but end":  {"a\nx\ny\n", "a\n...\nb\n", false},
+		"any lines at an end": {"a\nx\n", "a\n...\n", true},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got := sameSession(steadied(test.got), steadied(test.want)); got != test.same {
+				t.Errorf("%q shown as %q: got same %v, want %v", test.got, test.want, got, test.same)
+			}
+		})
+	}
+}
