@@ -176,7 +176,10 @@ func (c *compiler) fill(n *node, cur cursor) {
 			continue
 		}
 		if problem := k.form.problem(raw, b.d.draft); problem != "" {
-			b.fail(k.name, "%s; found %s%s", problem, describe(raw), b.otherDraft(k, raw))
+			if strings.HasPrefix(problem, "want") {
+				problem += "; found " + describe(raw) + b.otherDraft(k, raw)
+			}
+			b.fail(k.name, "%s", problem)
 			continue
 		}
 		b.flags(k, raw)
@@ -199,7 +202,8 @@ func (b *builder) flags(k keyword, raw any) {
 	}
 	for _, sub := range k.form.subschemas(raw) {
 		if _, flag := sub.raw.(bool); flag {
-			b.fail(strings.Join(append([]string{k.name}, sub.tokens...), "/"), "true and false are no schemas in draft 4")
+			at := b.cur.child(sub.raw, append([]string{k.name}, sub.tokens...)...)
+			b.c.fail(at.where(), "true and false are no schemas in draft 4")
 		}
 	}
 }

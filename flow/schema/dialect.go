@@ -95,7 +95,7 @@ func makeKeywords() []keyword {
 		keyword{"description", Draft4, 0, metaData, textForm, nil},
 		keyword{"default", Draft4, 0, metaData, anyForm, nil},
 		keyword{"examples", Draft6, 0, metaData, listForm, nil},
-		keyword{"readOnly", Draft6, 0, metaData, flagForm, nil},
+		keyword{"readOnly", Draft7, 0, metaData, flagForm, nil},
 		keyword{"writeOnly", Draft7, 0, metaData, flagForm, nil},
 		keyword{"deprecated", Draft2019, 0, metaData, flagForm, nil},
 		keyword{"contentMediaType", Draft7, 0, content, textForm, nil},

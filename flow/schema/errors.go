@@ -35,7 +35,45 @@ func (e *DefinitionError) Error() string { return "schema " + e.SchemaPath + ": 
 // describeBytes bounds an actual value inside a message.
 const describeBytes = 120
 
-func describe(v any) string { return value.Describe(v, describeBytes) }
+// describe prints a value for a message. What is large is only named: printing
+// tens of megabytes in order to cut them off would cost seconds.
+func describe(v any) string {
+	room := 64 << 10
+	if fits(v, &room) {
+		return value.Describe(v, describeBytes)
+	}
+	switch x := v.(type) {
+	case []any:
+		return "a list of " + plural(len(x), "item", "items")
+	case map[string]any:
+		return "an object of " + plural(len(x), "property", "properties")
+	}
+	return value.Describe(v, describeBytes)
+}
+
+// fits tells whether v is at most about room bytes long, without going on
+// after that.
+func fits(v any, room *int) bool {
+	*room -= 8
+	switch x := v.(type) {
+	case string:
+		*room -= len(x)
+	case []any:
+		for _, e := range x {
+			if *room < 0 || !fits(e, room) {
+				return false
+			}
+		}
+	case map[string]any:
+		for k, e := range x {
+			*room -= len(k)
+			if *room < 0 || !fits(e, room) {
+				return false
+			}
+		}
+	}
+	return *room >= 0
+}
 
 // place is where in the instance a validation stands. Places are shared by
 // pointer: two evaluations at the same pointer look at the same value.

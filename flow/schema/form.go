@@ -99,7 +99,7 @@ func (f form) listProblem(raw any, d Draft) string {
 	}
 	for _, e := range list {
 		if _, ok := e.(string); !ok && f == namesForm {
-			return "want a list of strings, found " + describe(e)
+			return "an element that is no string: " + describe(e)
 		}
 	}
 	if i, j, _ := duplicate(list, nil); i >= 0 {
@@ -142,7 +142,7 @@ func typesProblem(raw any) string {
 	for _, e := range list {
 		name, ok := e.(string)
 		if !ok {
-			return "want the name of a type, found " + describe(e)
+			return describe(e) + " is not the name of a type"
 		}
 		if typeBit(name) == 0 {
 			return fmt.Sprintf("unknown type %q%s; types are %s", name, didYouMean(name, typeNames), strings.Join(typeNames, ", "))
@@ -156,7 +156,7 @@ func typesProblem(raw any) string {
 
 func didYouMean(name string, candidates []string) string {
 	if best := value.Closest(name, candidates); best != "" {
-		return fmt.Sprintf(", did you mean %q?", best)
+		return fmt.Sprintf(" (did you mean %q?)", best)
 	}
 	return ""
 }

@@ -63,6 +63,9 @@ func formatTest(name string) func(string) error {
 
 // checkRegex takes what ECMA-262 allows, also what RE2 cannot run.
 func checkRegex(s string) error {
+	if _, flags, ok := strings.Cut(s, "(?"); ok && strings.HasPrefix(strings.TrimLeft(flags, "imsU-"), ")") {
+		return errors.New("flags like (?i) are RE2's, not ECMA-262's")
+	}
 	_, err := compilePattern(s)
 	if err != nil && strings.Contains(err.Error(), "not supported") {
 		return nil
@@ -181,14 +184,14 @@ func checkURIParts(s string, u *url.URL) error {
 		rest = authority[end:]
 		authority = authority[:end]
 		if user, host, ok := cutLast(authority, "@"); ok {
-			if strings.ContainsAny(user, "[]") {
-				return errors.New("brackets before '@'")
+			if strings.ContainsAny(user, "[]@") {
+				return errors.New("brackets or a second '@' before '@'")
 			}
 			authority = host
 		}
 		if strings.HasPrefix(authority, "[") {
 			inside, _, ok := strings.Cut(authority[1:], "]")
-			if !ok || !strings.HasPrefix(inside, "v") && checkIPv6(inside) != nil {
+			if !ok || !strings.HasPrefix(strings.ToLower(inside), "v") && checkIPv6(inside) != nil {
 				return errors.New("no IPv6 address in the brackets")
 			}
 		} else if _, port, ok := strings.Cut(authority, ":"); ok {
@@ -219,7 +222,7 @@ func checkURITemplate(s string) error {
 		if open >= 0 {
 			literal = rest[:open]
 		}
-		if i := strings.IndexAny(literal, " \"'<>\\^`|"); i >= 0 {
+		if i := strings.IndexAny(literal, " \"<>\\^`|\x7f"); i >= 0 {
 			return fmt.Errorf("%q must be percent-encoded", literal[i])
 		}
 		if open < 0 {
@@ -247,12 +250,12 @@ func checkExpression(s string) error {
 	for _, variable := range strings.Split(s, ",") {
 		name, length, prefixed := strings.Cut(strings.TrimSuffix(variable, "*"), ":")
 		if prefixed {
-			if n, err := strconv.Atoi(length); err != nil || n < 1 || n > 9999 {
+			if n, ok := number(length); !ok || n < 1 || n > 9999 || length[0] == '0' {
 				return fmt.Errorf("the prefix length %q is not from 1 to 9999", length)
 			}
 		}
-		if name == "" {
-			return errors.New("a variable without a name")
+		if name == "" || name[0] == '.' || name[len(name)-1] == '.' || strings.Contains(name, "..") {
+			return fmt.Errorf("the variable name %q has an empty part", name)
 		}
 		for i := 0; i < len(name); i++ {
 			if c := name[i]; c != '_' && c != '.' && c != '%' && !isLetter(c) && (c < '0' || c > '9') {

@@ -108,9 +108,6 @@ func checkLabel(label string, international bool) error {
 	if label[0] == '-' || label[len(label)-1] == '-' {
 		return fmt.Errorf("the part %q begins or ends with '-'", label)
 	}
-	if len(label) >= 4 && label[2:4] == "--" && !strings.EqualFold(label[:2], "xn") {
-		return fmt.Errorf("the part %q has \"--\" at its third character", label)
-	}
 	for i, r := range label {
 		plain := r == '-' || r >= '0' && r <= '9' || r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
 		wide := international && r >= utf8.RuneSelf && (unicode.IsLetter(r) || unicode.IsDigit(r) || i > 0 && unicode.IsMark(r))

@@ -322,7 +322,7 @@ func (c *compiler) point(cur cursor, pointer string) (cursor, error) {
 		case map[string]any:
 			if next, ok = x[token]; !ok {
 				if near := value.Nearest(x, token); near != "" {
-					hint = fmt.Sprintf(", did you mean %q?", near)
+					hint = fmt.Sprintf(" (did you mean %q?)", near)
 				}
 			}
 		case []any:
