@@ -38,7 +38,7 @@ quick: setup ## every test but e2e once, without the race detector
 	@$(BIN)/gotestsum --format pkgname -- $(UNIT)
 
 lint: setup ## golangci-lint, gofumpt, buf lint and format, a tidy go.mod
-	@$(BIN)/golangci-lint run ./... ./.ci/gate
+	@$(BIN)/golangci-lint run ./... ./.ci/gate ./.ci/bench/...
 	@$(BIN)/golangci-lint fmt --diff
 	@$(BUF) lint
 	@$(BUF) format --diff --exit-code
@@ -64,7 +64,7 @@ fuzz: setup ## every fuzz target for FUZZTIME (10s)
 	@.ci/fuzz $(FUZZTIME)
 
 bench: build ## what a run costs, beside a bare net/http program in the same run
-	@.ci/bench
+	@go run ./.ci/bench
 
 hooks: ## install the pre-commit hook
 	@git config core.hooksPath .ci/hooks

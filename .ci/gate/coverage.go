@@ -70,7 +70,8 @@ func (t tally) percent() float64 {
 }
 
 // byPackage adds the statements up by package, relative to the module.
-// Generated code is left out: its tests are its generator's.
+// Generated code is left out: its tests are its generator's. So is what is no
+// part of the product, in folders that begin with a dot.
 func (p profile) byPackage() (map[string]tally, error) {
 	sums := map[string]tally{}
 	for block, covered := range p {
@@ -84,6 +85,9 @@ func (p profile) byPackage() (map[string]tally, error) {
 			continue
 		}
 		pkg := strings.TrimPrefix(path.Dir(file), module)
+		if strings.HasPrefix(pkg, ".") {
+			continue
+		}
 		sum := sums[pkg]
 		sum.all += statements
 		if covered {

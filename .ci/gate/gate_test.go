@@ -50,6 +50,8 @@ func TestCoverage(t *testing.T) {
 			module + "flow/x/a.go:3.1,4.2 3 1\n"
 		generated = "mode: set\n" +
 			module + "proto/v1/a.pb.go:1.1,2.2 1000 0\n"
+		gate = "mode: set\n" +
+			module + ".ci/gate/main.go:1.1,2.2 1000 0\n"
 		untested = "mode: set\n" +
 			module + "cli/a.go:1.1,2.2 6 0\n"
 	)
@@ -63,6 +65,7 @@ func TestCoverage(t *testing.T) {
 		"profiles are merged by block":          {[]string{half, otherHalf}, flow, ""},
 		"the same profile twice counts once":    {[]string{half, half}, flow, "is 50.0 %"},
 		"generated code does not count":         {[]string{half, otherHalf, generated}, []floor{{"whole", nil, 100}}, ""},
+		"what checks the product does not count": {[]string{half, otherHalf, gate}, []floor{{"whole", nil, 100}}, ""},
 		"a package that no test reaches counts": {[]string{half, otherHalf, untested}, []floor{{"whole", nil, 80}}, "is 50.0 %"},
 		"a tree does not hold its namesakes":    {[]string{untested}, []floor{{"c", []string{"cl"}, 80}}, "of the c is 0.0 %"},
 		"nothing measured is below every floor": {[]string{"mode: set\n"}, flow, "is 0.0 %"},
