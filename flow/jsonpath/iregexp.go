@@ -12,7 +12,7 @@ const (
 	// maxPattern bounds the text of a regular expression.
 	maxPattern = 4096
 	// maxProgram bounds what it compiles to, roughly in instructions.
-	maxProgram = 10_000
+	maxProgram = 5000
 	// maxRepeat is RE2's bound of {n,m}.
 	maxRepeat = 1000
 	// maxPatterns is how many patterns that come from documents one evaluation
@@ -31,8 +31,9 @@ type patternKey struct {
 	whole bool
 }
 
-// cost is how many visits it takes to match a text of so many bytes.
-func (p *pattern) cost(bytes int) int { return bytes * (1 + p.size/16) / 8 }
+// cost is how many visits it takes to match a text of so many bytes, at worst:
+// RE2 may look at every instruction for every byte.
+func (p *pattern) cost(bytes int) int { return bytes * (4 + p.size) / 32 }
 
 // compile makes a pattern that matches a whole text, or is searched in it.
 func compile(text string, whole bool) (*pattern, error) {
@@ -123,7 +124,7 @@ func (t *translator) alternatives() (size int, err error) {
 		if err != nil {
 			return 0, err
 		}
-		if size += atom*times + 1; size > maxProgram {
+		if size += atom * times; size > maxProgram {
 			return 0, fmt.Errorf("the regular expression is too large")
 		}
 	}
@@ -179,7 +180,7 @@ func (t *translator) group() (int, error) {
 	}
 	t.pos++
 	t.out.WriteByte(')')
-	return size + 1, nil
+	return max(size, 1), nil
 }
 
 // quantifier reads what may follow an atom and says how often it is written out.
@@ -218,7 +219,7 @@ func (t *translator) quantifier() (times int, err error) {
 	if t.next() == '?' {
 		return 0, fmt.Errorf("I-Regexp has no lazy %s?; whether it matches does not depend on it", t.text[start:t.pos])
 	}
-	return max(times, 1), nil
+	return times + 1, nil // the loop or the choice is an instruction too
 }
 
 func (t *translator) count() (int, error) {

@@ -96,12 +96,14 @@ func (p *Path) Get(root any) (v any, found bool) {
 
 // Values gives the values of all nodes that the path selects, in the order of
 // the RFC; an empty list where there are none. The error is ErrTooLarge.
-func (p *Path) Values(root any) ([]any, error) {
-	e := evaluation{root: root, left: MaxVisits}
+func (p *Path) Values(root any) ([]any, error) { return p.values(root, MaxVisits) }
+
+func (p *Path) values(root any, visits int) ([]any, error) {
+	e := evaluation{root: root, left: visits}
 	values := []any{}
 	e.walk(p.query.segments, root, func(v any) bool {
 		if len(values) == MaxNodes {
-			return e.charge(MaxVisits + 1)
+			return e.charge(visits + 1)
 		}
 		values = append(values, v)
 		return true
@@ -113,12 +115,14 @@ func (p *Path) Values(root any) ([]any, error) {
 }
 
 // Select is Values with the place of each node.
-func (p *Path) Select(root any) ([]Node, error) {
-	e := evaluation{root: root, left: MaxVisits}
+func (p *Path) Select(root any) ([]Node, error) { return p.nodes(root, MaxVisits) }
+
+func (p *Path) nodes(root any, visits int) ([]Node, error) {
+	e := evaluation{root: root, left: visits}
 	nodes := []Node{}
 	e.walk(p.query.segments, root, func(v any) bool {
 		if len(nodes) == MaxNodes {
-			return e.charge(MaxVisits + 1)
+			return e.charge(visits + 1)
 		}
 		path := e.normalizedPath()
 		nodes = append(nodes, Node{path, v})
