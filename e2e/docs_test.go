@@ -58,6 +58,9 @@ func TestDocuments(t *testing.T) {
 				t.Fatal(err)
 			}
 			checkDocument(t, string(text), strings.TrimPrefix(server.url, "http://"))
+			for _, target := range brokenLinks(string(text), filepath.Join("..", filepath.Dir(name))) {
+				t.Errorf("links to %s, which is not there", target)
+			}
 		})
 	}
 }
@@ -91,6 +94,30 @@ func checkDocument(t *testing.T, text, demoAddr string) {
 		if err := work.check(b); err != nil {
 			t.Errorf("line %d: %v", b.line, err)
 		}
+	}
+}
+
+var link = regexp.MustCompile(`\]\(([^)#\s]+)(#[^)\s]*)?\)`)
+
+// brokenLinks gives the files that a text in folder links to and that do not exist.
+func brokenLinks(text, folder string) []string {
+	var broken []string
+	for _, match := range link.FindAllStringSubmatch(text, -1) {
+		target := match[1]
+		if strings.Contains(target, "://") || strings.HasPrefix(target, "mailto:") {
+			continue
+		}
+		if _, err := os.Stat(filepath.Join(folder, target)); err != nil {
+			broken = append(broken, target)
+		}
+	}
+	return broken
+}
+
+func TestBrokenLinksAreFound(t *testing.T) {
+	text := "[a](README.md) [b](none.md#part) [c](#part) [d](https://example.com/x) [e](e2e)"
+	if got, want := brokenLinks(text, ".."), []string{"none.md"}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
