@@ -11,7 +11,7 @@ import (
 const (
 	// maxSchemas bounds the subschemas of one compilation; the largest
 	// published schemas have some tens of thousands.
-	maxSchemas = 200_000
+	maxSchemas = 100_000
 	// maxDocuments bounds the files of one compilation.
 	maxDocuments = 1000
 	// maxProblems bounds how much is reported of a broken schema.
@@ -132,11 +132,11 @@ func (c *compiler) anchorNodes() bool {
 	for _, doc := range c.docs {
 		for _, res := range doc.resources {
 			if res.recursive {
-				c.node(res.root)
+				c.node(res.root).named = true
 			}
 			for _, a := range res.anchors {
 				if a.dynamic {
-					c.node(a.at)
+					c.node(a.at).named = true
 				}
 			}
 		}
@@ -168,13 +168,9 @@ func (c *compiler) fill(n *node, cur cursor) {
 		return
 	}
 	b := &builder{c: c, n: n, cur: cur, m: m, d: cur.res.dialect}
-	_, hidden := m["$ref"].(string)
-	hidden = hidden && b.d.refHidesSiblings()
-	for _, k := range keywords() {
-		raw, ok := m[k.name]
-		if !ok || !b.d.has(k) || hidden && k.name != "$ref" && k.name != "definitions" {
-			continue
-		}
+	found, hidden := b.d.present(m)
+	for _, k := range found {
+		raw := m[k.name]
 		if problem := k.form.problem(raw, b.d.draft); problem != "" {
 			if strings.HasPrefix(problem, "want") {
 				problem += "; found " + describe(raw) + b.otherDraft(k, raw)
@@ -245,12 +241,8 @@ func (b *builder) lookup(name string) (any, bool) {
 	if !ok {
 		return nil, false
 	}
-	for _, k := range keywords() {
-		if k.name == name && b.d.has(k) {
-			return raw, k.form.problem(raw, b.d.draft) == ""
-		}
-	}
-	return nil, false
+	k, ok := b.d.find(name)
+	return raw, ok && k.form.problem(raw, b.d.draft) == ""
 }
 
 // onward notes nodes that apply to the same value unconditionally.
@@ -281,13 +273,9 @@ func (b *builder) hints(hidden bool) {
 		if strings.HasPrefix(name, "x-") || name == "$ref" || name == "$schema" {
 			continue
 		}
-		here, elsewhere := false, false
-		for _, k := range keywords() {
-			if k.name == name {
-				here = here || b.d.has(k) && !(hidden && k.form != textForm && name != "definitions")
-				elsewhere = elsewhere || !b.d.has(k)
-			}
-		}
+		k, here := b.d.find(name)
+		here = here && !(hidden && k.form != textForm && name != "definitions")
+		elsewhere := len(keywordTable.places[name]) > 0
 		where := b.cur.where() + "/" + escapeToken(name)
 		switch {
 		case here:

@@ -2,6 +2,7 @@ package schema
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -43,9 +44,6 @@ func (d dialect) idKeyword() string {
 	return "$id"
 }
 
-// refHidesSiblings tells whether everything beside a $ref is ignored.
-func (d dialect) refHidesSiblings() bool { return d.draft <= Draft7 }
-
 // keyword is what the standard says of one keyword: since and until when it
 // exists, what its value looks like, and how it is compiled.
 type keyword struct {
@@ -62,13 +60,56 @@ type keyword struct {
 // The table is made at first use; a sync.OnceValue would be a cycle of
 // initialization, since the builders read the table.
 func keywords() []keyword {
-	keywordTable.once.Do(func() { keywordTable.all = makeKeywords() })
+	keywordTable.once.Do(func() {
+		keywordTable.all = makeKeywords()
+		keywordTable.places = map[string][]int{}
+		for i, k := range keywordTable.all {
+			keywordTable.places[k.name] = append(keywordTable.places[k.name], i)
+		}
+	})
 	return keywordTable.all
 }
 
 var keywordTable struct {
-	once sync.Once
-	all  []keyword
+	once   sync.Once
+	all    []keyword
+	places map[string][]int // in all, by name
+}
+
+// find gives the keyword of a name, where the dialect has it.
+func (d dialect) find(name string) (keyword, bool) {
+	all := keywords()
+	for _, i := range keywordTable.places[name] {
+		if d.has(all[i]) {
+			return all[i], true
+		}
+	}
+	return keyword{}, false
+}
+
+// present lists the keywords of a schema in the order of the table. Where a
+// $ref hides its siblings, only definitions are left beside it.
+func (d dialect) present(m map[string]any) (found []keyword, hidden bool) {
+	_, hidden = m["$ref"].(string)
+	hidden = hidden && d.draft <= Draft7
+	all := keywords()
+	places := make([]int, 0, len(m))
+	for name := range m {
+		if hidden && name != "$ref" && name != "definitions" {
+			continue
+		}
+		for _, i := range keywordTable.places[name] {
+			if d.has(all[i]) {
+				places = append(places, i)
+			}
+		}
+	}
+	slices.Sort(places)
+	found = make([]keyword, len(places))
+	for i, at := range places {
+		found[i] = all[at]
+	}
+	return found, hidden
 }
 
 func makeKeywords() []keyword {

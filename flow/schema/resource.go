@@ -186,17 +186,12 @@ func (c *compiler) scan(cur cursor) {
 			continue
 		}
 		cur.doc.scanned[cur.ptr] = true
-		_, hidden := m["$ref"].(string)
-		hidden = hidden && cur.res.dialect.refHidesSiblings()
-		if !hidden {
+		if _, hidden := cur.res.dialect.present(m); !hidden {
 			cur.res = c.identify(cur, m)
 		}
-		for _, k := range keywords() {
-			raw, ok := m[k.name]
-			if !ok || !cur.res.dialect.has(k) || hidden && k.name != "definitions" {
-				continue
-			}
-			for _, sub := range k.form.subschemas(raw) {
+		found, _ := cur.res.dialect.present(m) // an embedded $schema may have changed it
+		for _, k := range found {
+			for _, sub := range k.form.subschemas(m[k.name]) {
 				todo = append(todo, cur.child(sub.raw, append([]string{k.name}, sub.tokens...)...))
 			}
 		}

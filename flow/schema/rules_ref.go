@@ -31,7 +31,9 @@ func (b *builder) follow(raw any) (to *node, name string, ok bool) {
 		return nil, "", false
 	}
 	b.c.discover(target)
-	return b.c.node(target), name, true
+	to = b.c.node(target)
+	to.named = true
+	return to, name, true
 }
 
 func (rule refRule) check(r *run, s *spot) bool { return r.apply(s, rule.to) }

@@ -2,9 +2,9 @@ package schema
 
 import "fmt"
 
-// maxSteps bounds the schemas that one validation applies: a second or so, a
-// hundred times what a body of several megabytes needs.
-const maxSteps = 10_000_000
+// maxSteps bounds the schemas that one validation applies: some seconds, tens
+// of times what a body of several megabytes needs.
+const maxSteps = 5_000_000
 
 // maxNesting bounds how deep schemas and values nest inside each other; a
 // decoded value is at most value.MaxDepth deep.
@@ -16,6 +16,7 @@ type node struct {
 	ptr   string // inside doc
 	res   *resource
 	never bool // the schema false
+	named bool // a reference leads here: only so can a schema come back to itself
 	rules []rule
 	// onward are the nodes that apply to the same value without a condition:
 	// a circle of them never ends.
@@ -89,14 +90,10 @@ type run struct {
 	quiet    int // findings are of no interest: inside not, if, contains
 	floor    int // where the findings of the current alternative begin
 	findings []finding
-	active   []frame
-	scope    []*resource // the dynamic scope, outermost first
+	depth    int
+	within   map[*node]*place // where the named nodes are being applied
+	scope    []*resource      // the dynamic scope, outermost first
 	limit    *finding
-}
-
-type frame struct {
-	node *node
-	at   *place
 }
 
 // eval applies n to v. It gives what was seen where the run tracks and v is
@@ -112,10 +109,19 @@ func (r *run) eval(n *node, v any, at *place) (ok bool, saw *seen) {
 	if len(n.rules) == 0 {
 		return true, nil
 	}
-	if !r.enter(n, at) {
-		return false, nil
+	if r.depth >= maxNesting {
+		return r.stop(n, at, fmt.Sprintf("validation stopped: schemas nest deeper than %d", maxNesting)), nil
 	}
-	defer func() { r.active = r.active[:len(r.active)-1] }()
+	r.depth++
+	defer func() { r.depth-- }()
+	if n.named {
+		before := r.within[n]
+		if before == at {
+			return r.stop(n, at, "the schema refers back to itself without looking any deeper into the value"), nil
+		}
+		r.within[n] = at
+		defer func() { r.within[n] = before }()
+	}
 	if len(r.scope) == 0 || r.scope[len(r.scope)-1] != n.res {
 		r.scope = append(r.scope, n.res)
 		defer func() { r.scope = r.scope[:len(r.scope)-1] }()
@@ -135,21 +141,6 @@ func (r *run) eval(n *node, v any, at *place) (ok bool, saw *seen) {
 		return false, nil
 	}
 	return true, s.seen
-}
-
-// enter notes that n is being applied at a place and stops a schema that
-// leads back to itself there.
-func (r *run) enter(n *node, at *place) bool {
-	for i := len(r.active) - 1; i >= 0 && r.active[i].at == at; i-- {
-		if r.active[i].node == n {
-			return r.stop(n, at, "the schema refers back to itself without looking any deeper into the value")
-		}
-	}
-	if len(r.active) >= maxNesting {
-		return r.stop(n, at, fmt.Sprintf("validation stopped: schemas nest deeper than %d", maxNesting))
-	}
-	r.active = append(r.active, frame{n, at})
-	return true
 }
 
 // spend counts work and stops the run where it is too much.

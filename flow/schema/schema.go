@@ -136,7 +136,7 @@ func readFile(opts Options, name string) (any, error) {
 // none says that v is valid. An Error whose Limit is set stands alone and says
 // that there is no verdict.
 func (s *Schema) Validate(v any) []Error {
-	r := run{track: s.track}
+	r := run{track: s.track, within: map[*node]*place{}}
 	r.eval(s.root, v, &place{})
 	if r.limit != nil {
 		return []Error{r.limit.render()}
