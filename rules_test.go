@@ -257,16 +257,24 @@ func variables(s source, decl *ast.GenDecl) []string {
 	return bad
 }
 
-// writes reports every assignment to a variable of the package, or through it.
+// writes reports every assignment to a variable of the package, or through it,
+// but for a table that is filled under its own sync.Once and read from then on:
+// table.once.Do(func() { table.rows = … }).
 func writes(s source, info *types.Info) []string {
 	var bad []string
-	check := func(n ast.Node, target ast.Expr) {
-		name := root(target)
-		if name == nil {
-			return
+	global := func(target ast.Expr) types.Object {
+		if name := root(target); name != nil {
+			if v, ok := info.Uses[name].(*types.Var); ok && v.Pkg() != nil && v.Parent() == v.Pkg().Scope() {
+				return v
+			}
 		}
-		if v, ok := info.Uses[name].(*types.Var); ok && v.Pkg() != nil && v.Parent() == v.Pkg().Scope() {
-			bad = append(bad, fmt.Sprintf("%s: writes to the package's variable %s", s.at(n), name.Name))
+		return nil
+	}
+	var filled types.Object // the table whose Once runs
+	var until token.Pos     // where that ends
+	check := func(n ast.Node, target ast.Expr) {
+		if v := global(target); v != nil && (v != filled || n.Pos() > until) {
+			bad = append(bad, fmt.Sprintf("%s: writes to the package's variable %s", s.at(n), v.Name()))
 		}
 	}
 	ast.Inspect(s.file, func(n ast.Node) bool {
@@ -278,6 +286,9 @@ func writes(s source, info *types.Info) []string {
 		case *ast.IncDecStmt:
 			check(n, n.X)
 		case *ast.CallExpr:
+			if do, ok := n.Fun.(*ast.SelectorExpr); ok && do.Sel.Name == "Do" && global(do.X) != nil {
+				filled, until = global(do.X), n.End()
+			}
 			if f, ok := n.Fun.(*ast.Ident); ok && (f.Name == "delete" || f.Name == "clear") && len(n.Args) > 0 {
 				check(n, n.Args[0])
 			}
@@ -415,6 +426,8 @@ func TestTheRulesFindWhatTheyForbid(t *testing.T) {
 		"a written field":          {sideEffectsOf, `var s struct{ n int }; func f() { s.n = 1 }`, "variable s"},
 		"a local of the same name": {sideEffectsOf, `var n = 1; func f() { n := 2; n = 3; _ = n }`, ""},
 		"a table that is read":     {sideEffectsOf, `var m = map[int]int{1: 2}; func f() int { return m[1] }`, ""},
+		"a table under its Once":   {sideEffectsOf, `import "sync"; var m struct { once sync.Once; n int }; func f() { m.once.Do(func() { m.n = 1 }) }`, ""},
+		"a write after the Once":   {sideEffectsOf, `import "sync"; var m struct { once sync.Once; n int }; func f() { m.once.Do(func() {}); m.n = 1 }`, "variable m"},
 		"a lock":                   {sideEffectsOf, `import "sync"; var mu sync.Mutex`, "shared state"},
 		"a pattern at start":       {sideEffectsOf, `import "regexp"; var re = regexp.MustCompile("x")`, "OnceValue"},
 		"a pattern at first use":   {sideEffectsOf, `import ("regexp"; "sync"); var re = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile("x") })`, ""},
