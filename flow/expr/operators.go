@@ -1,0 +1,421 @@
+package expr
+
+import (
+	"strings"
+	"time"
+
+	"github.com/testmesh/testmesh/flow/value"
+)
+
+type literal struct {
+	span
+	v any
+}
+
+func (l *literal) eval(*evaluation) (any, error) { return l.v, nil }
+func (l *literal) kind() value.Kind              { return kindOf(l.v) }
+
+type arrayNode struct {
+	span
+	items []node
+}
+
+func (*arrayNode) kind() value.Kind { return value.Array }
+
+func (a *arrayNode) eval(e *evaluation) (any, error) {
+	if err := e.produce(16 * len(a.items)); err != nil {
+		return nil, err
+	}
+	out := make([]any, len(a.items))
+	for i, n := range a.items {
+		v, err := e.value(n)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = v
+	}
+	return out, nil
+}
+
+type mapNode struct {
+	span
+	keys, values []node
+}
+
+func (*mapNode) kind() value.Kind { return value.Object }
+
+func (m *mapNode) eval(e *evaluation) (any, error) {
+	if err := e.produce(48 * len(m.keys)); err != nil {
+		return nil, err
+	}
+	out := make(map[string]any, len(m.keys))
+	for i, n := range m.keys {
+		k, err := e.value(n)
+		if err != nil {
+			return nil, err
+		}
+		key, ok := k.(string)
+		if !ok {
+			off, end := n.bytes()
+			return nil, valueErrorAt(off, end, "a key is a string, got %s", describe(k))
+		}
+		v, err := e.value(m.values[i])
+		if err != nil {
+			return nil, err
+		}
+		out[key] = v
+	}
+	return out, nil
+}
+
+// not is `not x` and `!x`.
+type not struct {
+	span
+	of node
+}
+
+func (*not) kind() value.Kind { return value.Boolean }
+
+func (n *not) eval(e *evaluation) (any, error) {
+	b, err := e.boolean(n.of, "not")
+	return !b, err
+}
+
+// sign is unary minus and plus.
+type sign struct {
+	span
+	of       node
+	negative bool
+}
+
+func (s *sign) kind() value.Kind { return s.of.kind() }
+
+func (s *sign) eval(e *evaluation) (any, error) {
+	v, err := e.raw(s.of)
+	if err != nil {
+		return nil, err
+	}
+	if d, ok := v.(time.Duration); ok && s.negative {
+		return -d, nil
+	}
+	if kindOf(v) != value.Number {
+		return nil, valueErrorAt(s.off, s.end, "a sign needs a number, got %s", describe(v))
+	}
+	if v, err = signed(v, s.negative); err != nil {
+		return nil, valueErrorAt(s.off, s.end, "%s", err)
+	}
+	return v, nil
+}
+
+func signed(n any, negative bool) (any, error) {
+	if !negative {
+		return n, nil
+	}
+	if f, ok := n.(float64); ok {
+		return -f, nil
+	}
+	return value.Arithmetic("-", int64(0), n)
+}
+
+func (s span) arithmetic(op string, a, b any) (any, error) {
+	v, err := value.Arithmetic(op, a, b)
+	if err != nil {
+		return nil, valueErrorAt(s.off, s.end, "%s", err)
+	}
+	return v, nil
+}
+
+// logic is and, or with their short circuits.
+type logic struct {
+	span
+	or          bool
+	left, right node
+}
+
+func (*logic) kind() value.Kind { return value.Boolean }
+
+func (l *logic) eval(e *evaluation) (any, error) {
+	who := "and"
+	if l.or {
+		who = "or"
+	}
+	b, err := e.boolean(l.left, who)
+	if err != nil || b == l.or {
+		return b, err
+	}
+	return wrapBool(e.boolean(l.right, who))
+}
+
+func wrapBool(b bool, err error) (any, error) {
+	if err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// arithmetic is + - * / % **, and + of two strings.
+type arithmetic struct {
+	span
+	op          string
+	left, right node
+}
+
+func (a *arithmetic) kind() value.Kind {
+	l, r := a.left.kind(), a.right.kind()
+	switch {
+	case a.op != "+" && a.op != "-":
+		return value.Number
+	case l == r && (l == value.Number || a.op == "+" && l == value.String):
+		return l
+	}
+	return ""
+}
+
+func (a *arithmetic) eval(e *evaluation) (any, error) {
+	l, err := e.raw(a.left)
+	if err != nil {
+		return nil, err
+	}
+	r, err := e.raw(a.right)
+	if err != nil {
+		return nil, err
+	}
+	if a.op == "+" {
+		x, okX := l.(string)
+		y, okY := r.(string)
+		if okX && okY {
+			if err := e.produce(len(x) + len(y)); err != nil {
+				return nil, err
+			}
+			return x + y, nil
+		}
+	}
+	kl, kr := kindOf(l), kindOf(r)
+	if kl == value.Number && kr == value.Number {
+		return a.arithmetic(a.op, l, r)
+	}
+	if v, ok := timeArithmetic(a.op, l, r); ok {
+		return v, nil
+	}
+	return nil, a.refuse(l, r)
+}
+
+func (a *arithmetic) refuse(l, r any) error {
+	needs := "two numbers"
+	if a.op == "+" {
+		needs = "two numbers or two strings"
+	}
+	return valueErrorAt(a.off, a.end, "%s needs %s, got %s and %s", a.op, needs, describe(l), describe(r))
+}
+
+// timeArithmetic computes with times and durations.
+func timeArithmetic(op string, l, r any) (any, bool) {
+	switch x := l.(type) {
+	case time.Time:
+		switch y := r.(type) {
+		case time.Time:
+			if op == "-" {
+				return x.Sub(y), true
+			}
+		case time.Duration:
+			switch op {
+			case "+":
+				return x.Add(y), true
+			case "-":
+				return x.Add(-y), true
+			}
+		}
+	case time.Duration:
+		switch y := r.(type) {
+		case time.Time:
+			if op == "+" {
+				return y.Add(x), true
+			}
+		case time.Duration:
+			switch op {
+			case "+":
+				return x + y, true
+			case "-":
+				return x - y, true
+			}
+		}
+	}
+	return nil, false
+}
+
+// equal is == and != between two values.
+type equal struct {
+	span
+	negate      bool
+	left, right node
+}
+
+func (*equal) kind() value.Kind { return value.Boolean }
+
+func (q *equal) eval(e *evaluation) (any, error) {
+	l, err := e.raw(q.left)
+	if err != nil {
+		return nil, err
+	}
+	r, err := e.raw(q.right)
+	if err != nil {
+		return nil, err
+	}
+	if order, ok := compareTimes(l, r); ok {
+		return (order == 0) != q.negate, nil
+	}
+	return value.Equal(model(l), model(r)) != q.negate, nil
+}
+
+// isNull is x == nil and `x is null`: true where x is missing, too.
+type isNull struct {
+	span
+	negate bool
+	of     node
+	right  node // what the author wrote for null
+}
+
+func (*isNull) kind() value.Kind { return value.Boolean }
+
+func (n *isNull) eval(e *evaluation) (any, error) {
+	v, g, err := e.maybe(n.of)
+	if err != nil {
+		return nil, err
+	}
+	return (g != nil || v == nil) != n.negate, nil
+}
+
+// exists is true for whatever is there, null included.
+type exists struct {
+	span
+	negate bool
+	of     absent
+}
+
+func (*exists) kind() value.Kind { return value.Boolean }
+
+func (x *exists) eval(e *evaluation) (any, error) {
+	_, g, err := e.maybe(x.of)
+	if err != nil {
+		return nil, err
+	}
+	return (g == nil) != x.negate, nil
+}
+
+// hasKind is `x is string`.
+type hasKind struct {
+	span
+	negate bool
+	of     node
+	want   value.Kind
+}
+
+func (*hasKind) kind() value.Kind { return value.Boolean }
+
+func (h *hasKind) eval(e *evaluation) (any, error) {
+	v, err := e.value(h.of)
+	if err != nil {
+		return nil, err
+	}
+	is := value.KindOf(v) == h.want || h.want == "integer" && value.IsInteger(v)
+	return is != h.negate, nil
+}
+
+// ordered is < <= > >=, chained as often as written: 1 < x <= 9 reads x once.
+type ordered struct {
+	span
+	ops      []string
+	operands []node
+}
+
+func (*ordered) kind() value.Kind { return value.Boolean }
+
+func (o *ordered) eval(e *evaluation) (any, error) {
+	l, err := e.raw(o.operands[0])
+	if err != nil {
+		return nil, err
+	}
+	for i, op := range o.ops {
+		r, err := e.raw(o.operands[i+1])
+		if err != nil {
+			return nil, err
+		}
+		order, ok := compareTimes(l, r)
+		if !ok {
+			if order, ok = compare(l, r); !ok {
+				return nil, valueErrorAt(o.off, o.end, "%s needs two numbers or two strings, got %s and %s", op, describe(l), describe(r))
+			}
+		}
+		if !holds(op, order) {
+			return false, nil
+		}
+		l = r
+	}
+	return true, nil
+}
+
+func holds(op string, order int) bool {
+	switch op {
+	case "<":
+		return order < 0
+	case "<=":
+		return order <= 0
+	case ">":
+		return order > 0
+	}
+	return order >= 0
+}
+
+// compare orders two numbers, or two strings by code point.
+func compare(a, b any) (int, bool) {
+	if x, ok := a.(string); ok {
+		if y, ok := b.(string); ok {
+			return strings.Compare(x, y), true
+		}
+		return 0, false
+	}
+	return value.CompareNumbers(a, b)
+}
+
+// compareTimes orders two times or durations; text on one side is read as one.
+func compareTimes(a, b any) (int, bool) {
+	switch x := a.(type) {
+	case time.Time:
+		if y, ok := asTime(b); ok {
+			return x.Compare(y), true
+		}
+	case time.Duration:
+		if y, ok := asDuration(b); ok {
+			return int(min(max(x-y, -1), 1)), true
+		}
+	case string:
+		switch b.(type) {
+		case time.Time, time.Duration:
+			order, ok := compareTimes(b, a)
+			return -order, ok
+		}
+	}
+	return 0, false
+}
+
+func asTime(v any) (time.Time, bool) {
+	switch v := v.(type) {
+	case time.Time:
+		return v, true
+	case string:
+		t, err := time.Parse(time.RFC3339, v)
+		return t, err == nil
+	}
+	return time.Time{}, false
+}
+
+func asDuration(v any) (time.Duration, bool) {
+	switch v := v.(type) {
+	case time.Duration:
+		return v, true
+	case string:
+		d, err := time.ParseDuration(v)
+		return d, err == nil
+	}
+	return 0, false
+}
