@@ -2,7 +2,9 @@ package value
 
 import (
 	"fmt"
+	"sort"
 	"strings"
+	"unicode/utf8"
 )
 
 // Change is one difference between an expected and an actual value, by path.
@@ -65,17 +67,21 @@ func (d *differ) walk(path string, expected, actual any) {
 }
 
 func (d *differ) walkObject(path string, expected, actual map[string]any) {
-	for _, k := range Keys(expected) {
-		if a, ok := actual[k]; ok {
-			d.walk(Member(path, k), expected[k], a)
-		} else {
-			d.add(Change{Path: Member(path, k), Expected: expected[k], ActualMissing: true})
+	keys := Keys(expected)
+	for k := range actual {
+		if _, ok := expected[k]; !ok {
+			keys = append(keys, k)
 		}
 	}
-	for _, k := range Keys(actual) {
-		if _, ok := expected[k]; !ok {
-			d.add(Change{Path: Member(path, k), Actual: actual[k], ExpectedMissing: true})
+	sort.Strings(keys)
+	for _, k := range keys {
+		e, hasE := expected[k]
+		a, hasA := actual[k]
+		if hasE && hasA {
+			d.walk(Member(path, k), e, a)
+			continue
 		}
+		d.add(Change{Path: Member(path, k), Expected: e, Actual: a, ExpectedMissing: !hasE, ActualMissing: !hasA})
 	}
 }
 
@@ -111,7 +117,7 @@ func Nearest(m map[string]any, key string) string {
 // edit), the nearest first, or "".
 func Closest(name string, candidates []string) string {
 	best, bestDistance := "", 3
-	if len(name) < 5 {
+	if utf8.RuneCountInString(name) < 5 {
 		bestDistance = 2
 	}
 	for _, c := range candidates {

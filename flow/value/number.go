@@ -27,9 +27,8 @@ const maxExponent = 4096
 // maxDigits bounds the digits of one number.
 const maxDigits = 8192
 
-// quotientDigits is how many significant digits a division keeps where the
-// result is not exact: IEEE 754-2019 decimal128.
-const quotientDigits = 34
+// smallestNormal is the least float64 with all its 53 bits.
+const smallestNormal = 0x1p-1022
 
 // ParseNumber reads a JSON number (RFC 8259 section 6) into int64, float64 or
 // *Decimal, the first that holds it exactly: 10 is an int64, 0.1 a float64
@@ -50,8 +49,9 @@ func ParseNumber(text string) (any, error) {
 	if !validNumber(text) {
 		return nil, fmt.Errorf("parse number %q: not a number", clip(text))
 	}
-	if len(text) <= 15 { // at most 15 significant digits always survive a float64
-		if f, err := strconv.ParseFloat(text, 64); err == nil && (f != 0 || !strings.ContainsAny(mantissa(text), "123456789")) {
+	if len(text) <= 15 { // at most 15 significant digits survive a float64, unless it is denormal
+		f, err := strconv.ParseFloat(text, 64)
+		if err == nil && (math.Abs(f) >= smallestNormal || !strings.ContainsAny(mantissa(text), "123456789")) {
 			return f, nil
 		}
 	}
@@ -123,9 +123,6 @@ func ParseDecimal(text string) (*Decimal, error) {
 	if !validNumber(text) {
 		return nil, fmt.Errorf("parse decimal %q: not a number", clip(text))
 	}
-	if len(text) > maxDigits {
-		return nil, fmt.Errorf("parse decimal %q: over %d digits", clip(text), maxDigits)
-	}
 	mant, exponent := text, 0
 	if i := strings.IndexAny(text, "eE"); i >= 0 {
 		e, err := strconv.Atoi(text[i+1:])
@@ -137,6 +134,12 @@ func ParseDecimal(text string) (*Decimal, error) {
 	if i := strings.IndexByte(mant, '.'); i >= 0 {
 		exponent -= len(mant) - i - 1
 		mant = mant[:i] + mant[i+1:]
+	}
+	if len(mant) > maxDigits {
+		return nil, fmt.Errorf("parse decimal %q: over %d digits", clip(text), maxDigits)
+	}
+	if exponent < -maxExponent { // what String prints must be readable again
+		return nil, fmt.Errorf("parse decimal %q: over %d decimal places", clip(text), maxExponent)
 	}
 	digits, ok := new(big.Int).SetString(mant, 10)
 	if !ok {
@@ -173,10 +176,7 @@ func (d *Decimal) String() string {
 
 // Float is the float64 nearest to d.
 func (d *Decimal) Float() float64 {
-	f, err := strconv.ParseFloat(d.String(), 64)
-	if err != nil { // out of range: the signed infinity that ParseFloat gave
-		return f
-	}
+	f, _ := strconv.ParseFloat(d.String(), 64) // out of range it is the signed infinity
 	return f
 }
 
@@ -260,8 +260,14 @@ func Int(n any) (int64, bool) {
 	case int64:
 		return n, true
 	case float64:
-		if n == math.Trunc(n) && n >= -1<<63 && n < 1<<63 {
-			return int64(n), true
+		if math.Abs(n) <= 1<<53 {
+			return int64(n), n == math.Trunc(n)
+		}
+		// Past 2^53 the decimal form, for which the float64 stands, is not the
+		// binary integer.
+		if d, ok := decimalOf(n); ok && math.Abs(n) < 1<<64 {
+			i, ok := narrow(d).(int64)
+			return i, ok
 		}
 	case *Decimal:
 		i, ok := narrow(n).(int64)
@@ -301,145 +307,6 @@ func CompareNumbers(a, b any) (order int, ok bool) {
 		return 0, false
 	}
 	return x.cmp(y), true
-}
-
-// Arithmetic does a op b for + - * / % **. Integers stay integers while they
-// fit; a quotient of integers is exact where it can be, as in expr-lang a
-// float64 else; with a Decimal on one side the result is a Decimal. It errors
-// for a division by zero and for operands that are not numbers.
-func Arithmetic(op string, a, b any) (any, error) {
-	if KindOf(a) != Number || KindOf(b) != Number {
-		return nil, fmt.Errorf("%s needs two numbers, got %s and %s", op, KindOf(a), KindOf(b))
-	}
-	if isZero(b) && (op == "/" || op == "%") {
-		return nil, fmt.Errorf("division by zero")
-	}
-	_, decA := a.(*Decimal)
-	_, decB := b.(*Decimal)
-	_, floatA := a.(float64)
-	_, floatB := b.(float64)
-	switch {
-	case op == "**":
-		x, _ := Float(a)
-		y, _ := Float(b)
-		return finite(math.Pow(x, y))
-	case op == "%":
-		x, okX := Int(a)
-		y, okY := Int(b)
-		if !okX || !okY {
-			return nil, fmt.Errorf("%% needs two integers, got %s and %s", Compact(a), Compact(b))
-		}
-		if y == -1 {
-			return int64(0), nil
-		}
-		return x % y, nil
-	case decA || decB:
-		return decimalArithmetic(op, a, b)
-	case floatA || floatB || op == "/":
-		return floatArithmetic(op, a, b)
-	}
-	return intArithmetic(op, a.(int64), b.(int64))
-}
-
-func isZero(n any) bool {
-	order, _ := CompareNumbers(n, int64(0))
-	return order == 0
-}
-
-func finite(f float64) (any, error) {
-	if math.IsNaN(f) || math.IsInf(f, 0) {
-		return nil, fmt.Errorf("the result is not a finite number")
-	}
-	return f, nil
-}
-
-func floatArithmetic(op string, a, b any) (any, error) {
-	x, _ := Float(a)
-	y, _ := Float(b)
-	switch op {
-	case "+":
-		return finite(x + y)
-	case "-":
-		return finite(x - y)
-	case "*":
-		return finite(x * y)
-	case "/":
-		return finite(x / y)
-	}
-	return nil, fmt.Errorf("unknown operator %q", op)
-}
-
-func intArithmetic(op string, x, y int64) (any, error) {
-	wide := new(big.Int)
-	switch op {
-	case "+":
-		if sum := x + y; (sum > x) == (y > 0) {
-			return sum, nil
-		}
-		wide.Add(big.NewInt(x), big.NewInt(y))
-	case "-":
-		if diff := x - y; (diff < x) == (y > 0) {
-			return diff, nil
-		}
-		wide.Sub(big.NewInt(x), big.NewInt(y))
-	case "*":
-		wide.Mul(big.NewInt(x), big.NewInt(y))
-		if wide.IsInt64() {
-			return wide.Int64(), nil
-		}
-	default:
-		return nil, fmt.Errorf("unknown operator %q", op)
-	}
-	return &Decimal{wide, 0}, nil
-}
-
-func decimalArithmetic(op string, a, b any) (any, error) {
-	x, okX := decimalOf(a)
-	y, okY := decimalOf(b)
-	if !okX || !okY {
-		return nil, fmt.Errorf("%s needs two finite numbers", op)
-	}
-	var out *Decimal
-	switch op {
-	case "+", "-":
-		p, q, exponent := align(x, y)
-		sum := new(big.Int)
-		if op == "+" {
-			sum.Add(p, q)
-		} else {
-			sum.Sub(p, q)
-		}
-		out = &Decimal{sum, exponent}
-	case "*":
-		out = &Decimal{new(big.Int).Mul(x.digits, y.digits), x.exponent + y.exponent}
-	case "/":
-		out = quotient(x, y)
-	default:
-		return nil, fmt.Errorf("unknown operator %q", op)
-	}
-	if out.exponent > maxExponent || out.exponent < -maxExponent || out.digits.BitLen() > maxDigits*4 {
-		return nil, fmt.Errorf("the result has too many digits")
-	}
-	return narrow(out), nil
-}
-
-func quotient(x, y *Decimal) *Decimal {
-	shift := max(0, quotientDigits+len(y.digits.String())-len(x.digits.String()))
-	num := new(big.Int).Mul(x.digits, pow10(shift))
-	q, rest := new(big.Int).QuoRem(num, y.digits, new(big.Int))
-	if twice := new(big.Int).Abs(new(big.Int).Lsh(rest, 1)); twice.Cmp(new(big.Int).Abs(y.digits)) >= 0 {
-		q.Add(q, big.NewInt(int64(num.Sign()*y.digits.Sign()))) // round half away from zero
-	}
-	out := &Decimal{q, x.exponent - y.exponent - shift}
-	ten := big.NewInt(10)
-	for out.exponent < 0 {
-		whole, rest := new(big.Int).QuoRem(out.digits, ten, new(big.Int))
-		if rest.Sign() != 0 {
-			break
-		}
-		out = &Decimal{whole, out.exponent + 1}
-	}
-	return out
 }
 
 // IsMultiple tells whether the number n is a whole multiple of the number of,

@@ -9,6 +9,7 @@
 package value
 
 import (
+	"encoding"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -135,7 +136,23 @@ func Normalize(v any) (any, error) {
 		}
 		return out, nil
 	}
-	return normalizeReflect(reflect.ValueOf(v))
+	r := reflect.ValueOf(v)
+	if r.Kind() == reflect.Pointer && r.IsNil() {
+		return nil, nil
+	}
+	switch v.(type) {
+	case json.Marshaler, encoding.TextMarshaler: // a UUID is a text, not sixteen numbers
+		return throughJSON(v)
+	}
+	return normalizeReflect(r)
+}
+
+func throughJSON(v any) (any, error) {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return nil, fmt.Errorf("normalize %T: %w", v, err)
+	}
+	return Decode(text)
 }
 
 func normalizeReflect(r reflect.Value) (any, error) {
@@ -156,6 +173,9 @@ func normalizeReflect(r reflect.Value) (any, error) {
 	case reflect.String:
 		return r.String(), nil
 	case reflect.Slice, reflect.Array:
+		if r.Kind() == reflect.Slice && r.Type().Elem().Kind() == reflect.Uint8 {
+			return string(r.Bytes()), nil
+		}
 		out := make([]any, r.Len())
 		for i := range out {
 			n, err := Normalize(r.Index(i).Interface())
@@ -183,11 +203,7 @@ func normalizeReflect(r reflect.Value) (any, error) {
 	default:
 		return nil, fmt.Errorf("normalize %s: no JSON form", r.Type())
 	}
-	text, err := json.Marshal(r.Interface())
-	if err != nil {
-		return nil, fmt.Errorf("normalize %s: %w", r.Type(), err)
-	}
-	return Decode(text)
+	return throughJSON(r.Interface())
 }
 
 // Keys are the keys of m in alphabetical order.
