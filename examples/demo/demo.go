@@ -30,7 +30,7 @@ const (
 const (
 	// shutdownGrace is how long requests in flight may take to end once Run is
 	// told to stop. Handlers that wait or stream end at once, so only a client
-	// that does not read its answer uses it up.
+	// that neither sends the rest of its request nor reads its answer uses it up.
 	shutdownGrace = 3 * time.Second
 	// readTimeout bounds a request that arrives slowly.
 	readTimeout = time.Minute
@@ -111,7 +111,9 @@ func (a *App) Run(ctx context.Context, l net.Listener) error {
 		a.config.Logger.Warn("requests were cut off at shutdown")
 		err = server.Close()
 	}
-	<-served
+	if ended := <-served; err == nil && !errors.Is(ended, http.ErrServerClosed) {
+		err = ended
+	}
 	if err != nil {
 		return fmt.Errorf("stop the demo application: %w", err)
 	}

@@ -2,6 +2,7 @@ package demo
 
 import (
 	"bytes"
+	"cmp"
 	"compress/gzip"
 	"compress/zlib"
 	"encoding/csv"
@@ -110,7 +111,9 @@ func randomBytes(c *call) error {
 		return err
 	}
 	body := make([]byte, n)
-	c.tenant.source("bytes").Read(body) // never fails
+	if _, err := c.tenant.source("bytes").Read(body); err != nil {
+		return fmt.Errorf("make random bytes: %w", err)
+	}
 	return c.body(http.StatusOK, "application/octet-stream", body)
 }
 
@@ -125,13 +128,14 @@ func index(c *call) error {
 	b.WriteString("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>TestMesh demo application</title></head>\n<body>\n" +
 		"<h1>TestMesh demo application</h1>\n<table>\n<tr><th>Method</th><th>Path</th><th>What it does</th></tr>\n")
 	for _, route := range c.app.table {
-		fmt.Fprintf(&b, "<tr><td>%s</td><td><code>%s</code></td><td>%s</td></tr>\n", route.Method, html.EscapeString(route.Path), html.EscapeString(route.Summary))
+		fmt.Fprintf(&b, "<tr><td>%s</td><td><code>%s</code></td><td>%s</td></tr>\n", cmp.Or(route.Method, "any"), html.EscapeString(route.Path), html.EscapeString(route.Summary))
 	}
 	b.WriteString("</table>\n<p>Faults for X-Fault and /__faults:</p>\n<ul>\n")
 	for _, kind := range faultKinds() {
 		fmt.Fprintf(&b, "<li><code>%s</code> %s</li>\n", kind.name, html.EscapeString(kind.summary))
 	}
-	b.WriteString("</ul>\n</body></html>\n")
+	fmt.Fprintf(&b, "</ul>\n<p>User <code>%s</code> with password <code>%s</code>, client <code>%s</code> with secret <code>%s</code>, API key <code>%s</code>. X-Tenant gives each flow a world of its own.</p>\n</body></html>\n",
+		Username, Password, ClientID, ClientSecret, APIKey)
 	return c.body(http.StatusOK, "text/html; charset=utf-8", []byte(b.String()))
 }
 

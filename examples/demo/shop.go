@@ -154,8 +154,10 @@ func createOrder(c *call) error {
 	}
 	var wrong []fieldError
 	if n := len(body.Items); n == 0 || n > maxItems {
-		return &problem{status: http.StatusUnprocessableEntity, Code: "invalid", Message: "the order is not valid",
-			Fields: []fieldError{{"items", fmt.Sprintf("must have 1 to %d entries, has %d", maxItems, n)}}}
+		return &problem{
+			status: http.StatusUnprocessableEntity, Code: "invalid", Message: "the order is not valid",
+			Fields: []fieldError{{"items", fmt.Sprintf("must have 1 to %d entries, has %d", maxItems, n)}},
+		}
 	}
 	for i, asked := range body.Items {
 		at := fmt.Sprintf("items[%d].", i)

@@ -101,8 +101,10 @@ func encodings(t testing.TB, s string) map[string]string {
 
 func TestEveryEncodingOfASecretIsReplacedWholly(t *testing.T) {
 	t.Parallel()
-	secrets := []string{"hunter2", "s3cr", nasty, "ünïcödé", "日本語で", "with space", "tab\tand\nfeed",
-		strings.Repeat("long-token.", 40), "a=b&c=d", "100%", "\u2028separate", `C:\x\y`, "😀😀😀😀", "ends\n"}
+	secrets := []string{
+		"hunter2", "s3cr", nasty, "ünïcödé", "日本語で", "with space", "tab\tand\nfeed",
+		strings.Repeat("long-token.", 40), "a=b&c=d", "100%", "\u2028separate", `C:\x\y`, "😀😀😀😀", "ends\n",
+	}
 	for _, secret := range secrets {
 		m := masker(t, "S", secret)
 		for name, encoded := range encodings(t, secret) {

@@ -20,8 +20,11 @@ func TestValuesAreMaskedAtAnyDepth(t *testing.T) {
 		{"a list", []any{"x", []any{"hunter2"}}, []any{"x", []any{"‹secret:PW›"}}},
 		{"an object", map[string]any{"a": map[string]any{"b": "hunter2"}, "c": int64(1)}, map[string]any{"a": map[string]any{"b": "‹secret:PW›"}, "c": int64(1)}},
 		{"a key", map[string]any{"hunter2": int64(1), "x": "hunter2"}, map[string]any{"‹secret:PW›": int64(1), "x": "‹secret:PW›"}},
-		{"keys that become the same", map[string]any{"hunter2": "raw", "68756e74657232": "hex", "‹secret:PW›": "mask"},
-			map[string]any{"‹secret:PW›": "mask", "‹secret:PW› 2": "hex", "‹secret:PW› 3": "raw"}},
+		{
+			"keys that become the same",
+			map[string]any{"hunter2": "raw", "68756e74657232": "hex", "‹secret:PW›": "mask"},
+			map[string]any{"‹secret:PW›": "mask", "‹secret:PW› 2": "hex", "‹secret:PW› 3": "raw"},
+		},
 		{"an integer", int64(12345678), "‹secret:PIN›"},
 		{"a Go integer", 12345678, "‹secret:PIN›"},
 		{"a float that is an integer", 12345678.0, "‹secret:PIN›"},
