@@ -80,7 +80,7 @@ func (e *evaluation) selectFrom(s *selector, rest []segment, v any, emit func(an
 		return e.children(v, func(child any) bool { return e.walk(rest, child, emit) })
 	}
 	return e.children(v, func(child any) bool {
-		return !s.filter.test(e, child) || e.left >= 0 && e.walk(rest, child, emit)
+		return !s.filter.test(e, child) || e.walk(rest, child, emit)
 	})
 }
 

@@ -86,6 +86,9 @@ func (p *parser) basic() (term, error) {
 	negated := p.take("!")
 	if negated {
 		p.blanks()
+		if p.peek() == '!' {
+			return term{}, p.fail(p.pos, "one ! is enough")
+		}
 	}
 	if p.peek() == '(' {
 		t, err := p.parenthesized()
@@ -175,7 +178,7 @@ func (p *parser) operand() (term, error) {
 	case isNameStart(c):
 		return p.word()
 	case c == '!':
-		return term{}, p.fail(at, "one ! is enough")
+		return term{}, p.fail(at, "a comparison takes values; ! stands before a condition: !(@.a == 1)")
 	case c == '(':
 		return term{}, p.fail(at, "a comparison takes values; parentheses only join conditions")
 	case c == '+':

@@ -244,14 +244,116 @@ func TestLongPathsOfNodesAreBounded(t *testing.T) {
 	}
 }
 
+// TestVisitsAreCharged has one case for each thing that counts, so that none can
+// become free.
+func TestVisitsAreCharged(t *testing.T) {
+	list := make([]any, 1000)
+	object := map[string]any{}
+	for i := range list {
+		object[fmt.Sprint(i)] = nil
+	}
+	for _, test := range []struct {
+		claim, path string
+		root        any
+		least       int
+	}{
+		{"each element under a star", "$[*]", list, 1000},
+		{"each member under a star", "$.*", object, 1000},
+		{"each element of a slice", "$[::2]", list, 500},
+		{"each selector that finds nothing", "$['a','a','a','a','a','a','a','a']", nil, 8},
+		{"each element under two dots, and the selector there", "$..a", list, 2000},
+		{"each query of a filter", "$[?$ || @]", list, 2000},
+		{"each segment that a compared query follows", "$[?@.a.b.c == @.d.e.f]", list, 8000},
+		{"a pattern that is none, by its bytes", "$.a[?match('a', $.b)]", map[string]any{"a": []any{nil}, "b": "(" + strings.Repeat("a", 4000)}, 4000},
+		{"a pattern that is compiled, by its size", "$.a[?match('a', $.b)]", map[string]any{"a": []any{nil}, "b": "a{900}"}, 900 * bytesPerVisit},
+		{"a text that is matched, by its bytes and the pattern's size", "$[?match(@, 'a{64}')]", []any{strings.Repeat("a", 32_000)}, 64_000},
+		{"a text that is measured", "$[?length(@) == 1]", []any{strings.Repeat("a", 32_000)}, 1000},
+	} {
+		t.Run(test.claim, func(t *testing.T) {
+			e := evaluation{root: test.root, left: MaxVisits}
+			if !e.walk(mustParse(t, test.path).query.segments, test.root, func(any) bool { return true }) {
+				t.Fatal("the walk ended early")
+			}
+			if used := MaxVisits - e.left; used < test.least || used > 3*test.least+100 {
+				t.Errorf("got %d visits, want at least %d and not three times as many", used, test.least)
+			}
+		})
+	}
+}
+
+func TestComparisonsAreCharged(t *testing.T) {
+	text := strings.Repeat("a", 1<<20)
+	decimal := decode(t, "0.12345678901234567890123")
+	numbers := make([]any, 1000)
+	for i := range numbers {
+		numbers[i] = int64(i)
+	}
+	nested := map[string]any{"a": numbers, "b": []any{numbers}}
+	for _, test := range []struct {
+		claim       string
+		left, right any
+		want        int
+	}{
+		{"two numbers", int64(1), int64(2), 1},
+		{"two kinds", "a", []any{}, 1},
+		{"two texts, as long as the shorter", text, text + text, 1 + 1024},
+		{"lists of different lengths", numbers, numbers[:5], 1},
+		{"lists of one length", numbers, numbers, 1001},
+		{"objects", nested, nested, 2004},
+		{"objects of different sizes", nested, map[string]any{}, 1},
+		{"a decimal on the left", decimal, int64(1), decimalVisits},
+		{"a decimal on the right", int64(1), decimal, decimalVisits},
+		{"decimals inside a list", []any{decimal, decimal}, []any{nil, nil}, 1 + 2*decimalVisits},
+		{"texts inside a list", []any{text}, []any{text}, 2 + 1024},
+	} {
+		t.Run(test.claim, func(t *testing.T) {
+			e := evaluation{left: MaxVisits}
+			if !e.weigh(test.left, test.right) {
+				t.Fatal("too large")
+			}
+			if got := MaxVisits - e.left; got != test.want {
+				t.Errorf("got %d visits, want %d", got, test.want)
+			}
+		})
+	}
+	e := evaluation{left: 100}
+	if e.weigh(nested, nested) || e.left < -50 {
+		t.Errorf("weighing goes on past the bound: %d left", e.left)
+	}
+}
+
 func TestPatternsFromDocumentsAreKeptWithinABound(t *testing.T) {
 	list := []any{}
-	for i := range 3 * maxPatterns {
+	for i := range 3*maxPatterns + maxPatterns/2 {
 		list = append(list, fmt.Sprintf("a%d", i), fmt.Sprintf("a%d", i))
 	}
-	values, err := mustParse(t, "$[?match(@, @)]").Values(list)
-	if err != nil || !value.Equal(values, list) {
-		t.Errorf("got %v, %v", values, err)
+	e := evaluation{root: list, left: MaxVisits}
+	found := 0
+	e.walk(mustParse(t, "$[?match(@, @)]").query.segments, list, func(any) bool {
+		found++
+		return true
+	})
+	if found != len(list) || len(e.patterns) != maxPatterns/2 {
+		t.Errorf("%d of %d match, %d patterns are kept", found, len(list), len(e.patterns))
+	}
+}
+
+func TestPatternsAreBounded(t *testing.T) {
+	for _, test := range []struct{ claim, pattern, want string }{
+		{"a long text", strings.Repeat("a", maxPattern+1), "the regular expression is over 4096 bytes"},
+		{"a large program", strings.Repeat("a{500}", 20), "the regular expression is too large"},
+		{"a large program of loops in loops", strings.Repeat("(", 5) + "a{9}" + strings.Repeat("){9}", 5), "the regular expression is too large"},
+		{"deep groups", strings.Repeat("(", 1020) + "a" + strings.Repeat("b)*", 1020), "the regular expression nests too deep or is too large"},
+		{"bytes that are no characters", "a\xff", "the regular expression is not valid UTF-8"},
+	} {
+		t.Run(test.claim, func(t *testing.T) {
+			if _, err := compile(test.pattern, true); err == nil || err.Error() != test.want {
+				t.Errorf("got %v, want %s", err, test.want)
+			}
+		})
+	}
+	if _, err := compile(strings.Repeat("a", maxPattern), true); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -270,7 +372,7 @@ func TestAnswersDoNotChangeTheDocument(t *testing.T) {
 
 func TestNearest(t *testing.T) {
 	doc := decode(t, `{"body": {"items": [{"price": 1, "name": "x"}, {}], "total": 3, "user-id": 1, "none": null, "empty": {}, "no": [],
-		"many": {"alpha": 1, "beta": 2, "gamma": 3, "delta": 4, "epsilon": 5, "zeta": 6, "eta": 7}}}`)
+		"many": {"alpha": 1, "beta": 2, "gamma": 3, "delta": 4, "epsilon": 5, "zeta": 6, "eta": 7}}, "one": [1]}`)
 	for _, test := range []struct{ path, want string }{
 		{"$.body.items[0].prize", `$.body.items[0] has no "prize"; did you mean "price"?`},
 		{"$.body.items[-2].Price", `$.body.items[-2] has no "Price"; did you mean "price"?`},
@@ -279,6 +381,7 @@ func TestNearest(t *testing.T) {
 		{"$.body['user-id'].x", `$.body["user-id"] is a number, which has no "x"`},
 		{"$.body.items.price", `$.body.items is an array, which has no "price"; did you mean $.body.items[0].price?`},
 		{"$.body.items.sku", `$.body.items is an array of 2 elements, which has no "sku"`},
+		{"$.one.sku", `$.one is an array of 1 element, which has no "sku"`},
 		{"$.body.no.sku", `$.body.no is an array of 0 elements, which has no "sku"`},
 		{"$.body.items[2]", `$.body.items has 2 elements, so no [2]`},
 		{"$.body.items[-3]", `$.body.items has 2 elements, so no [-3]`},
