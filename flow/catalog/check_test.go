@@ -1,0 +1,156 @@
+package catalog
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/testmesh/testmesh/flow/source"
+)
+
+func TestCheckConfig(t *testing.T) {
+	a := action(t)
+	at := source.Pos{File: "a.yaml", Line: 9, Column: 3}
+	for name, tt := range map[string]struct {
+		yaml string
+		want []string // "line:column CODE message; hint"
+	}{
+		"what fits":                     {"{url: x, method: POST, port: 80, ratio: 0.5, wait: 30s, verify: true, headers: {A: b}, items: [{sku: a, more: {sku: b}}]}", nil},
+		"placeholders fit anything":     {"{url: '${A}', method: '${M}', port: '{{ P }}', verify: '${V}', items: '${I}', auth: '${B}', wait: '${W}'}", nil},
+		"a raw value is no placeholder": {"{url: x, port: !raw '${P}'}", []string{`1:21 E-TYPE config.port must be a whole number, not the string "${P}"`}},
+		"a key with a slip":             {"{url: x, methd: GET}", []string{`1:10 E-KEY unknown key "methd" in config; did you mean "method"?`}},
+		"another case of a key":         {"{URL: x}", []string{`1:1 E-KEY demo.call needs the key "url"`, `1:2 E-KEY unknown key "URL" in config; did you mean "url"?`}},
+		"a key that is nothing like it": {"{url: x, zzzzzzzz: 1}", []string{`1:10 E-KEY unknown key "zzzzzzzz" in config; demo.call takes auth, body, ca, cas, code, headers, items, method, port, ratio, reply, url, verify, wait`}},
+		"a missing key":                 {"{}", []string{`1:1 E-KEY demo.call needs the key "url"`}},
+		"a quoted number":               {`{url: x, port: "80"}`, []string{`1:16 E-TYPE config.port must be a whole number, not the string "80"; write 80 without quotes`}},
+		"a quoted boolean":              {`{url: x, verify: "true"}`, []string{`1:18 E-TYPE config.verify must be true or false, not the string "true"; write true without quotes`}},
+		"a number for a text":           {"{url: x, headers: {A: 1}}", []string{`1:23 E-TYPE config.headers.A must be a string, not 1; write it in quotes: "1"`}},
+		"a duration without its unit":   {"{url: x, wait: 30}", []string{`1:16 E-TYPE config.wait must be a string, not 30; write a unit: 30s, or 30ms`}},
+		"a duration of nonsense":        {"{url: x, wait: soon}", []string{`1:16 E-TYPE config.wait is not a duration: "soon"; write a number and a unit (ms, s, m or h): 500ms, 30s, 5m`}},
+		"a fraction":                    {"{url: x, port: 1.5}", []string{`1:16 E-TYPE config.port must be a whole number, not 1.5`}},
+		"a whole fraction is whole":     {"{url: x, port: 1.0}", nil},
+		"below the minimum":             {"{url: x, port: 0}", []string{`1:16 E-TYPE config.port must be at least 1, not 0`}},
+		"over the maximum":              {"{url: x, port: 70000}", []string{`1:16 E-TYPE config.port must be at most 65535, not 70000`}},
+		"on an open lower bound":        {"{url: x, ratio: 0}", []string{`1:17 E-TYPE config.ratio must be more than 0, not 0`}},
+		"on an open upper bound":        {"{url: x, ratio: 1}", []string{`1:17 E-TYPE config.ratio must be less than 1, not 1`}},
+		"not of the enum":               {"{url: x, method: post}", []string{`1:18 E-TYPE config.method must be GET, POST or PUT, not the string "post"; did you mean "POST"?`}},
+		"an empty text":                 {"{url: ''}", []string{`1:7 E-TYPE config.url is empty`}},
+		"a text too short":              {"{url: x, code: a}", []string{`1:16 E-TYPE config.code must have at least 2 characters`}},
+		"a text too long":               {"{url: x, code: abcde}", []string{`1:16 E-TYPE config.code must have at most 4 characters`}},
+		"a list too short":              {"{url: x, items: []}", []string{`1:17 E-TYPE config.items has 0 elements and needs at least 1`}},
+		"a list too long":               {"{url: x, items: [{}, {}, {}]}", []string{`1:17 E-TYPE config.items has 3 elements and may have at most 2`}},
+		"a text for a list":             {"{url: x, cas: a.pem}", []string{`1:15 E-TYPE config.cas must be a list, not the string "a.pem"; write it as a list: [a.pem]`}},
+		"deep in a recursive schema":    {"{url: x, items: [{more: {sku: 1}}]}", []string{`1:31 E-TYPE config.items[0].more.sku must be a string, not 1; write it in quotes: "1"`}},
+		"one of the alternatives":       {"{url: x, auth: {type: basic, user: u}}", nil},
+		"the nearest alternative":       {"{url: x, auth: {type: basic, usr: u}}", []string{`1:16 E-KEY config.auth needs the key "user"`, `1:30 E-KEY unknown key "usr" in config.auth; did you mean "user"?`}},
+		"no alternative of this kind":   {"{url: x, body: [1]}", []string{`1:16 E-TYPE config.body must be a string or a number, not a list`}},
+		"not a map at all":              {"[1]", []string{`1:1 E-TYPE config must be a map, not a list`}},
+	} {
+		problems := a.CheckConfig(load(t, tt.yaml), at)
+		var got []string
+		for _, p := range problems {
+			s := fmt.Sprintf("%d:%d %s %s", p.Pos.Line, p.Pos.Column, p.Code, p.Message)
+			if p.Hint != "" {
+				s += "; " + p.Hint
+			}
+			got = append(got, s)
+		}
+		slices.Sort(got)
+		if diff := cmp.Diff(tt.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
+func TestCheckConfigWithoutConfig(t *testing.T) {
+	at := source.Pos{File: "a.yaml", Line: 9, Column: 3}
+	got := action(t).CheckConfig(nil, at)
+	if len(got) != 1 || got[0].Pos != at || got[0].Message != `demo.call needs the key "url"` {
+		t.Errorf("got %v, want the missing key where the action stands", got)
+	}
+}
+
+func TestCheckValue(t *testing.T) {
+	a := action(t)
+	if err := a.CheckValue(map[string]any{"url": "x", "port": int64(80)}); err != nil {
+		t.Errorf("what fits: %v", err)
+	}
+	for name, tt := range map[string]struct {
+		v    any
+		want string
+	}{
+		"a field":             {map[string]any{"url": "x", "port": "80"}, "config.port of demo.call: "},
+		"a field in a list":   {map[string]any{"url": "x", "items": []any{map[string]any{"sku": int64(1)}}}, "config.items[0].sku of demo.call: "},
+		"a field of any name": {map[string]any{"url": "x", "headers": map[string]any{"X-A": int64(1)}}, `config.headers["X-A"] of demo.call: `},
+		"nothing at all":      {nil, "config of demo.call: "},
+	} {
+		err := a.CheckValue(tt.v)
+		if err == nil || !strings.HasPrefix(err.Error(), tt.want) {
+			t.Errorf("%s: got %v, want it to begin with %q", name, err, tt.want)
+		}
+	}
+}
+
+func TestNormalizeConfig(t *testing.T) {
+	a := action(t)
+	for name, tt := range map[string]struct {
+		yaml  string
+		want  map[string]any
+		notes []string
+	}{
+		"nothing to do":      {"{url: x}", map[string]any{"url": "x"}, nil},
+		"another name":       {"{url: x, verify_ssl: false}", map[string]any{"url": "x", "verify": false}, []string{`note "verify_ssl" is an older name of "verify"`}},
+		"out of a map":       {"{ssl: {ca: a.pem}}", map[string]any{"ca": "a.pem"}, []string{`note "ssl.ca" is an older name of "ca"`}},
+		"the map stays":      {"{ssl: {ca: a.pem, on: 1}}", map[string]any{"ca": "a.pem", "ssl": map[string]any{"on": int64(1)}}, []string{`note "ssl.ca" is an older name of "ca"`}},
+		"into a new map":     {"{kind: basic}", map[string]any{"auth": map[string]any{"type": "basic"}}, []string{`note "kind" is an older name of "auth.type"`}},
+		"into a map":         {"{kind: basic, auth: {user: u}}", map[string]any{"auth": map[string]any{"user": "u", "type": "basic"}}, []string{`note "kind" is an older name of "auth.type"`}},
+		"both names at once": {"{verify: true, verify_ssl: true}", map[string]any{"verify": true, "verify_ssl": true}, []string{`error "verify_ssl" is another name of "verify", which is given too`}},
+	} {
+		n := load(t, tt.yaml)
+		before := n.Plain()
+		got, notes := a.NormalizeConfig(n)
+		if diff := cmp.Diff(tt.want, got.Plain()); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+		var words []string
+		for _, p := range notes {
+			words = append(words, string(p.Severity)+" "+p.Message)
+		}
+		if diff := cmp.Diff(tt.notes, words); diff != "" {
+			t.Errorf("%s: notes (-want +got):\n%s", name, diff)
+		}
+		if !cmp.Equal(before, n.Plain()) {
+			t.Errorf("%s: the node itself was changed to %v", name, n.Plain())
+		}
+	}
+	if got, notes := a.NormalizeConfig(nil); got != nil || notes != nil {
+		t.Errorf("no config: got %v, %v", got, notes)
+	}
+}
+
+func TestFilePathsAndLate(t *testing.T) {
+	a := action(t)
+	n := load(t, "{url: no.txt, ca: a.pem, cas: [b.pem, c.pem], reply: {text: '{{x}}'}}")
+	var files []string
+	for _, f := range a.FilePaths(n) {
+		files = append(files, f.Text)
+	}
+	if want := []string{"a.pem", "b.pem", "c.pem"}; !cmp.Equal(files, want) {
+		t.Errorf("files: got %v, want %v", files, want)
+	}
+	late := a.LateNodes(n)
+	if len(late) != 1 || late[0] != n.Get("reply") {
+		t.Errorf("late: got %v, want reply", late)
+	}
+	for path, want := range map[string]bool{"reply": true, "reply.text": true, "url": false, "items.0.sku": false, "nothing.x": false} {
+		if got := a.Late(strings.Split(path, ".")...); got != want {
+			t.Errorf("late %s: got %v, want %v", path, got, want)
+		}
+	}
+	if !a.HasConfigKey("auth") || a.HasConfigKey("token") {
+		t.Error("auth is a key of the config, token is not")
+	}
+}
