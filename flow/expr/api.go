@@ -145,6 +145,13 @@ func IsWrongAnswer(err error) bool {
 	return errors.As(err, &missing) || errors.As(err, &wrong)
 }
 
+// Members is a Scope with names whose members are made when they are read, such
+// as env and secret. ok is false for every other name and where the member is
+// not there: then the name is looked up whole.
+type Members interface {
+	Member(name, member string) (v any, ok bool, err error)
+}
+
 // Outcomes is a Scope that knows how steps ended, for outcome("id"). ok is
 // false where the step has not ended.
 type Outcomes interface {

@@ -86,14 +86,14 @@ func (p *path) maybe(e *evaluation) (any, *gap, error) {
 	if env.Cut != "" && p.isCut(env.CutKey) {
 		return nil, nil, &CutError{Message: env.Cut}
 	}
-	v, ok, err := lookup(env, p.name)
+	v, ok, from, err := p.first(env)
 	if err != nil {
 		return nil, nil, &placed{p.span, err}
 	}
 	if !ok {
 		return nil, &gap{span: p.span, path: e.written(p)}, nil
 	}
-	for i := range p.segs {
+	for i := from; i < len(p.segs); i++ {
 		s := &p.segs[i]
 		next, ok := step(v, s)
 		if !ok {
@@ -106,6 +106,20 @@ func (p *path) maybe(e *evaluation) (any, *gap, error) {
 		v = next
 	}
 	return v, nil, nil
+}
+
+// first is the value that the path begins with and the segment after it: the
+// top-level name, or its member where the scope makes members one by one.
+func (p *path) first(env *Env) (v any, ok bool, next int, err error) {
+	if len(p.segs) > 0 && !p.segs[0].isIndex {
+		if s, can := env.Scope.(Members); can {
+			if v, ok, err := s.Member(p.name, p.segs[0].key); ok || err != nil {
+				return v, ok, 1, err
+			}
+		}
+	}
+	v, ok, err = lookup(env, p.name)
+	return v, ok, 0, err
 }
 
 // isCut tells whether the path reads the part of the result that was cut.
