@@ -215,6 +215,10 @@ func (a *Assertion) checkSchema(out *event.Assertion, env *expr.Env) {
 		out.Passed = true
 		return
 	}
+	if problems[0].Limit {
+		out.Errored, out.Message = true, problems[0].Message
+		return
+	}
 	out.Actual, out.HasActual = v, true
 	out.Message = problems[0].Message
 	if more := len(problems) - 1; more > 0 {

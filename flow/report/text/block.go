@@ -45,6 +45,13 @@ func (w *Writer) block(b *bytes.Buffer, f *failure) {
 	b.WriteByte('\n')
 }
 
+func (w *Writer) place(file string) string {
+	if w.options.Place == nil {
+		return file
+	}
+	return w.options.Place(file)
+}
+
 func failedAssertions(all []event.Assertion) []event.Assertion {
 	var out []event.Assertion
 	for _, a := range all {
@@ -60,7 +67,7 @@ func (w *Writer) excerpts(b *bytes.Buffer, f *failure, bad []event.Assertion) {
 	source := w.source(f.step.File)
 	if f.end.Error != nil {
 		e := f.end.Error
-		at := Excerpt{File: f.step.File, Line: e.Line, Column: e.Column, Width: e.Width, Owner: f.step.Line, Message: e.Message}
+		at := Excerpt{File: w.place(f.step.File), Line: e.Line, Column: e.Column, Width: e.Width, Owner: f.step.Line, Message: e.Message}
 		if at.Line == 0 {
 			at.Line, at.Column, at.Width = f.step.Line, 1, 1
 			at.Column, at.Width = firstWord(source, f.step.Line)
@@ -72,7 +79,7 @@ func (w *Writer) excerpts(b *bytes.Buffer, f *failure, bad []event.Assertion) {
 			w.fact(b, "also", fmt.Sprintf("%d more assertions failed", len(bad)-i))
 			break
 		}
-		at := Excerpt{File: f.step.File, Line: a.Line, Column: a.Column, Width: a.Width, Owner: f.step.Line, Message: a.Message}
+		at := Excerpt{File: w.place(f.step.File), Line: a.Line, Column: a.Column, Width: a.Width, Owner: f.step.Line, Message: a.Message}
 		if a.Implicit || at.Line == 0 {
 			at.Line = f.step.Line
 			at.Column, at.Width = firstWord(source, f.step.Line)

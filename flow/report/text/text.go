@@ -38,6 +38,9 @@ type Options struct {
 	Width  int // of the terminal; 0 is 80
 	// Counter prints [17/124] before each line: for output that nobody watches.
 	Counter bool
+	// Place turns a file of the project into the path that the person types; nil
+	// leaves it.
+	Place func(file string) string
 	// Source reads a flow file for excerpts; nil: none.
 	Source func(path string) []byte
 	// Next gives the commands to type after a failure; nil: none.

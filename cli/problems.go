@@ -1,0 +1,42 @@
+package cli
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+
+	"github.com/testmesh/testmesh/flow/report/text"
+	"github.com/testmesh/testmesh/flow/source"
+)
+
+// renderProblems prints definition errors, each with its excerpt, and one line
+// that counts them. It gives the numbers of errors and notes.
+func renderProblems(out io.Writer, style text.Style, problems source.Problems, read func(string) []byte, withNotes bool) (errors, notes int, err error) {
+	var b bytes.Buffer
+	files := map[string]bool{}
+	for _, p := range problems {
+		if p.Severity == source.Note {
+			notes++
+			if !withNotes {
+				continue
+			}
+		} else {
+			errors++
+			files[p.Pos.File] = true
+		}
+		style.Problem(&b, p, read(p.Pos.File))
+	}
+	if errors > 0 {
+		fmt.Fprintf(&b, "%s  %s in %s %s nothing was run %s exit 2\n", style.Bad("INVALID"),
+			counted(errors, "problem"), counted(len(files), "file"), style.Dot(), style.Dot())
+	}
+	_, err = out.Write(b.Bytes())
+	return errors, notes, err
+}
+
+func counted(n int, word string) string {
+	if n == 1 {
+		return "1 " + word
+	}
+	return fmt.Sprintf("%d %ss", n, word)
+}

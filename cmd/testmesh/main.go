@@ -1,0 +1,55 @@
+// Command testmesh runs end-to-end integration tests written as YAML flows. It
+// only wires: arguments, environment, signals and the built-in plugins go in,
+// an exit code comes out.
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"golang.org/x/term"
+
+	"github.com/testmesh/testmesh/cli"
+	"github.com/testmesh/testmesh/examples/demo"
+	"github.com/testmesh/testmesh/plugins"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+func main() {
+	dir, err := os.Getwd()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "testmesh: find the working directory:", err)
+		os.Exit(2)
+	}
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	state := &cli.State{
+		Args: os.Args[1:], Stdin: os.Stdin, Stdout: os.Stdout, Stderr: os.Stderr,
+		Dir: dir, LookupEnv: os.LookupEnv, Signals: signals, Version: version,
+		Terminal: func() (int, bool) {
+			fd := int(os.Stdout.Fd())
+			if !term.IsTerminal(fd) {
+				return 0, false
+			}
+			width, _, err := term.GetSize(fd)
+			return width, err == nil
+		},
+		Demo: func(ctx context.Context, l net.Listener) error {
+			app, err := demo.New(demo.Config{})
+			if err != nil {
+				return err
+			}
+			return app.Run(ctx, l)
+		},
+	}
+	for _, p := range plugins.Builtins(version) {
+		state.Plugins = append(state.Plugins, cli.Builtin{Descriptor: p.Descriptor, New: p.New})
+	}
+	os.Exit(cli.Main(context.Background(), state))
+}
