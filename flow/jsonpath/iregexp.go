@@ -120,9 +120,13 @@ func (t *translator) alternatives() (size int, err error) {
 		if err != nil {
 			return 0, err
 		}
+		before := t.pos
 		times, err := t.quantifier()
 		if err != nil {
 			return 0, err
+		}
+		if t.pos > before {
+			size++ // the loop or the choice
 		}
 		if size += atom * times; size > maxProgram {
 			return 0, fmt.Errorf("the regular expression is too large")
@@ -219,7 +223,7 @@ func (t *translator) quantifier() (times int, err error) {
 	if t.next() == '?' {
 		return 0, fmt.Errorf("I-Regexp has no lazy %s?; whether it matches does not depend on it", t.text[start:t.pos])
 	}
-	return times + 1, nil // the loop or the choice is an instruction too
+	return max(times, 1), nil
 }
 
 func (t *translator) count() (int, error) {
