@@ -1,0 +1,87 @@
+// Package probe asks once whether something answers at a URL, for wait_for:
+// http, https, tcp and grpc. It never waits and never judges more than that an
+// answer came and is one.
+package probe
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"net/http"
+	"net/url"
+	"time"
+)
+
+// timeout bounds one probe, so that a server that accepts and is silent does
+// not use up the whole wait.
+const timeout = 5 * time.Second
+
+// Prober asks. It may be used concurrently.
+type Prober struct {
+	web  *http.Client
+	grpc *http.Client // HTTP/2 without TLS, with prior knowledge
+}
+
+// New makes a Prober.
+func New() *Prober {
+	var cleartext http.Protocols
+	cleartext.SetUnencryptedHTTP2(true)
+	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
+	return &Prober{
+		web: &http.Client{
+			Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}},
+			CheckRedirect: stay,
+		},
+		grpc: &http.Client{Transport: &http.Transport{Protocols: &cleartext, DisableKeepAlives: true}, CheckRedirect: stay},
+	}
+}
+
+// Probe returns nil where something answers: http and https with a status below
+// 500, tcp with a connection, grpc with a health check of SERVING, or without
+// a health service at all.
+func (p *Prober) Probe(ctx context.Context, target string) error {
+	u, err := url.Parse(target)
+	if err != nil {
+		return fmt.Errorf("read URL: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	switch u.Scheme {
+	case "http", "https":
+		return p.http(ctx, target)
+	case "tcp":
+		return dial(ctx, u)
+	case "grpc":
+		return p.health(ctx, u)
+	}
+	return fmt.Errorf("%q is not http://, https://, tcp:// or grpc://", target)
+}
+
+func (p *Prober) http(ctx context.Context, target string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, target, nil)
+	if err != nil {
+		return fmt.Errorf("make request: %w", err)
+	}
+	resp, err := p.web.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode >= http.StatusInternalServerError {
+		return fmt.Errorf("%s answers %s", target, resp.Status)
+	}
+	return nil
+}
+
+func dial(ctx context.Context, u *url.URL) error {
+	if u.Port() == "" {
+		return fmt.Errorf("%s has no port", u.Redacted())
+	}
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", u.Host)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}
