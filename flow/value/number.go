@@ -1,6 +1,7 @@
 package value
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"math/big"
@@ -279,26 +280,24 @@ func Int(n any) (int64, bool) {
 // CompareNumbers orders two numbers of any kinds exactly. ok is false where one
 // is not a number.
 func CompareNumbers(a, b any) (order int, ok bool) {
-	if x, isInt := a.(int64); isInt {
-		if y, isInt := b.(int64); isInt {
-			switch {
-			case x < y:
-				return -1, true
-			case x > y:
-				return 1, true
+	switch x := a.(type) {
+	case int64:
+		switch y := b.(type) {
+		case int64:
+			return cmp.Compare(x, y), true
+		case float64:
+			if exactInFloat(x) {
+				return cmp.Compare(float64(x), y), true
 			}
-			return 0, true
 		}
-	}
-	if x, isFloat := a.(float64); isFloat {
-		if y, isFloat := b.(float64); isFloat {
-			switch {
-			case x < y:
-				return -1, true
-			case x > y:
-				return 1, true
+	case float64:
+		switch y := b.(type) {
+		case float64:
+			return cmp.Compare(x, y), true
+		case int64:
+			if exactInFloat(y) {
+				return cmp.Compare(x, float64(y)), true
 			}
-			return 0, true
 		}
 	}
 	x, okX := decimalOf(a)
@@ -308,6 +307,9 @@ func CompareNumbers(a, b any) (order int, ok bool) {
 	}
 	return x.cmp(y), true
 }
+
+// exactInFloat tells whether a float64 holds every integer as large as n.
+func exactInFloat(n int64) bool { return n >= -1<<53 && n <= 1<<53 }
 
 // IsMultiple tells whether the number n is a whole multiple of the number of,
 // exactly: 0.3 is one of 0.1. Nothing is a multiple of zero.
