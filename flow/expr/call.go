@@ -58,7 +58,12 @@ func (s span) place(err error) error {
 			err.Offset, err.Length = s.off, s.end-s.off
 		}
 		return err
-	case *MissingError, *LimitError, *CutError, *placed:
+	case *MissingError:
+		if err.Length == 0 {
+			err.Offset, err.Length = s.off, s.end-s.off
+		}
+		return err
+	case *LimitError, *CutError, *placed:
 		return err
 	}
 	return &placed{s, err}

@@ -228,7 +228,7 @@ func (t *trace) worth(n node) bool {
 		return false
 	}
 	switch n := n.(type) {
-	case *literal, *arrayNode, *mapNode, *predicate, *sequence, *let, *item:
+	case *literal, *prepared, *arrayNode, *mapNode, *predicate, *sequence, *let, *item:
 		return false
 	case *textNode:
 		return n.template.single == nil

@@ -7,6 +7,7 @@ import (
 
 	"github.com/expr-lang/expr/ast"
 
+	"github.com/testmesh/testmesh/flow/jsonpath"
 	"github.com/testmesh/testmesh/flow/source"
 	"github.com/testmesh/testmesh/flow/value"
 )
@@ -15,7 +16,8 @@ import (
 var table = sync.OnceValue(func() map[string]*function {
 	m := map[string]*function{}
 	for _, group := range [][]function{
-		textFunctions(), numberFunctions(), listFunctions(), conversionFunctions(),
+		textFunctions(), numberFunctions(), listFunctions(), conversionFunctions(), codecFunctions(),
+		jwtFunctions(), timeFunctions(), queryFunctions(), randomFunctions(),
 	} {
 		for i := range group {
 			m[group[i].name] = &group[i]
@@ -97,5 +99,64 @@ func (o *outcome) eval(e *evaluation) (any, error) {
 	return nil, &MissingError{Path: e.written(o), Nearest: "step " + o.id + " has not ended", Offset: o.off, Length: o.end - o.off}
 }
 
-// checkConstants refuses arguments that are written out and can never do.
-func (b *builder) checkConstants(c *call) error { return nil }
+// checkConstants refuses arguments that are written out and can never do, so
+// that a bad path is found before anything runs.
+func (b *builder) checkConstants(c *call) error {
+	at := 1
+	if c.f.name == "fake" {
+		at = 0
+	}
+	if len(c.args) <= at {
+		return nil
+	}
+	l, ok := c.args[at].(*literal)
+	if !ok {
+		return nil
+	}
+	written, ok := l.v.(string)
+	if !ok {
+		return nil
+	}
+	var ready any
+	var err error
+	switch c.f.name {
+	case "jsonpath", "jsonpath_all":
+		if ready, err = jsonpath.Parse(written); err != nil {
+			return b.insideQuotes(l, written, pathError(err, 0))
+		}
+	case "fake":
+		return checkFake(written, l.off, l.end)
+	case "jq":
+		ready, err = compileJQ(written, nil)
+		if strings.Contains(written, "now") { // its clock is the evaluation's
+			ready = nil
+		}
+	case "xpath":
+		ready, err = compileXPath(written)
+	}
+	if err != nil {
+		return syntaxErrorf(source.CodeExpr, l.off, l.end, "%s", err)
+	}
+	if ready != nil {
+		c.args[1] = &prepared{span: l.span, v: ready}
+	}
+	return nil
+}
+
+// prepared is a constant argument in the form that its function needs.
+type prepared struct {
+	span
+	untyped
+	v any
+}
+
+func (p *prepared) eval(*evaluation) (any, error) { return p.v, nil }
+
+// insideQuotes moves an error inside a string literal to its place.
+func (b *builder) insideQuotes(l *literal, written string, err error) error {
+	shift := l.off + 1
+	if text := b.unit.text[l.off:l.end]; len(text) < 2 || text[1:len(text)-1] != written {
+		shift = -1
+	}
+	return b.moveSyntax(err, l.span, shift)
+}

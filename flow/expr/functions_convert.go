@@ -3,7 +3,6 @@ package expr
 import (
 	"math"
 	"strings"
-	"time"
 
 	"github.com/testmesh/testmesh/flow/value"
 )
@@ -95,5 +94,3 @@ func fromJSON(who string) func(*evaluation, []any) (any, error) {
 		return v, nil
 	}
 }
-
-var _ = time.Second
