@@ -207,3 +207,21 @@ func joinInts(ns []int) string {
 	}
 	return b.String()
 }
+
+// Corrected is the line at pos with old, which must stand there, replaced by
+// replacement; "" where it does not stand there.
+func Corrected(data []byte, pos Pos, old, replacement string) string {
+	lines := Excerpt(data, Pos{Line: pos.Line, Column: pos.Column}, 1, 0)
+	if len(lines) == 0 || pos.Column < 1 {
+		return ""
+	}
+	runes := []rune(lines[0].Text)
+	if pos.Column > len(runes)+1 {
+		return ""
+	}
+	before, rest := string(runes[:pos.Column-1]), string(runes[pos.Column-1:])
+	if !strings.HasPrefix(rest, old) {
+		return ""
+	}
+	return before + replacement + rest[len(old):]
+}

@@ -1,0 +1,456 @@
+package syntax
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/testmesh/testmesh/flow/source"
+)
+
+// rename writes another name for a key.
+func (ed *editor) rename(_, key *source.Node, name string) {
+	if ed == nil {
+		return
+	}
+	if from, to, ok := ed.scalar(key); ok {
+		ed.change(edit{from, to, name})
+	}
+}
+
+// scalar is the place of a scalar that stands on one line, quotes and all.
+func (ed *editor) scalar(n *source.Node) (from, to int, ok bool) {
+	rest := ed.rest(n.Pos)
+	from = ed.offset(n.Pos.Line, n.Pos.Column)
+	switch n.Style {
+	case source.Plain:
+		if n.Text == "" || !strings.HasPrefix(rest, n.Text) {
+			return 0, 0, false
+		}
+		return from, from + len(n.Text), true
+	case source.SingleQuoted, source.DoubleQuoted:
+		for i := 1; i < len(rest); i++ {
+			switch {
+			case rest[i] == '\\' && rest[0] == '"':
+				i++
+			case rest[i] == rest[0] && rest[0] == '\'' && i+1 < len(rest) && rest[i+1] == '\'':
+				i++
+			case rest[i] == rest[0]:
+				return from, from + i + 1, true
+			}
+		}
+	}
+	return 0, 0, false
+}
+
+// raw is a scalar of one line as it is written.
+func (ed *editor) raw(n *source.Node) (string, bool) {
+	if n == nil {
+		return "", false
+	}
+	from, to, ok := ed.scalar(n)
+	if !ok {
+		return "", false
+	}
+	return ed.text(from, to), true
+}
+
+// cut is the edit that takes an entry away; ok is false where its map would be
+// left without a key.
+func (ed *editor) cut(s *span) (edit, bool) {
+	if s == nil || s.siblings < 2 {
+		return edit{}, false
+	}
+	from := ed.offset(s.line, s.column)
+	if strings.TrimSpace(ed.text(ed.starts[s.line-1], from)) != "" { // after a dash
+		if s.next == nil {
+			return edit{}, false
+		}
+		return edit{from, ed.offset(s.next.line, s.next.column), ""}, true
+	}
+	return edit{ed.starts[s.line-1], ed.starts[s.end], ""}, true
+}
+
+// remove takes an entry away, and the map with it where it was the only one.
+func (ed *editor) remove(_, key *source.Node) {
+	if ed == nil {
+		return
+	}
+	if e, ok := ed.cut(ed.span(key)); ok {
+		ed.change(e)
+	}
+}
+
+// entry writes another entry of one line in the place of one.
+func (ed *editor) entry(_, key *source.Node, text string) {
+	if ed == nil {
+		return
+	}
+	s := ed.span(key)
+	if s == nil {
+		return
+	}
+	if s.line == s.end {
+		text += ed.comment(s.line, s.column)
+	}
+	ed.change(edit{ed.offset(s.line, s.column), ed.lineEnd(s.end), text})
+}
+
+// comment is the comment at the end of a line of a plain entry, with the blanks
+// before it.
+func (ed *editor) comment(line, column int) string {
+	rest := ed.rest(source.Pos{Line: line, Column: column})
+	i := strings.Index(rest, " #")
+	if i < 0 || strings.ContainsAny(rest[:i], `"'`) {
+		return ""
+	}
+	for i > 0 && rest[i-1] == ' ' {
+		i--
+	}
+	return rest[i:]
+}
+
+func (ed *editor) lineEnd(n int) int { return ed.starts[n-1] + len(ed.line(n)) }
+
+// block is the text of a span, its key under another name, indented to column;
+// it ends with a line break.
+func (ed *editor) block(s *span, key *source.Node, name string, column int) (string, bool) {
+	_, to, ok := ed.scalar(key)
+	if !ok {
+		return "", false
+	}
+	var b strings.Builder
+	b.WriteString(strings.Repeat(" ", column-1) + name + ed.text(to, ed.lineEnd(s.line)) + "\n")
+	for n := s.line + 1; n <= s.end; n++ {
+		b.WriteString(shift(ed.line(n), column-s.column) + "\n")
+	}
+	return b.String(), true
+}
+
+// shift indents a line by more, or less, blanks.
+func shift(line string, by int) string {
+	if strings.TrimSpace(line) == "" {
+		return line
+	}
+	if by >= 0 {
+		return strings.Repeat(" ", by) + line
+	}
+	indent := len(line) - len(strings.TrimLeft(line, " "))
+	return line[min(-by, indent):]
+}
+
+// keyNode is the key of an entry of m.
+func keyNode(m *source.Node, name string) *source.Node {
+	for _, e := range m.Entries {
+		if e.Key.Text == name {
+			return e.Key
+		}
+	}
+	return nil
+}
+
+// move takes an entry out of the map below `after` of the map to, and writes it
+// as name behind that.
+func (ed *editor) move(_, key *source.Node, name string, to *source.Node, after string) {
+	if ed == nil {
+		return
+	}
+	s, host := ed.span(key), ed.span(keyNode(to, after))
+	if s == nil || host == nil {
+		return
+	}
+	if text, ok := ed.block(s, key, name, host.column); ok {
+		ed.relocate(s, host, text)
+	}
+}
+
+// moveAsItem is move into a list of one item.
+func (ed *editor) moveAsItem(_, key *source.Node, name string, to *source.Node, after string) {
+	if ed == nil {
+		return
+	}
+	s, host := ed.span(key), ed.span(keyNode(to, after))
+	if s == nil || host == nil || s.line != s.end {
+		return
+	}
+	_, end, ok := ed.scalar(key)
+	if !ok {
+		return
+	}
+	val := strings.TrimSpace(strings.TrimPrefix(ed.text(end, ed.lineEnd(s.line)), ":"))
+	indent := strings.Repeat(" ", host.column-1)
+	ed.relocate(s, host, indent+name+":\n"+indent+"  - "+val+"\n")
+}
+
+// relocate removes s, which is inside host, and writes text behind host; a host
+// that has nothing else goes too.
+func (ed *editor) relocate(s, host *span, text string) {
+	end := ed.starts[host.end]
+	if !strings.HasSuffix(ed.lines[host.end-1], "\n") {
+		text = "\n" + strings.TrimSuffix(text, "\n")
+	}
+	if s.siblings < 2 {
+		e, ok := ed.cut(host)
+		if !ok || e.to != end { // the first key of a list item: take its place
+			from := ed.offset(host.line, host.column)
+			ed.change(edit{from, end, strings.TrimLeft(text, " \n")})
+			return
+		}
+		e.text = text
+		ed.change(e)
+		return
+	}
+	if e, ok := ed.cut(s); ok {
+		if e.to == end {
+			e.text += text
+			ed.change(e)
+			return
+		}
+		ed.change(e, edit{end, end, text})
+	}
+}
+
+// intoConfig moves an entry of a step into its config, which is made where the
+// step has none.
+func (ed *editor) intoConfig(step, key *source.Node, name string, config *source.Node) {
+	if ed == nil {
+		return
+	}
+	s := ed.span(key)
+	if s == nil || ed.configed[at(step.Pos)] {
+		return
+	}
+	if config == nil {
+		text, ok := ed.block(s, key, name, s.column+2)
+		if ok {
+			ed.configed[at(step.Pos)] = true
+			ed.change(edit{ed.offset(s.line, s.column), ed.lineEnd(s.end), "config:\n" + strings.TrimSuffix(text, "\n")})
+		}
+		return
+	}
+	host := ed.span(keyNode(step, "config"))
+	if host == nil || len(config.Entries) == 0 || ed.spans[at(config.Entries[0].Key.Pos)] == nil {
+		return
+	}
+	ed.configed[at(step.Pos)] = true // one at a time, in their order
+	text, ok := ed.block(s, key, name, config.Entries[0].Key.Pos.Column)
+	e, cuttable := ed.cut(s)
+	if !ok || !cuttable {
+		return
+	}
+	end := ed.starts[host.end]
+	if !strings.HasSuffix(ed.lines[host.end-1], "\n") {
+		text = "\n" + strings.TrimSuffix(text, "\n")
+	}
+	if e.from == end {
+		e.text = text
+		ed.change(e)
+		return
+	}
+	ed.change(edit{end, end, text}, e)
+}
+
+// poll writes eventually, and the condition as an assertion, for config.poll.
+func (ed *editor) poll(_, key, step *source.Node, within, every Field[time.Duration], condition *source.Node) {
+	if ed == nil {
+		return
+	}
+	s, host := ed.span(key), ed.span(keyNode(step, "config"))
+	if s == nil || host == nil {
+		return
+	}
+	indent := strings.Repeat(" ", host.column-1)
+	text := indent + "eventually: {within: " + within.Value.String()
+	if every.Given() {
+		text += ", every: " + every.Value.String()
+	}
+	text += "}\n"
+	if condition != nil {
+		raw, ok := ed.raw(condition)
+		list := step.Get("assert")
+		if !ok || list != nil && list.Kind != source.Null {
+			return // the author joins the two lists
+		}
+		text += indent + "assert:\n" + indent + "  - " + raw + "\n"
+	}
+	ed.relocate(s, host, text)
+}
+
+// onErrorMap writes on_failure, error_steps and on_timeout for a map on_error.
+func (ed *editor) onErrorMap(step, key *source.Node) {
+	if ed == nil {
+		return
+	}
+	s, m := ed.span(key), step.Get("on_error")
+	if s == nil || m == nil || ed.char(m.Pos) == '{' {
+		return
+	}
+	var b strings.Builder
+	for _, e := range m.Entries {
+		in := ed.span(e.Key)
+		switch {
+		case in == nil:
+			return
+		case e.Key.Text == "action":
+			now := map[string]string{"fail": "stop", "retry": ""}[e.Value.Text]
+			if e.Value.Text != "fail" {
+				now = e.Value.Text
+			}
+			line := "on_failure: " + now
+			if now == "retry" {
+				line = "retry: {max_attempts: 3}"
+			}
+			b.WriteString(strings.Repeat(" ", s.column-1) + line + "\n")
+		case e.Key.Text == "on_timeout" && e.Value.Kind == source.String:
+		default:
+			text, ok := ed.block(in, e.Key, e.Key.Text, s.column)
+			if !ok {
+				return
+			}
+			b.WriteString(text)
+		}
+	}
+	text := strings.TrimSuffix(strings.TrimLeft(b.String(), " "), "\n")
+	if text != "" {
+		ed.change(edit{ed.offset(s.line, s.column), ed.lineEnd(s.end), text})
+	}
+}
+
+// cleanup writes cleanup: {action, config} for cleanup_method and cleanup_config.
+func (ed *editor) cleanup(_, methodKey, configKey *source.Node) {
+	if ed == nil || methodKey == nil {
+		return
+	}
+	method, config := ed.span(methodKey), ed.span(configKey)
+	if method == nil || configKey != nil && config == nil || method.line != method.end {
+		return
+	}
+	text, ok := ed.block(method, methodKey, "action", method.column+2)
+	if !ok {
+		return
+	}
+	first := edit{ed.offset(method.line, method.column), ed.lineEnd(method.end), "cleanup:\n"}
+	if config == nil {
+		first.text += strings.TrimSuffix(text, "\n")
+		ed.change(first)
+		return
+	}
+	more, ok := ed.block(config, configKey, "config", config.column+2)
+	gone, cuttable := ed.cut(config)
+	if !ok || !cuttable {
+		return
+	}
+	first.text += text + strings.TrimSuffix(more, "\n")
+	ed.change(first, gone)
+}
+
+// autoTrack writes track for auto_track.
+func (ed *editor) autoTrack(_, key *source.Node, kind, id, url string) {
+	if ed == nil {
+		return
+	}
+	s := ed.span(key)
+	if s == nil {
+		return
+	}
+	in := strings.Repeat(" ", s.column+1)
+	text := "track:\n"
+	if kind != "" {
+		text += in + "resource_type: " + quote(kind) + "\n"
+	}
+	text += in + "resource_id: " + quote(id) + "\n" + in + "cleanup:\n" +
+		in + "  action: http.request\n" + in + "  config:\n" + in + "    method: DELETE\n" + in + "    url: " + quote(url)
+	ed.change(edit{ed.offset(s.line, s.column), ed.lineEnd(s.end), text})
+}
+
+// agentTags writes env and match for agent_tags.
+func (ed *editor) agentTags(target, key, env *source.Node, others int) {
+	if ed == nil {
+		return
+	}
+	s := ed.span(key)
+	if s == nil {
+		return
+	}
+	if env == nil {
+		ed.rename(target, key, "match")
+		return
+	}
+	raw, ok := ed.raw(env)
+	if !ok {
+		return
+	}
+	if others == 0 {
+		ed.change(edit{ed.offset(s.line, s.column), ed.lineEnd(s.end), "env: " + raw})
+		return
+	}
+	tags := target.Get("agent_tags")
+	for _, e := range tags.Entries {
+		if e.Value != env {
+			continue
+		}
+		gone, cuttable := ed.cut(ed.span(e.Key))
+		from, to, found := ed.scalar(key)
+		if cuttable && found {
+			ed.change(edit{from, to, "env: " + raw + "\n" + strings.Repeat(" ", s.column-1) + "match"}, gone)
+		}
+	}
+}
+
+// oneKey writes {x matches_schema: s} for {response: x, matches_schema: s}.
+func (ed *editor) oneKey(n *source.Node, now string, e source.Entry) {
+	if ed == nil || n.Entries[1].Key != e.Key || n.Entries[0].Key.Text != "response" {
+		return
+	}
+	from := ed.offset(n.Entries[0].Key.Pos.Line, n.Entries[0].Key.Pos.Column)
+	if _, to, ok := ed.scalar(e.Key); ok && from < to {
+		if strings.ContainsAny(now, `"'#:{}[],&*`) {
+			now = quote(now)
+		}
+		ed.change(edit{from, to, now})
+	}
+}
+
+// wrap writes flow: around a document.
+func (ed *editor) wrap(doc *source.Node) {
+	if ed == nil {
+		return
+	}
+	ed.wraps = true
+	first := doc.Pos.Line
+	edits := change{{ed.starts[first-1], ed.starts[first-1], "flow:\n" + indentUnlessBlank(ed.line(first))}}
+	for n := first + 1; n <= len(ed.lines); n++ {
+		s := ed.line(n)
+		if strings.HasPrefix(s, "---") || strings.HasPrefix(s, "...") {
+			break
+		}
+		if in := indentUnlessBlank(s); in != "" {
+			edits = append(edits, edit{ed.starts[n-1], ed.starts[n-1], in})
+		}
+	}
+	ed.changes = append([]change{edits}, ed.changes...)
+}
+
+func indentUnlessBlank(s string) string {
+	if strings.TrimSpace(s) == "" {
+		return ""
+	}
+	return "  "
+}
+
+// id writes the id that a step was given.
+func (ed *editor) id(s *Step) {
+	if ed == nil || !ed.ids {
+		return
+	}
+	pos := s.Pos
+	offset := ed.offset(pos.Line, pos.Column)
+	if ed.char(pos) == '{' {
+		ed.change(edit{offset + 1, offset + 1, fmt.Sprintf("id: %s, ", s.ID.Value)})
+		return
+	}
+	if ed.span(&source.Node{Pos: pos}) == nil {
+		return // made from a dialect, or by a merge
+	}
+	ed.change(edit{offset, offset, fmt.Sprintf("id: %s\n%s", s.ID.Value, strings.Repeat(" ", pos.Column-1))})
+}
