@@ -169,6 +169,11 @@ func (c *compiler) statusCode(v *source.Node) *Assertion {
 }
 
 func (c *compiler) unknownForm(key, v *source.Node) {
+	if strings.ContainsAny(key.Text, "=<>!([{") && v != nil {
+		c.problem(key, "put the whole in quotes: '"+strings.ReplaceAll(key.Text+": "+v.Text, "'", "''")+"'",
+			`the ": " in this expression makes YAML read a map`)
+		return
+	}
 	if v != nil && v.Kind != source.Map && v.Kind != source.List {
 		c.problem(key, fmt.Sprintf("did you mean %q?", key.Text+" == "+v.Text), "%q is not a kind of assertion", key.Text)
 		return
