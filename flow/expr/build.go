@@ -256,20 +256,14 @@ func (b *builder) member(n *ast.MemberNode, guarded bool) (node, error) {
 			return f, err
 		}
 	}
-	base := n.Node
-	if c, ok := base.(*ast.ChainNode); ok && !n.Optional && b.extended(c) == b.span(c) {
-		// a?.b[0]: the reach of ?. goes on through brackets.
-		inner := *n
-		inner.Node = c.Node
-		of, err := b.member(&inner, true)
-		if err != nil {
-			return nil, err
-		}
-		return &chain{span: b.span(n), of: of}, nil
-	}
-	of, err := b.build(base, guarded || n.Optional)
+	of, err := b.build(n.Node, guarded || n.Optional)
 	if err != nil {
 		return nil, err
+	}
+	if c, ok := of.(*chain); ok && !n.Optional && b.extended(n.Node) == c.span {
+		// a?.b[0].c: the reach of ?. goes on to the end of the path.
+		inner, err := b.step(n, c.of)
+		return &chain{span: b.span(n), of: inner}, err
 	}
 	step, err := b.step(n, of)
 	if err != nil || !n.Optional {

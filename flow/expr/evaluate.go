@@ -123,6 +123,9 @@ func (e *evaluation) produce(bytes int) error {
 // written is a node as the author wrote it.
 func (e *evaluation) written(n node) string {
 	off, end := n.bytes()
+	if i, ok := n.(*item); ok && i.name == "" {
+		return "#" // .field is short for #.field
+	}
 	return e.text[off:end]
 }
 

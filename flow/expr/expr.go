@@ -29,7 +29,7 @@ func (u *unit) place(off int) source.Pos {
 	if u.node == nil {
 		return source.Pos{}
 	}
-	return at(u.node, off)
+	return u.node.At(off)
 }
 
 // locate gives an error of an evaluation its place.

@@ -2,10 +2,9 @@ package expr
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/testmesh/testmesh/flow/value"
 )
@@ -120,6 +119,12 @@ func check(t *testing.T, claims []claim) {
 			if _, isText := c.want.(string); isText {
 				same = func(a, b any) bool { return a == b }
 			}
+			if c.want == "SYNTAX" { // in the words of a library
+				c.want = got
+				if text, ok := got.(string); !ok || !strings.HasPrefix(text, "SYNTAX not ") {
+					t.Errorf("%s\n got %s\nwant a syntax error", c.text, show(got))
+				}
+			}
 			if !same(normal(got), normal(c.want)) {
 				t.Errorf("%s\n got %s\nwant %s", c.text, show(got), show(c.want))
 			}
@@ -135,7 +140,7 @@ func normal(v any) any {
 	return n
 }
 
-func show(v any) string { return cmp.Diff(nil, v)[0:0] + value.Describe(normal(v), 400) }
+func show(v any) string { return value.Describe(normal(v), 400) }
 
 func TestLiterals(t *testing.T) {
 	check(t, []claim{

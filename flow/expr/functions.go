@@ -127,10 +127,7 @@ func (b *builder) checkConstants(c *call) error {
 	case "fake":
 		return checkFake(written, l.off, l.end)
 	case "jq":
-		ready, err = compileJQ(written, nil)
-		if strings.Contains(written, "now") { // its clock is the evaluation's
-			ready = nil
-		}
+		ready, err = compileJQ(written)
 	case "xpath":
 		ready, err = compileXPath(written)
 	}

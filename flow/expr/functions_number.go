@@ -163,7 +163,7 @@ func sum(e *evaluation, args []any) (any, error) {
 		if err := number("sum", v); err != nil {
 			return nil, err
 		}
-		if total, err = value.Arithmetic("+", total, v); err != nil {
+		if total, err = compute("+", total, v); err != nil {
 			return nil, valueErrorf("%s", err)
 		}
 	}

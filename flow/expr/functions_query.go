@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math/big"
 	"strings"
-	"time"
 
 	"github.com/antchfx/xmlquery"
 	"github.com/antchfx/xpath"
@@ -112,7 +111,7 @@ func jq(e *evaluation, args []any) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		if code, err = compileJQ(program, e.env); err != nil {
+		if code, err = compileJQ(program); err != nil {
 			return nil, valueErrorf("%s", err)
 		}
 	}
@@ -121,7 +120,7 @@ func jq(e *evaluation, args []any) (any, error) {
 		return nil, valueErrorf("%s", err)
 	}
 	outputs := []any{}
-	for it := code.RunWithContext(newBudget(maxJQ), input); ; {
+	for it := code.RunWithContext(newBudget(maxJQ), input, jqClock(e.env)); ; {
 		v, ok := it.Next()
 		if !ok {
 			break
@@ -148,26 +147,28 @@ func jq(e *evaluation, args []any) (any, error) {
 	return outputs, nil
 }
 
-// compileJQ gives a program no files, no environment and our clock.
-func compileJQ(program string, env *Env) (*gojq.Code, error) {
+// compileJQ gives a program no files, no environment and, as now, our clock.
+func compileJQ(program string) (*gojq.Code, error) {
 	if len(program) > maxProgram {
 		return nil, fmt.Errorf("a jq program of %d bytes; at most %d are allowed", len(program), maxProgram)
 	}
-	query, err := gojq.Parse(program)
+	query, err := gojq.Parse("def now: $__now; " + program)
 	if err != nil {
 		return nil, fmt.Errorf("not a jq program: %w", err)
 	}
-	clock := gojq.WithFunction("now", 0, 0, func(any, []any) any {
-		if env == nil || env.Now == nil {
-			return errors.New("there is no clock here")
-		}
-		return float64(env.Now().UnixNano()) / float64(time.Second)
-	})
-	code, err := gojq.Compile(query, clock)
+	code, err := gojq.Compile(query, gojq.WithVariables([]string{"$__now"}))
 	if err != nil {
 		return nil, fmt.Errorf("not a jq program: %w", err)
 	}
 	return code, nil
+}
+
+// jqClock is jq's now: seconds since 1970, null where there is no clock.
+func jqClock(env *Env) any {
+	if env.Now == nil {
+		return nil
+	}
+	return float64(env.Now().UnixMicro()) / 1e6
 }
 
 // toJQ gives integers of any size exactly; jq's other numbers are float64, so a

@@ -107,6 +107,33 @@ func (s *sign) eval(e *evaluation) (any, error) {
 	return v, nil
 }
 
+func compute(op string, a, b any) (any, error) {
+	_, floatA := a.(float64)
+	_, floatB := b.(float64)
+	if (floatA || floatB) && (op == "+" || op == "-" || op == "*") {
+		x, okX := decimal(a)
+		y, okY := decimal(b)
+		if okX && okY {
+			v, err := value.Arithmetic(op, x, y)
+			if err != nil {
+				return nil, err
+			}
+			return value.ParseNumber(value.Compact(v))
+		}
+	}
+	return value.Arithmetic(op, a, b)
+}
+
+// decimal is a number in the digits that it prints with.
+func decimal(n any) (any, bool) {
+	f, ok := n.(float64)
+	if !ok {
+		return n, kindOf(n) == value.Number
+	}
+	d, err := value.ParseDecimal(value.Compact(f))
+	return d, err == nil
+}
+
 func signed(n any, negative bool) (any, error) {
 	if !negative {
 		return n, nil
@@ -117,8 +144,10 @@ func signed(n any, negative bool) (any, error) {
 	return value.Arithmetic("-", int64(0), n)
 }
 
+// arithmetic is exact for + - * of numbers with a fraction, too: who adds
+// prices means 0.1 + 0.2 == 0.3. A quotient is a float64 as in expr-lang.
 func (s span) arithmetic(op string, a, b any) (any, error) {
-	v, err := value.Arithmetic(op, a, b)
+	v, err := compute(op, a, b)
 	if err != nil {
 		return nil, valueErrorAt(s.off, s.end, "%s", err)
 	}
@@ -163,10 +192,10 @@ type arithmetic struct {
 func (a *arithmetic) kind() value.Kind {
 	l, r := a.left.kind(), a.right.kind()
 	switch {
-	case a.op != "+" && a.op != "-":
-		return value.Number
-	case l == r && (l == value.Number || a.op == "+" && l == value.String):
-		return l
+	case a.op != "+" && a.op != "-" || l == value.Number || r == value.Number:
+		return value.Number // anything else would be an error
+	case a.op == "+" && (l == value.String || r == value.String):
+		return value.String
 	}
 	return ""
 }

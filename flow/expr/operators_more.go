@@ -245,6 +245,15 @@ func (c *conditional) branch(e *evaluation) (node, error) {
 	return c.no, err
 }
 
+// maybe lets ?? and exists ask about the branch that is taken.
+func (c *conditional) maybe(e *evaluation) (any, *gap, error) {
+	n, err := c.branch(e)
+	if err != nil {
+		return nil, nil, err
+	}
+	return e.maybe(n)
+}
+
 func (c *conditional) eval(e *evaluation) (any, error) {
 	n, err := c.branch(e)
 	if err != nil {
