@@ -66,7 +66,9 @@ type Condition struct {
 
 // ForEach runs its steps once an item.
 type ForEach struct {
-	Items           *expr.Expr
+	Items *expr.Expr
+	// List is `items` written out as a list of values; then Items is nil.
+	List            *expr.Tree
 	Range           *Range
 	Glob            *expr.Template
 	ItemName        string // "item"
@@ -135,4 +137,3 @@ func (*Parallel) control()  {}
 func (*WaitUntil) control() {}
 func (*WaitFor) control()   {}
 func (*RunFlow) control()   {}
-

@@ -49,6 +49,13 @@ type Program struct {
 	OnError  []*Step
 	Teardown []*Step // the flow's first, then inner folders' before outer
 	Output   []*Output
+
+	// Services are the addresses of service.<name>, from the environment.
+	Services []NamedTree
+
+	index    int // in its file
+	options  *Options
+	afterPos []source.Pos
 }
 
 // Bundle names every file that a flow needs: path below the root to sha256 hex.
@@ -99,6 +106,8 @@ type DataSource struct {
 	// (dialect data_source): "data". Empty: one run a row.
 	As    string
 	Value any
+
+	notRows *source.Problem // why Value is no list of rows
 }
 
 // Row is one data row.
@@ -148,8 +157,11 @@ type Step struct {
 	Disabled    bool
 	Breakpoint  bool
 	Pos         source.Pos
-	Action      string // canonical: "http.request", "for_each"
-	ActionPos   source.Pos
+	// Dir is the folder of the file that the step stands in, below the root: of
+	// the flow, or of a folder.yaml. Relative paths of the step start there.
+	Dir       string
+	Action    string // canonical: "http.request", "for_each"
+	ActionPos source.Pos
 	// Needs are indices into the same list. A step without `needs` has the index
 	// of the step above; `needs: []` has none.
 	Needs []int
