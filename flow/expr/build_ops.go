@@ -139,7 +139,7 @@ func (b *builder) equality(n *ast.BinaryNode) (node, error) {
 		case isKind:
 			if value.Kind(t.word) == value.Null {
 				of, err := b.build(n.Left, true)
-				return &isNull{s, negate, of, &literal{span{t.off, t.end}, nil}}, err
+				return &isNull{s, negate, of, nil}, err
 			}
 			of, err := b.build(n.Left, false)
 			return &hasKind{s, negate, of, value.Kind(t.word)}, err

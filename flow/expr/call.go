@@ -173,6 +173,9 @@ func (b *builder) call(n ast.Node, name string, args []ast.Node) (node, error) {
 	if isPredicate(name) {
 		return b.predicate(s, t, name, args)
 	}
+	if name == "outcome" {
+		return b.outcome(s, args)
+	}
 	f := functionNamed(name)
 	if f == nil {
 		e := syntaxErrorf(source.CodeName, t.off, t.end, "unknown function %q", name)
@@ -182,9 +185,6 @@ func (b *builder) call(n ast.Node, name string, args []ast.Node) (node, error) {
 			e.hint("did you mean %s()?", lower.name)
 		}
 		return nil, e
-	}
-	if name == "outcome" {
-		return b.outcome(s, args)
 	}
 	built, err := b.all(args)
 	if err != nil {

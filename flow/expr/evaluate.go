@@ -236,8 +236,17 @@ func (t *trace) worth(n node) bool {
 	case *textNode:
 		return n.template.single == nil
 	}
-	_, isPath := n.(absent)
-	return n != t.root || isPath
+	return n != t.root || isPath(n)
+}
+
+// isPath tells whether a node reads a place, so that its value is news even
+// where it is the whole expression.
+func isPath(n node) bool {
+	switch n.(type) {
+	case *path, *member, *index, *chain, *query, *defaulted:
+		return true
+	}
+	return false
 }
 
 // reserve keeps the operand's place before its own parts are evaluated, so that

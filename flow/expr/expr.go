@@ -201,7 +201,7 @@ func (x *Expr) Sides() (Sides, bool) {
 			operator = "!="
 		}
 	case *isNull:
-		if _, literalNull := n.right.(*literal); !literalNull {
+		if n.right == nil {
 			return Sides{}, false
 		}
 		left, right, operator = n.of, n.right, "=="

@@ -23,8 +23,13 @@ var table = sync.OnceValue(func() map[string]*function {
 			m[group[i].name] = &group[i]
 		}
 	}
+	// x.sum() is a function, sum(x) takes an expression over #, too.
+	m[sumMethod] = &function{name: "sum", min: 1, max: 1, gives: value.Number, method: true, do: sum}
 	return m
 })
+
+// sumMethod is no name that can be written.
+const sumMethod = ".sum"
 
 func functionNamed(name string) *function { return table()[name] }
 
@@ -33,12 +38,12 @@ func functionNamed(name string) *function { return table()[name] }
 func FunctionNames() []string { return functionNames() }
 
 var functionNames = sync.OnceValue(func() []string {
-	names := []string{"countBy"}
-	for _, name := range strings.Fields("all any none one filter map count find findIndex findLast findLastIndex groupBy sortBy reduce sum") {
-		names = append(names, name)
-	}
+	names := []string{"countBy", "outcome"}
+	names = append(names, strings.Fields("all any none one filter map count find findIndex findLast findLastIndex groupBy sortBy reduce sum")...)
 	for name := range table() {
-		names = append(names, name)
+		if name != sumMethod {
+			names = append(names, name)
+		}
 	}
 	sort.Strings(names)
 	return names
@@ -52,7 +57,7 @@ func methodName(name string) string {
 	case "avg":
 		return "mean"
 	case "sum":
-		return "__sum"
+		return sumMethod
 	case "starts_with", "startsWith":
 		return "hasPrefix"
 	case "ends_with", "endsWith":
@@ -64,7 +69,7 @@ func methodName(name string) string {
 var methodNames = sync.OnceValue(func() []string {
 	names := []string{"length", "avg", "sum", "starts_with", "ends_with"}
 	for name, f := range table() {
-		if f.method && !strings.HasPrefix(name, "__") {
+		if f.method && name != sumMethod {
 			names = append(names, name)
 		}
 	}

@@ -18,7 +18,6 @@ func numberFunctions() []function {
 		{name: "max", min: 1, max: -1, method: true, do: extreme("max", 1)},
 		{name: "mean", min: 1, max: 1, gives: value.Number, method: true, do: mean},
 		{name: "median", min: 1, max: 1, gives: value.Number, method: true, do: median},
-		{name: "__sum", min: 1, max: 1, gives: value.Number, method: true, do: sum},
 		bits("bitand", 2, func(a, b int64) int64 { return a & b }),
 		bits("bitor", 2, func(a, b int64) int64 { return a | b }),
 		bits("bitxor", 2, func(a, b int64) int64 { return a ^ b }),

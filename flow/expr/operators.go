@@ -301,7 +301,7 @@ type isNull struct {
 	span
 	negate bool
 	of     node
-	right  node // what the author wrote for null
+	right  node // the nil that it is compared with; nil for `is null`
 }
 
 func (*isNull) kind() value.Kind { return value.Boolean }

@@ -155,6 +155,8 @@ func (p *parsed) unexpected(i int, t token, written string) error {
 		e.hint("did you mean %q?", spelling(written))
 	case t.is("#") || t.is("."):
 		e.hint("# and .field stand for the element inside filter, map, any, all and the like")
+	case strings.HasPrefix(written, ".") && len(written) > 1:
+		e.hint("an index is written in brackets: [%s]", written[1:])
 	case t.kind == lexer.String && afterOperand, t.kind == lexer.Number && afterOperand:
 		e.hint("an operator is missing before it")
 	}
