@@ -4,48 +4,74 @@ import (
 	"bytes"
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/testmesh/testmesh/flow/source"
 )
 
+// problemLines is how many lines above a definition error are shown.
+const problemLines = 2
+
 // Problem prints a definition error: place, offending text, what is wrong and
-// what to write instead.
+// what to write instead. file is the text of the file that it is in.
 func (s Style) Problem(b *bytes.Buffer, p source.Problem, file []byte) {
-	label := s.paint(bold+";"+red, "INVALID")
+	label, color := "INVALID", red
 	if p.Severity == source.Note {
-		label = s.paint(bold+";"+cyan, "NOTE   ")
+		label, color = "NOTE", cyan
 	}
-	place := p.Pos.File
+	place := OneLine(p.Pos.File)
 	if place == "" {
 		place = "command line"
 	}
-	gap := max(2, 72-len([]rune(place))-len(p.Code))
-	fmt.Fprintf(b, "%s %s%s%s\n", label, s.paint(bold, place), strings.Repeat(" ", gap), s.paint(dim, string(p.Code)))
-	width := len([]rune(strings.SplitN(p.Text, "\n", 2)[0]))
-	s.excerpt(b, Excerpt{File: p.Pos.File, Line: p.Pos.Line, Column: p.Pos.Column, Width: width, Message: p.Message}, file)
-	line := func(name, text string) {
-		fmt.Fprintf(b, "    %s %s\n", s.paint(dim, "= "+pad(name, 9)), clean(text))
+	s.heading(b, label, color, place, string(p.Code))
+	width := utf8.RuneCountInString(strings.SplitN(p.Text, "\n", 2)[0])
+	at := excerpt{
+		file: p.Pos.File, source: string(file), before: problemLines,
+		marks: []mark{{p.Pos.Line, p.Pos.Column, width, p.Message}},
+	}
+	if p.Pos.Line == 0 {
+		// It is about no line: the heading has said where.
+		for _, line := range wrap(Clean(p.Message), s.width()-4) {
+			fmt.Fprintf(b, "    %s\n", line)
+		}
+	} else {
+		s.excerpt(b, at)
 	}
 	if p.Hint != "" {
-		line("help", p.Hint)
+		s.fact(b, "help", Clean(p.Hint))
 	}
 	if len(p.InScope) > 0 {
-		line("in scope", strings.Join(p.InScope, ", "))
+		s.fact(b, "in scope", OneLine(strings.Join(p.InScope, ", ")))
 	}
 	if p.Fix != "" {
-		line("write", strings.TrimSpace(p.Fix))
+		s.list(b, "write", strings.Split(Clean(strings.TrimSpace(p.Fix)), "\n"))
 	}
 	b.WriteByte('\n')
 }
 
-// Bad paints the word of a verdict that is not green.
-func (s Style) Bad(word string) string { return s.paint(bold+";"+red, word) }
+// heading is the first line of a block: the label, what it is about, and on the
+// right its code.
+func (s Style) heading(b *bytes.Buffer, label, color, title, code string) {
+	label = Pad(label, 5)
+	gap := s.headWidth() - Columns(label) - 1 - Columns(title) - Columns(code)
+	fmt.Fprintf(b, "%s %s%s%s\n", s.paint(bold+";"+color, label), s.paint(bold, title), strings.Repeat(" ", max(2, gap)), s.paint(dim, code))
+}
 
-// Good paints the word of a green verdict.
-func (s Style) Good(word string) string { return s.paint(bold+";"+green, word) }
+// factColumns is where the text of a fact begins.
+const factColumns = 16
 
-// Dim paints what is secondary.
-func (s Style) Dim(word string) string { return s.paint(dim, word) }
+// fact prints one fact below an excerpt, wrapped below itself.
+func (s Style) fact(b *bytes.Buffer, name, text string) {
+	s.list(b, name, wrap(text, s.width()-factColumns))
+}
 
-// Dot separates facts on a line.
-func (s Style) Dot() string { return s.dot() }
+// list prints a fact of several lines.
+func (s Style) list(b *bytes.Buffer, name string, lines []string) {
+	for i, line := range lines {
+		head := strings.Repeat(" ", factColumns)
+		if i == 0 {
+			head = s.paint(dim, "    = "+Pad(name, factColumns-7)) + " "
+		}
+		fmt.Fprintf(b, "%s\n", strings.TrimRight(head+line, " "))
+	}
+}
