@@ -190,7 +190,9 @@ func (s *State) reports(out *sink, f *runFlags, pl *plan, style text.Style) ([]f
 		return text.New(w, text.Options{
 			Format: format, Style: style, Width: width, Counter: !terminal, Source: pl.project.source,
 			Place: pl.project.shown,
-			Next:  func(run *event.Event, step *event.Step, _ *event.StepFinished) []string { return nextCommands(pl, run, step) },
+			Next: func(run *event.Event, step *event.Step, _ *event.StepFinished) []string {
+				return nextCommands(pl, run, step)
+			},
 		})
 	}
 	var closers []func()
@@ -203,11 +205,12 @@ func (s *State) reports(out *sink, f *runFlags, pl *plan, style text.Style) ([]f
 		}
 		if terminal && f.format == "auto" && s.env("TERM") != "dumb" {
 			live := newLive(s.Stdout, width, style)
+			s.Stderr = live.beside(s.Stderr) // or its lines would stand in the footer
 			out.add(live.over(human(format, style, live)))
 			closers = append(closers, live.close)
 			break
 		}
-		beat := newHeartbeat(s.Stdout)
+		beat := newHeartbeat(s.Stdout, style)
 		out.add(beat.over(human(format, style, beat)))
 		closers = append(closers, beat.close)
 	default:

@@ -32,6 +32,8 @@ const (
 // Runner runs one flow once; *engine.Engine is one.
 type Runner interface {
 	Run(ctx context.Context, r engine.Run) engine.Outcome
+	// Locks prints the names of the run's locks.
+	Locks(r engine.Run) ([]string, error)
 }
 
 // Locker holds named locks, all of a list at once or none. It is used by many
@@ -45,7 +47,6 @@ type Locker interface {
 type Flow struct {
 	Program *flow.Program
 	Runs    []flow.RunSpec
-	Locks   []string
 }
 
 // Config is what a batch needs.
@@ -266,18 +267,14 @@ func (b *batch) runOne(ctx context.Context, f *Flow, spec flow.RunSpec, variable
 	id := b.cfg.NewID()
 	out, ran := b.hindered(ctx, f, spec, id)
 	if !ran {
-		release, err := b.lock(ctx, f.Locks)
-		if err != nil {
-			status, reason := event.Errored, err.Error()
-			if ctx.Err() != nil {
-				status, reason = event.Cancelled, "cancelled while waiting for the locks "+strings.Join(f.Locks, ", ")
-			}
+		run := b.cfg.Template
+		run.Program, run.BatchID, run.RunID = f.Program, b.cfg.ID, id
+		run.Row, run.Iteration, run.Matrix, run.Input = spec.Row, spec.Iteration, spec.Matrix, spec.Input
+		run.Variables = variables
+		release, status, reason := b.lock(ctx, run)
+		if release == nil {
 			out = b.without(ctx, f, spec, id, status, reason)
 		} else {
-			run := b.cfg.Template
-			run.Program, run.BatchID, run.RunID = f.Program, b.cfg.ID, id
-			run.Row, run.Iteration, run.Matrix, run.Input = spec.Row, spec.Iteration, spec.Matrix, spec.Input
-			run.Variables = variables
 			out = b.cfg.Runner.Run(ctx, run)
 			release()
 		}
@@ -286,11 +283,24 @@ func (b *batch) runOne(ctx context.Context, f *Flow, spec flow.RunSpec, variable
 	return out
 }
 
-func (b *batch) lock(ctx context.Context, names []string) (func(), error) {
-	if len(names) == 0 || b.cfg.Locker == nil {
-		return func() {}, nil
+// lock takes the run's locks; without a release function the run may not start,
+// and status and reason say why.
+func (b *batch) lock(ctx context.Context, run engine.Run) (release func(), status event.Status, reason string) {
+	names, err := b.cfg.Runner.Locks(run)
+	if err != nil {
+		return nil, event.Errored, err.Error()
 	}
-	return b.cfg.Locker.Acquire(ctx, names)
+	if len(names) == 0 {
+		return func() {}, "", ""
+	}
+	release, err = b.cfg.Locker.Acquire(ctx, names)
+	switch {
+	case err == nil:
+		return release, "", ""
+	case ctx.Err() != nil:
+		return nil, event.Cancelled, "cancelled while waiting for the locks " + strings.Join(names, ", ")
+	}
+	return nil, event.Errored, err.Error()
 }
 
 // hindered tells whether a run may not start, and reports it as such.
