@@ -116,7 +116,7 @@ func Reference() []KeyDoc {
 }
 
 // controls are the control actions: those without a dot.
-func controls() []string {
+var controls = sync.OnceValue(func() []string {
 	var out []string
 	for _, s := range controlSections() {
 		if isControlSection(s.name) {
@@ -124,7 +124,7 @@ func controls() []string {
 		}
 	}
 	return out
-}
+})
 
 func isControlSection(name string) bool {
 	return !slices.Contains([]string{"range", "branch", "operation"}, name)
@@ -133,14 +133,8 @@ func isControlSection(name string) bool {
 // control is the section of a control action's config, or nil. A set has any
 // keys, so that its section is empty.
 func control(action string) *section {
-	if !isControlSection(action) {
+	if !slices.Contains(controls(), action) {
 		return nil
 	}
-	s := language()[action]
-	for _, c := range controlSections() {
-		if s != nil && c.name == s.name {
-			return s
-		}
-	}
-	return nil
+	return language()[action]
 }
