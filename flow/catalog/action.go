@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 
@@ -24,6 +25,8 @@ type Action struct {
 	result  func() (*document, error)
 	exact   func() (*schema.Schema, error) // the config schema, whole
 	effects func() ([]effectRule, error)
+	keys    func() []string // of the result
+	names   func() []string // of the step's own result
 }
 
 type effectRule struct {
@@ -42,6 +45,7 @@ func newAction(plugin string, spec *testmeshv1.Action) *Action {
 		}
 		return schema.Compile(d.value, schema.Options{})
 	})
+	a.keys, a.names = sync.OnceValue(a.resultKeys), sync.OnceValue(a.resultNames)
 	a.effects = sync.OnceValues(func() ([]effectRule, error) { return compileEffects(spec.GetEffects()) })
 	return a
 }
@@ -151,19 +155,18 @@ func (s configScope) Lookup(name string) (any, bool, error) {
 // HasConfigKey tells whether the config's schema names this top-level key.
 func (a *Action) HasConfigKey(key string) bool {
 	d, err := a.config()
-	if err != nil || d.root == nil {
+	if err != nil {
 		return false
 	}
-	for _, name := range d.propertyNames(d.root) {
-		if name == key {
-			return true
-		}
-	}
-	return false
+	root := d.resolve(d.root)
+	return root != nil && (root.properties[key] != nil || d.inAlternative(root, key))
 }
 
-// ResultKeys are the top-level properties of the result in alphabetical order.
-func (a *Action) ResultKeys() []string {
+// ResultKeys are the top-level properties of the result in alphabetical order;
+// the caller does not change them.
+func (a *Action) ResultKeys() []string { return a.keys() }
+
+func (a *Action) resultKeys() []string {
 	d, err := a.result()
 	if err != nil {
 		return nil
@@ -185,9 +188,12 @@ func (a *Action) ResultClosed() bool {
 func (a *Action) ResultAliases() []*testmeshv1.KeyAlias { return a.Spec.GetResultAliases() }
 
 // ResultNames are the names that a step's own assertions and output see: the
-// keys of its result, their aliases, `result`, `response` and `duration_ms`.
-func (a *Action) ResultNames() []string {
-	names := a.ResultKeys()
+// keys of its result, their aliases, `result`, `response` and `duration_ms`. The
+// caller does not change them.
+func (a *Action) ResultNames() []string { return a.names() }
+
+func (a *Action) resultNames() []string {
+	names := slices.Clone(a.keys())
 	seen := map[string]bool{}
 	for _, n := range names {
 		seen[n] = true

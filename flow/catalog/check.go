@@ -274,16 +274,15 @@ func nearest(name string, candidates []string) string {
 }
 
 func (c *checker) checkMap(s *shape, n *source.Node, path string, depth int) {
-	names := c.d.propertyNames(s)
 	for _, e := range n.Entries {
 		key := e.Key.Text
 		p := s.properties[key]
 		switch {
-		case p != nil:
-		case s.closed && !s.patterned && !contains(names, key):
-			c.unknownKey(names, e.Key, path)
+		case p != nil || c.d.inAlternative(s, key):
+		case s.closed && !s.patterned:
+			c.unknownKey(c.d.propertyNames(s), e.Key, path)
 			continue
-		case !contains(names, key):
+		default:
 			p = s.additional
 		}
 		if p != nil {
@@ -316,15 +315,6 @@ func (c *checker) unknownKey(names []string, key *source.Node, path string) {
 		Severity: source.Error, Code: source.CodeKey, Pos: key.Pos, Text: key.Text,
 		Message: fmt.Sprintf("unknown key %q in %s", key.Text, path), Hint: hint,
 	})
-}
-
-func contains(list []string, s string) bool {
-	for _, e := range list {
-		if e == s {
-			return true
-		}
-	}
-	return false
 }
 
 func (c *checker) checkList(s *shape, n *source.Node, path string, depth int) {

@@ -215,6 +215,14 @@ func (d *document) propertyNames(s *shape) []string {
 	return slices.Sorted(maps.Keys(set))
 }
 
+// inAlternative tells whether an alternative of the map names the key.
+func (d *document) inAlternative(s *shape, key string) bool {
+	if len(s.oneOf)+len(s.anyOf)+len(s.allOf) == 0 {
+		return false
+	}
+	return slices.Contains(d.propertyNames(s), key)
+}
+
 func (d *document) collectNames(s *shape, into map[string]bool, depth int) {
 	if s = d.resolve(s); s == nil || depth > maxShapeDepth {
 		return
