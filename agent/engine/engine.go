@@ -1,0 +1,143 @@
+// Package engine runs compiled flows: it schedules their steps, calls plugins
+// through a Stepper, judges the answers and reports every fact as an event. It
+// never parses a flow, never prints, never talks to a system under test itself
+// and keeps nothing once a run has ended.
+package engine
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+	"sync"
+	"time"
+
+	"github.com/testmesh/testmesh/flow"
+	"github.com/testmesh/testmesh/flow/event"
+	"github.com/testmesh/testmesh/flow/tag"
+	"github.com/testmesh/testmesh/sdk/plugin"
+)
+
+// Stepper executes one try of a plugin action. It is called concurrently. A
+// cancelled ctx should end Execute within two seconds; after pluginGrace the
+// engine goes on without it.
+type Stepper interface {
+	Execute(ctx context.Context, req *plugin.Request, out plugin.Stream) (*plugin.Response, error)
+	// EndRun drops what plugins keep for a run. It is called once a run, last.
+	EndRun(runID string)
+}
+
+// Sink takes the events of runs: in order within a run, concurrently for
+// different runs. Events are never changed after they were emitted. An error
+// ends the run errored: what cannot be recorded did not happen.
+type Sink interface {
+	Emit(ctx context.Context, e *event.Event) error
+	// WantsExchanges tells whether anybody reads step.exchange.
+	WantsExchanges() bool
+}
+
+// Prober tells whether something answers at a URL (http, https, tcp, grpc). It
+// tries once and returns when ctx is done.
+type Prober interface {
+	Probe(ctx context.Context, url string) error
+}
+
+// Config is what an Engine needs.
+type Config struct {
+	Stepper Stepper
+	Sink    Sink
+	Prober  Prober // nil: wait_for is errored
+	// Root is the project as an absolute path, for plugins; FS is the same for
+	// the language. Both may be empty: then nothing is read.
+	Root string
+	FS   fs.FS
+	// Secret gives the value of secret.<name>; nil: there are none.
+	Secret func(name string) (string, error)
+	// Call runs a function of a plugin, <plugin>.<function>; nil: there are none.
+	Call      func(name string, args []any) (any, error)
+	AgentName string
+	Now       func() time.Time // nil: time.Now
+}
+
+// Engine runs flows. It holds no state of runs and may be used concurrently.
+type Engine struct {
+	cfg Config
+	// declared caches the result names of actions: *catalog.Action to
+	// map[string]bool. It is bounded by the actions there are.
+	declared sync.Map
+}
+
+// New makes an Engine.
+func New(cfg Config) (*Engine, error) {
+	switch {
+	case cfg.Stepper == nil:
+		return nil, errors.New("make engine: no stepper")
+	case cfg.Sink == nil:
+		return nil, errors.New("make engine: no sink")
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Engine{cfg: cfg}, nil
+}
+
+// Run says what to run.
+type Run struct {
+	Program   *flow.Program
+	BatchID   string
+	RunID     string
+	Attempt   int // of the lease; 0 counts as 1
+	Row       *flow.Row
+	Iteration int // from 1; 0 where there are none
+	Matrix    map[string]any
+	// Input holds given parameters; a declared one that is missing takes its
+	// default.
+	Input       map[string]any
+	Environment string
+	Services    map[string]any
+	// Seed makes random values repeatable. The flow, row, matrix, iteration and
+	// attempt are mixed in, so that runs of a batch may share one.
+	Seed int64
+	// StepTags skips the steps of `steps` that do not match; nil: none.
+	StepTags *tag.Expr
+	// From and To bound the top-level steps of `steps` that run, both included.
+	// Saved holds what the steps before From gave in an earlier run.
+	From, To string
+	Saved    map[string]SavedStep
+	// Variables are outputs of an earlier row, by name.
+	Variables map[string]any
+	Batch     *Batch // of `once: batch`; nil: the run is a batch of its own
+	// NoTeardown, once closed, ends teardown and clean-up: the second Ctrl-C.
+	NoTeardown <-chan struct{}
+}
+
+// Outcome is how a run ended. Its values are as they were, not masked: they go
+// to callers and later rows, never to people.
+type Outcome struct {
+	Status     event.Status
+	Reason     string
+	Steps      event.Counts
+	Assertions event.Counts
+	Outputs    map[string]any // the flow's own output
+	Variables  map[string]any // outputs of steps by name, for the next row
+	Context    *SavedContext
+	Duration   time.Duration
+	// Error is set where no step is to blame: a missing input, a broken sink, a
+	// bug of ours.
+	Error *event.Error
+}
+
+// SavedContext is what `--save-context` keeps of a run. Secrets are masked in
+// it.
+type SavedContext struct {
+	Flow  string               `json:"flow"`
+	RunID string               `json:"run_id"`
+	Steps map[string]SavedStep `json:"steps"`
+}
+
+// SavedStep is what a step gave.
+type SavedStep struct {
+	Status    event.Status   `json:"status"`
+	Outputs   map[string]any `json:"outputs,omitempty"`
+	Result    any            `json:"result,omitempty"`
+	HasResult bool           `json:"has_result,omitempty"`
+}

@@ -1,0 +1,257 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/testmesh/testmesh/flow"
+	"github.com/testmesh/testmesh/flow/assert"
+	"github.com/testmesh/testmesh/flow/catalog"
+	"github.com/testmesh/testmesh/flow/event"
+	"github.com/testmesh/testmesh/flow/expr"
+	"github.com/testmesh/testmesh/flow/source"
+	"github.com/testmesh/testmesh/flow/value"
+	"github.com/testmesh/testmesh/sdk/redact"
+)
+
+// look lets the step's own expressions see the try's result.
+func (r *stepRun) look(t *try) {
+	r.own = ownResult{
+		spec: r.s.Spec, result: t.result, has: t.has, duration: milliseconds(t.duration), flow: t.flow,
+	}
+	if r.s.Spec != nil {
+		r.own.declared = r.p.f.run.e.declares(r.s.Spec)
+	}
+	r.scope.own = &r.own
+	r.env.Result, r.env.HasResult, r.env.Body, r.env.HasBody, r.env.Cut, r.env.CutKey = t.result, t.has, nil, false, "", ""
+	if t.hasData {
+		r.own.result, r.own.has = t.data, true
+		r.env.Result, r.env.HasResult = t.data, true
+		return
+	}
+	if r.s.Spec == nil || r.s.Spec.BodyKey == "" {
+		return
+	}
+	r.env.Cut = t.limited
+	if t.limited != "" {
+		r.env.CutKey = r.s.Spec.BodyKey
+	}
+	if m, ok := t.result.(map[string]any); ok {
+		switch body := m[r.s.Spec.BodyKey].(type) {
+		case map[string]any, []any:
+			r.env.Body, r.env.HasBody = body, true
+		}
+	}
+}
+
+// declares are the names that an action's result has.
+func (e *Engine) declares(a *catalog.Action) map[string]bool {
+	if known, ok := e.declared.Load(a); ok {
+		return known.(map[string]bool)
+	}
+	names := map[string]bool{}
+	for _, name := range a.ResultNames() {
+		names[name] = true
+	}
+	e.declared.Store(a, names)
+	return names
+}
+
+// judge gives a try that was completed its verdict: assertions, match or the
+// action's own expectation, and output.
+func (r *stepRun) judge(t *try) {
+	s := r.s
+	if len(s.Assert)+len(s.AssertAny)+len(s.AssertNone) == 0 && s.Match == nil {
+		if s.Expectation != nil {
+			t.assertions = []event.Assertion{s.Expectation.Check(r.env)}
+		}
+	} else {
+		t.assertions = make([]event.Assertion, 0, len(s.Assert)+len(s.AssertAny)+len(s.AssertNone)+1)
+		for _, a := range s.Assert {
+			t.assertions = append(t.assertions, a.Check(r.env))
+		}
+		t.assertions = append(t.assertions, r.any(s.AssertAny)...)
+		for _, a := range s.AssertNone {
+			t.assertions = append(t.assertions, r.none(a))
+		}
+		if s.Match != nil {
+			t.assertions = append(t.assertions, assert.CheckMatch(s.Match, s.MatchPos, r.env))
+		}
+	}
+	t.status = event.Passed
+	for i := range t.assertions {
+		switch a := &t.assertions[i]; {
+		case a.Passed:
+		case a.Errored:
+			if t.status == event.Passed {
+				t.status = event.Errored
+				t.err = &event.Error{
+					Code: string(r.unjudged()), Message: a.Expression + ": " + a.Message, Blame: "system",
+					Line: a.Line, Column: a.Column, Width: a.Width,
+				}
+			}
+		default:
+			t.status, t.err = event.Failed, nil
+		}
+		if t.status == event.Failed {
+			break
+		}
+	}
+	r.outputs(t)
+}
+
+// unjudged is the code of an assertion that could not be judged.
+func (r *stepRun) unjudged() source.Code {
+	if r.env.Cut != "" {
+		return source.CodeBody
+	}
+	return source.CodeValue
+}
+
+// any judges assert_any. Where one holds, those that hold are listed; else all.
+func (r *stepRun) any(list []*assert.Assertion) []event.Assertion {
+	var all, held []event.Assertion
+	for _, a := range list {
+		checked := a.Check(r.env)
+		all = append(all, checked)
+		if checked.Passed {
+			held = append(held, checked)
+		}
+	}
+	if len(held) > 0 {
+		return held
+	}
+	for i := range all {
+		all[i].Message = fmt.Sprintf("none of %d holds: %s", len(all), all[i].Message)
+	}
+	return all
+}
+
+// none judges one claim of assert_none: it must be false. A claim that reads
+// what the answer does not have fails like any other, since a typo would pass
+// for ever; `exists` and `== nil` test for absence.
+func (r *stepRun) none(a *assert.Assertion) event.Assertion {
+	out := a.Check(r.env)
+	out.Expression = "not: " + out.Expression
+	if out.Passed {
+		out.Passed = false
+		out.Message = "holds, and must not"
+		return out
+	}
+	if out.Errored || !isFalse(a, &out, r.env) {
+		return out
+	}
+	out.Passed, out.Message = true, ""
+	out.Operands, out.Diff, out.DiffMore = nil, nil, 0
+	out.Actual, out.Expected, out.HasActual, out.HasExpected = nil, nil, false, false
+	return out
+}
+
+// isFalse tells a claim that is false from one that has no value.
+func isFalse(a *assert.Assertion, judged *event.Assertion, env *expr.Env) bool {
+	claim := a.Claim()
+	if claim == nil {
+		return judged.HasActual // a schema that the value does not have
+	}
+	v, err := claim.Eval(env)
+	return err == nil && v == false
+}
+
+// outputs evaluates the step's output, also after a failed assertion: what is
+// secret in it has to be masked, and `continue` lets later steps read it.
+func (r *stepRun) outputs(t *try) {
+	if len(r.s.Output) == 0 {
+		return
+	}
+	out := make(map[string]any, len(t.outputs)+len(r.s.Output))
+	for k, v := range t.outputs {
+		out[k] = v
+	}
+	for _, o := range r.s.Output {
+		v, err := o.Value.Eval(r.env)
+		if err == nil && o.Secret {
+			err = r.p.f.run.hide(o.Name, v)
+		}
+		if err == nil {
+			out[o.Name] = v
+			continue
+		}
+		status, problem := evaluationError(err, "output "+o.Name, r.s.Pos.File, true)
+		switch {
+		case t.status == event.Passed, t.status == event.Errored && status == event.Failed:
+			t.status, t.err = status, problem
+		}
+	}
+	t.outputs = out
+}
+
+// hide registers a secret. Values that are no text are hidden as they print.
+func (x *run) hide(name string, v any) error {
+	if v == nil {
+		return nil
+	}
+	if err := x.mask.Add(name, value.Text(v)); err != nil {
+		return &secretError{name: name, err: err}
+	}
+	return nil
+}
+
+// secret is the value of secret.<name>, asked for once a run.
+func (x *run) secret(name string) (any, bool, error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if v, ok := x.secrets[name]; ok {
+		return v.value, v.err == nil, v.err
+	}
+	var v secretValue
+	if x.e.cfg.Secret == nil {
+		v.err = &secretError{name: name, err: errors.New("there is no source of secrets")}
+	} else if text, err := x.e.cfg.Secret(name); err != nil {
+		v.err = &secretError{name: name, err: err}
+	} else if err := x.mask.Add(name, text); err != nil {
+		v.err = &secretError{name: name, err: err}
+	} else {
+		v.value = text
+	}
+	if x.secrets == nil {
+		x.secrets = map[string]secretValue{}
+	}
+	x.secrets[name] = v
+	return v.value, v.err == nil, v.err
+}
+
+// allSecrets are the secrets that a flow names, for `secret` as a whole.
+func (x *run) allSecrets(prog *flow.Program) (any, bool, error) {
+	out := make(map[string]any, len(prog.Secrets))
+	for _, name := range prog.Secrets {
+		v, ok, err := x.secret(name)
+		if err != nil {
+			return nil, false, err
+		}
+		if ok {
+			out[name] = v
+		}
+	}
+	return out, true, nil
+}
+
+// secretError is a secret that cannot be used.
+type secretError struct {
+	name string
+	err  error
+}
+
+func (e *secretError) Error() string {
+	var refused *redact.Refusal
+	if errors.As(e.err, &refused) {
+		return refused.Error()
+	}
+	text := e.err.Error()
+	if strings.Contains(text, e.name) {
+		return text
+	}
+	return fmt.Sprintf("secret %q: %s", e.name, text)
+}
+
+func (e *secretError) Unwrap() error { return e.err }

@@ -1,0 +1,188 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"strings"
+
+	testmeshv1 "github.com/testmesh/testmesh/proto/testmesh/v1"
+
+	"github.com/testmesh/testmesh/flow/event"
+	"github.com/testmesh/testmesh/flow/source"
+	"github.com/testmesh/testmesh/flow/value"
+	"github.com/testmesh/testmesh/sdk/plugin"
+)
+
+// plugin makes one try of a plugin action. The try has a status where it could
+// not be completed, else it is still to be judged.
+func (r *stepRun) plugin(ctx context.Context) *try {
+	expand := r.config
+	if r.removes != nil {
+		expand = r.removal
+	}
+	config, problem := expand()
+	if problem != nil {
+		return problem
+	}
+	return r.call(ctx, config)
+}
+
+// config expands the step's config and checks it against the action's schema.
+// What has no placeholder was checked when the flow was compiled.
+func (r *stepRun) config() (any, *try) {
+	if r.s.Config == nil {
+		return map[string]any{}, nil
+	}
+	if v, ok := r.s.Config.Static(); ok {
+		if v == nil {
+			v = map[string]any{}
+		}
+		return v, nil
+	}
+	config, err := r.s.Config.Eval(r.env)
+	if err != nil {
+		return nil, r.evaluationTry(err, "config")
+	}
+	if err := r.s.Spec.CheckValue(config); err != nil {
+		return nil, erroredTry(source.CodeConfig, "definition", err.Error())
+	}
+	return config, nil
+}
+
+// call executes a try with its expanded config.
+func (r *stepRun) call(ctx context.Context, config any) *try {
+	run := r.p.f.run
+	t := &try{effect: r.effect(config)}
+	t.stream = &stream{r: r}
+	req := &plugin.Request{
+		Action: r.s.Action, Config: value.Append(nil, config), RunID: run.r.RunID, Attempt: run.r.Attempt,
+		StepID: r.s.ID, Try: r.tries, TraceParent: r.traceParent(), Root: run.e.cfg.Root, Dir: r.s.Dir,
+		WantExchange: run.wants,
+	}
+	resp, err, abandoned := run.workers.execute(ctx, run.e.cfg.Stepper, req, t.stream)
+	t.stream.close()
+	if abandoned {
+		t.status = event.Cancelled
+		t.err = &event.Error{
+			Code: string(source.CodePlugin), Blame: "plugin",
+			Message: fmt.Sprintf("%s did not stop within %s and was left behind", r.s.Action, pluginGrace),
+		}
+		return t
+	}
+	if resp != nil {
+		r.take(t, resp)
+	}
+	r.interpret(ctx, t, resp, err)
+	return t
+}
+
+// take reads what a try brought back.
+func (r *stepRun) take(t *try, resp *plugin.Response) {
+	for _, s := range resp.Secrets {
+		// A value too short to be masked cannot be told from ordinary text.
+		_ = r.p.f.run.mask.Add(s.Name, s.Value)
+	}
+	t.limited = resp.Limited
+	t.raw = resp.Result
+	if len(resp.Result) == 0 {
+		return
+	}
+	result, err := value.DecodeLenient(resp.Result)
+	if err == nil {
+		if _, ok := result.(map[string]any); !ok {
+			err = fmt.Errorf("a result is an object, this is %s", value.KindOf(result))
+		}
+	}
+	if err != nil {
+		t.status, t.raw = event.Errored, nil
+		t.err = &event.Error{Code: string(source.CodePlugin), Message: fmt.Sprintf("result of %s: %s", r.s.Action, err), Blame: "plugin"}
+		return
+	}
+	t.result, t.has, t.answered = result, true, true
+}
+
+// interpret gives the try the status of the plugin's error, if it has one.
+func (r *stepRun) interpret(ctx context.Context, t *try, resp *plugin.Response, err error) {
+	switch {
+	case err == nil && resp == nil:
+		t.status = event.Errored
+		t.err = &event.Error{Code: string(source.CodePlugin), Message: r.s.Action + " gave neither a result nor an error", Blame: "plugin"}
+		return
+	case err == nil:
+		return
+	}
+	var known *plugin.Error
+	if !errors.As(err, &known) {
+		t.status = event.Errored
+		t.err = &event.Error{Code: string(source.CodePlugin), Message: fmt.Sprintf("%s: %s", r.s.Action, err), Blame: "plugin"}
+		if ctx.Err() != nil {
+			t.status, t.err = event.Cancelled, nil
+		}
+		return
+	}
+	t.err = pluginError(known)
+	t.retryAfter = known.RetryAfter
+	switch {
+	case known.Failed:
+		t.status, t.answered = event.Failed, true
+	case ctx.Err() != nil:
+		t.status = event.Cancelled // blame says what it means
+	default:
+		t.status = event.Errored
+	}
+}
+
+func pluginError(e *plugin.Error) *event.Error {
+	out := &event.Error{Code: e.Code, Message: e.Message, Hint: e.Hint, Blame: string(e.Blame), Details: e.Details}
+	if out.Code == "" {
+		out.Code = string(source.CodePlugin)
+	}
+	if out.Blame == "" {
+		out.Blame = string(plugin.BlameSystem)
+	}
+	if e.Field != "" {
+		out.Message = "config." + e.Field + ": " + out.Message
+	}
+	return out
+}
+
+// effect is what the try does to the system: the author's word, else the
+// plugin's rule.
+func (r *stepRun) effect(config any) string {
+	effect := r.s.Effect
+	if effect == testmeshv1.Effect_EFFECT_UNSPECIFIED {
+		var err error
+		if effect, err = r.s.Spec.EffectOf(config); err != nil {
+			effect = testmeshv1.Effect_EFFECT_ONCE
+		}
+	}
+	return strings.ToLower(strings.TrimPrefix(effect.String(), "EFFECT_"))
+}
+
+// traceParent is a W3C trace context: one trace a run, one span a try.
+func (r *stepRun) traceParent() string {
+	trace := fnv.New128a()
+	_, _ = trace.Write([]byte(r.p.f.run.r.RunID))
+	span := fnv.New64a()
+	for _, part := range r.ev.Path {
+		_, _ = span.Write([]byte(part))
+		_, _ = span.Write([]byte{0})
+	}
+	_, _ = span.Write([]byte{byte(r.tries)})
+	var buf [55]byte
+	out := append(buf[:0], "00-"...)
+	out = appendHex(out, trace.Sum(make([]byte, 0, 16)))
+	out = append(out, '-')
+	out = appendHex(out, span.Sum(make([]byte, 0, 8)))
+	return string(append(out, "-01"...))
+}
+
+func appendHex(dst, b []byte) []byte {
+	const digits = "0123456789abcdef"
+	for _, c := range b {
+		dst = append(dst, digits[c>>4], digits[c&15])
+	}
+	return dst
+}

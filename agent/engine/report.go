@@ -1,0 +1,57 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/testmesh/testmesh/flow/event"
+	"github.com/testmesh/testmesh/sdk/redact"
+)
+
+// reporter numbers, stamps and masks the events of one run and hands them to
+// the sink. After the first error of the sink it says nothing more.
+type reporter struct {
+	sink   Sink
+	ctx    context.Context // of the run, never cancelled
+	now    func() time.Time
+	mask   *redact.Masker
+	head   event.Event // what every event of the run has
+	broken func(error) // told of the sink's first error
+	dead   atomic.Bool // the sink has failed
+	mu     sync.Mutex
+	seq    int64
+}
+
+// emit reports e. It is called concurrently by parallel steps.
+func (r *reporter) emit(e event.Event) {
+	if r.dead.Load() {
+		return
+	}
+	if !r.mask.Empty() {
+		maskEvent(r.mask, &e)
+	}
+	e.BatchID, e.RunID, e.Attempt, e.Flow = r.head.BatchID, r.head.RunID, r.head.Attempt, r.head.Flow
+	if err := r.send(&e); err != nil && r.dead.CompareAndSwap(false, true) {
+		r.broken(err)
+	}
+}
+
+func (r *reporter) send(e *event.Event) (err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("sink panicked: %v", p)
+		}
+	}()
+	if r.dead.Load() {
+		return nil
+	}
+	r.seq++
+	e.Seq = r.seq
+	e.Time = r.now()
+	return r.sink.Emit(r.ctx, e)
+}

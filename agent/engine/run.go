@@ -1,0 +1,260 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/testmesh/testmesh/flow"
+	"github.com/testmesh/testmesh/flow/event"
+	"github.com/testmesh/testmesh/flow/expr"
+	"github.com/testmesh/testmesh/flow/source"
+	"github.com/testmesh/testmesh/flow/value"
+	"github.com/testmesh/testmesh/sdk/redact"
+)
+
+// Why a context ended; context.Cause tells them apart.
+var (
+	errRunTimeout  = errors.New("run_timeout")
+	errFailFast    = errors.New("fail_fast")
+	errCleanTime   = errors.New("teardown_timeout")
+	errNoTeardown  = errors.New("interrupted")
+	errSink        = errors.New("events could not be recorded")
+	errCallTimeout = errors.New("called flow's timeout")
+)
+
+// run is one run: what its flow and the flows that it calls share.
+type run struct {
+	e        *Engine
+	r        Run
+	ctx      context.Context // cancelled by a person, the time limit, the sink
+	cancel   context.CancelCauseFunc
+	out      reporter
+	mask     *redact.Masker
+	seed     int64
+	start    time.Time
+	services map[string]any
+	once     *Batch // of `once: run`
+	batch    *Batch // of `once: batch`
+	tally    tally
+	workers  workers
+	wants    bool // exchanges
+
+	mu        sync.Mutex
+	secrets   map[string]secretValue
+	tracked   []*resource
+	sinkError error
+	internal  *event.Error // a bug of ours, the first
+}
+
+type secretValue struct {
+	value any
+	err   error
+}
+
+// Run executes one flow and returns when everything it started has ended. It
+// never panics: a bug of ours ends the run errored, with teardown still tried.
+func (e *Engine) Run(ctx context.Context, r Run) Outcome {
+	x := e.newRun(ctx, r)
+	defer x.cancel(nil)
+	out := x.execute()
+	x.workers.close()
+	x.protect("end of the run", func() { e.cfg.Stepper.EndRun(r.RunID) })
+	return out
+}
+
+func (e *Engine) newRun(ctx context.Context, r Run) *run {
+	if r.Attempt == 0 {
+		r.Attempt = 1
+	}
+	x := &run{e: e, r: r, mask: redact.New(), start: e.cfg.Now(), once: NewBatch(), batch: r.Batch, services: r.Services}
+	if x.batch == nil {
+		x.batch = NewBatch()
+	}
+	if x.services == nil {
+		x.services = map[string]any{}
+	}
+	x.seed = mixSeed(&r)
+	x.wants = e.cfg.Sink.WantsExchanges()
+	x.ctx, x.cancel = context.WithCancelCause(ctx)
+	x.out = reporter{
+		sink: e.cfg.Sink, ctx: context.WithoutCancel(ctx), now: e.cfg.Now, mask: x.mask,
+		head: event.Event{BatchID: r.BatchID, RunID: r.RunID, Attempt: r.Attempt, Flow: r.Program.Name},
+		broken: func(err error) {
+			x.mu.Lock()
+			x.sinkError = err
+			x.mu.Unlock()
+			x.cancel(fmt.Errorf("%w: %w", errSink, err))
+		},
+	}
+	return x
+}
+
+// mixSeed makes the seed of a run from the one of its batch, so that rows and
+// flows do not draw the same values.
+func mixSeed(r *Run) int64 {
+	h := fnv.New64a()
+	row := -1
+	if r.Row != nil {
+		row = r.Row.Index
+	}
+	_, _ = fmt.Fprintf(h, "%d\x00%s\x00%s\x00%d\x00%d\x00%d\x00", r.Seed, r.Program.File, r.Program.Name, row, r.Iteration, r.Attempt)
+	_, _ = h.Write(value.Append(nil, r.Matrix))
+	return int64(h.Sum64())
+}
+
+// execute goes through the phases of the run's own flow.
+func (x *run) execute() Outcome {
+	r := &x.r
+	started := &event.RunStarted{
+		File: r.Program.File, Version: r.Program.Version, Suite: r.Program.Suite, Tags: r.Program.Tags,
+		Environment: r.Environment, Row: eventRow(r.Row), Iteration: r.Iteration, Agent: x.e.cfg.AgentName, Seed: r.Seed,
+	}
+	x.out.emit(event.Event{Type: event.TypeRunStarted, RunStarted: started})
+	f := x.newFrame(r.Program, nil, nil)
+	var end ending
+	input, problem := x.takeInput(r.Program, r.Input, r.Row)
+	if problem == nil {
+		problem = x.checkSelection()
+	}
+	f.input = input
+	p := x.topPlace(f)
+	if problem != nil {
+		p.skipAll(r.Program.Setup, event.PhaseSetup, problem.Message)
+		p.skipAll(r.Program.Steps, event.PhaseSteps, problem.Message)
+		p.skipAll(r.Program.Teardown, event.PhaseTeardown, problem.Message)
+		end = ending{status: event.Errored, reason: problem.Message, err: problem}
+	} else {
+		end = x.phases(x.ctx, f, p, r.NoTeardown)
+		x.cleanUp(&end, r.NoTeardown)
+	}
+	return x.finish(f, end)
+}
+
+// finish reports the end of the run.
+func (x *run) finish(f *frame, end ending) Outcome {
+	x.mu.Lock()
+	internal, sinkError := x.internal, x.sinkError
+	x.mu.Unlock()
+	switch {
+	case sinkError != nil:
+		end.status, end.reason = event.Errored, errSink.Error()
+		end.err = &event.Error{
+			Code: string(source.CodeInternal), Message: fmt.Sprintf("%s: %s", errSink, sinkError), Blame: "agent",
+		}
+	case internal != nil:
+		end.status, end.reason, end.err = event.Errored, "internal error", internal
+	}
+	steps, assertions := x.tally.counts()
+	took := x.e.cfg.Now().Sub(x.start)
+	out := Outcome{
+		Status: end.status, Reason: x.mask.String(end.reason), Steps: steps, Assertions: assertions,
+		Outputs: end.outputs, Variables: x.variables(f), Context: x.saved(f), Duration: took, Error: maskError(x.mask, end.err),
+	}
+	x.out.emit(event.Event{Type: event.TypeRunFinished, RunFinished: &event.RunFinished{
+		Status: end.status, Reason: end.reason, DurationMS: milliseconds(took), Row: eventRow(x.r.Row),
+		Steps: steps, Assertions: assertions, Outputs: end.outputs,
+	}})
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.sinkError != nil && sinkError == nil {
+		// Only the last event could not be recorded: the run did not end for
+		// anyone who reads the record.
+		out.Status, out.Reason = event.Errored, errSink.Error()
+		out.Error = &event.Error{Code: string(source.CodeInternal), Message: fmt.Sprintf("%s: %s", errSink, x.sinkError), Blame: "agent"}
+	}
+	return out
+}
+
+func (x *run) newFrame(prog *flow.Program, caller *frame, path []string) *frame {
+	f := &frame{run: x, prog: prog, caller: caller, path: path, layer: &layer{}}
+	if caller != nil {
+		f.depth = caller.depth + 1
+	} else {
+		f.matrix = x.r.Matrix
+		if row := x.r.Row; row != nil {
+			f.columns = row.Values
+			f.row = make(map[string]any, len(row.Values)+1)
+			for k, v := range row.Values {
+				f.row[k] = v
+			}
+			f.row["index"] = int64(row.Index)
+		}
+		for name, v := range x.r.Variables {
+			if f.layer.outputs == nil {
+				f.layer.outputs = make(map[string]written, len(x.r.Variables))
+			}
+			f.layer.outputs[name] = written{v, "an earlier row"}
+		}
+	}
+	f.env = newEnvValues(f, nil)
+	return f
+}
+
+// env is what an evaluation may depend on.
+func (x *run) env(s *scope, r *random, dir string) *expr.Env {
+	return &expr.Env{Scope: s, Now: x.e.cfg.Now, Random: r.next, Call: x.e.cfg.Call, FS: x.e.cfg.FS, Dir: dir}
+}
+
+// protect runs fn; a panic in it is a bug of ours and is kept for the verdict.
+func (x *run) protect(doing string, fn func()) (ok bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			x.bug(doing, p, debug.Stack())
+			ok = false
+		}
+	}()
+	fn()
+	return true
+}
+
+// bug keeps the first bug of ours and gives it as an error.
+func (x *run) bug(doing string, p any, stack []byte) *event.Error {
+	err := &event.Error{
+		Code: string(source.CodeInternal), Message: fmt.Sprintf("internal error in %s: %v", doing, p),
+		Hint: "this is a bug of TestMesh; please report it with these lines", Blame: "testmesh", Details: stackLines(stack),
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if x.internal == nil {
+		x.internal = err
+	}
+	return err
+}
+
+func eventRow(row *flow.Row) *event.Row {
+	if row == nil {
+		return nil
+	}
+	return &event.Row{Index: row.Index, Name: row.Name}
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+// variables are the outputs by name for the next row.
+func (x *run) variables(f *frame) map[string]any {
+	f.layer.mu.RLock()
+	defer f.layer.mu.RUnlock()
+	out := make(map[string]any, len(f.layer.outputs))
+	for name, w := range f.layer.outputs {
+		out[name] = w.value
+	}
+	return out
+}
+
+// saved is the context that --from starts with.
+func (x *run) saved(f *frame) *SavedContext {
+	f.layer.mu.RLock()
+	defer f.layer.mu.RUnlock()
+	out := &SavedContext{Flow: f.prog.Name, RunID: x.r.RunID, Steps: make(map[string]SavedStep, len(f.layer.steps))}
+	for id, r := range f.layer.steps {
+		out.Steps[id] = SavedStep{
+			Status: r.status, Outputs: maskMap(x.mask, r.outputs), Result: x.mask.Value(r.result), HasResult: r.has,
+		}
+	}
+	return out
+}

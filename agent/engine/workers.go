@@ -1,0 +1,117 @@
+package engine
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/testmesh/testmesh/sdk/plugin"
+)
+
+// workers call plugins on goroutines of their own, so that one that ignores
+// its cancelled context can be left behind. A worker is used again for the next
+// step: a run that does one thing at a time has one worker.
+type workers struct {
+	mu   sync.Mutex
+	idle []*worker
+	all  sync.WaitGroup // those not left behind
+}
+
+type worker struct {
+	calls chan call
+	done  chan reply
+	left  bool // behind; set before calls is closed
+}
+
+type call struct {
+	ctx     context.Context
+	stepper Stepper
+	req     *plugin.Request
+	out     *stream
+}
+
+type reply struct {
+	resp *plugin.Response
+	err  error
+}
+
+// execute calls the stepper. abandoned: it did not return after its context
+// had ended, and is left behind.
+func (w *workers) execute(ctx context.Context, s Stepper, req *plugin.Request, out *stream) (resp *plugin.Response, err error, abandoned bool) {
+	k := w.take()
+	k.calls <- call{ctx, s, req, out}
+	select {
+	case r := <-k.done:
+		w.give(k)
+		return r.resp, r.err, false
+	case <-ctx.Done():
+	}
+	grace := time.NewTimer(pluginGrace)
+	defer grace.Stop()
+	select {
+	case r := <-k.done:
+		w.give(k)
+		return r.resp, r.err, false
+	case <-grace.C:
+		k.left = true
+		close(k.calls) // it ends when the plugin returns
+		w.all.Done()
+		return nil, nil, true
+	}
+}
+
+func (w *workers) take() *worker {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if n := len(w.idle); n > 0 {
+		k := w.idle[n-1]
+		w.idle = w.idle[:n-1]
+		return k
+	}
+	k := &worker{calls: make(chan call), done: make(chan reply, 1)}
+	w.all.Add(1)
+	go k.work(w)
+	return k
+}
+
+func (w *workers) give(k *worker) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.idle = append(w.idle, k)
+}
+
+// close ends the idle workers and waits for them. Nothing executes any more.
+func (w *workers) close() {
+	w.mu.Lock()
+	for _, k := range w.idle {
+		close(k.calls)
+	}
+	w.idle = nil
+	w.mu.Unlock()
+	w.all.Wait()
+}
+
+func (k *worker) work(w *workers) {
+	for c := range k.calls {
+		k.done <- c.execute()
+	}
+	if !k.left {
+		w.all.Done()
+	}
+}
+
+// execute makes a panic of a resident plugin its error.
+func (c *call) execute() (r reply) {
+	defer func() {
+		if p := recover(); p != nil {
+			r = reply{err: &plugin.Error{
+				Code: plugin.CodePlugin, Message: fmt.Sprintf("%s crashed: %v", c.req.Action, p), Blame: plugin.BlamePlugin,
+				Hint: "this is a bug of the plugin", Details: stackLines(debug.Stack()),
+			}}
+		}
+	}()
+	r.resp, r.err = c.stepper.Execute(c.ctx, c.req, c.out)
+	return r
+}
