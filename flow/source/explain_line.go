@@ -172,6 +172,13 @@ func (f *fault) deeper(p *Problem) bool {
 	if n == 0 || indentOf(s) <= indentOf(above) || strings.HasSuffix(strings.TrimRight(above, " "), ":") {
 		return false
 	}
+	if prefix, val := splitValue(above); val != "" && prefix != above[:indentOf(above)] && strings.HasPrefix(strings.TrimLeft(s, " "), "- ") {
+		p.Pos = f.text.pos(f.line, indentOf(s)+1)
+		p.Text = clipText(strings.TrimSpace(s), 200)
+		p.Message = fmt.Sprintf("a list cannot follow here: the key on line %d has a value already", n)
+		p.Hint = "a line is missing with the key that the list belongs to, such as steps:"
+		return true
+	}
 	want := indentOf(above)
 	if body := strings.TrimLeft(above, " "); strings.HasPrefix(body, "- ") && !strings.HasPrefix(strings.TrimLeft(s, " "), "- ") {
 		want += len(body) - len(strings.TrimLeft(body[1:], " "))
@@ -203,7 +210,7 @@ func (f *fault) shallower(p *Problem) bool {
 		if level == indent {
 			return false
 		}
-		if best < 0 || abs(level-indent) < abs(best-indent) {
+		if best < 0 || abs(level-indent) <= abs(best-indent) { // the deeper of two: keys are deeper than dashes
 			best = level
 		}
 	}
@@ -236,7 +243,31 @@ func (f *fault) missingDash(p *Problem) bool {
 	p.Message = "this line stands among the items of a list, but has no dash"
 	p.Hint = fmt.Sprintf("begin it with - for a new item, or indent it by two more to belong to the item above (line %d)", f.fromLine)
 	p.Fix = "  " + s
+	if f.inItemAbove(body[:keyLength(body)], indentOf(s)) {
+		p.Fix = strings.Repeat(" ", indentOf(s)) + "- " + body
+	}
 	return true
+}
+
+// inItemAbove tells whether the list item above has the key already: then the
+// line begins a new one.
+func (f *fault) inItemAbove(key string, indent int) bool {
+	const look = 200 // lines of one item
+	for line := f.line - 1; key != "" && line >= max(1, f.line-look); line-- {
+		s := f.text.lineText(line)
+		body := strings.TrimLeft(s, " ")
+		dash := indentOf(s) == indent && strings.HasPrefix(body, "- ")
+		if dash {
+			body = strings.TrimLeft(body[2:], " ")
+		}
+		if (dash || indentOf(s) == indent+2) && strings.HasPrefix(body, key+":") {
+			return true
+		}
+		if dash {
+			return false
+		}
+	}
+	return false
 }
 
 func (f *fault) unknownAnchor(p *Problem) bool {

@@ -223,11 +223,11 @@ func (p *parser) branchesBeside(f *fields, s *Step, configKey, config *source.No
 func (p *parser) oldCleanup(f *fields, out *Config) {
 	if key, n := f.entry("inherit_tags"); n != nil {
 		if b, ok := n.Value.(bool); ok {
-			out.InheritTags = Field[bool]{Value: b, Pos: n.Pos}
 			if b {
 				p.note(key, "steps have the tags of their flow always", "`testmesh fmt` removes inherit_tags")
 				p.ed.remove(f.node, key)
 			} else {
+				out.InheritTags = Field[bool]{Value: b, Pos: n.Pos}
 				p.note(key, "inherit_tags: false keeps the flow's tags from its steps", "it is read for older flows only")
 			}
 		} else {

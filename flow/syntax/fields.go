@@ -131,6 +131,9 @@ func (f *fields) unknown(key *source.Node) {
 	}
 	if where := f.belongs(key.Text); where != "" {
 		problem.Hint = fmt.Sprintf("%s belongs %s", key.Text, where)
+		if where == "under config" {
+			problem.Fix = f.underConfig(key)
+		}
 		f.p.add(problem)
 		return
 	}
@@ -146,9 +149,25 @@ func (f *fields) unknown(key *source.Node) {
 		problem.Hint = "its keys are " + strings.Join(f.sec.names(), ", ")
 		if hint := f.place["*"]; hint != "" {
 			problem.Hint = hint
+			problem.Fix = f.underConfig(key)
 		}
 	}
 	f.p.add(problem)
+}
+
+// underConfig is the line of a key with config: before it, where the map has no
+// config yet and the value is a plain one.
+func (f *fields) underConfig(key *source.Node) string {
+	val := f.node.Get(key.Text)
+	lines := source.Excerpt(f.p.file.Data, key.Pos, 1, 0)
+	if f.node.Get("config") != nil || val == nil || len(lines) != 1 || val.Pos.Line != key.Pos.Line {
+		return ""
+	}
+	rest := strings.TrimRight(string([]rune(lines[0].Text)[key.Pos.Column-1:]), " ")
+	if strings.ContainsAny(rest, "#{}[],") || val.Kind == source.List || val.Kind == source.Map || val.Style == source.Literal || val.Style == source.Folded {
+		return ""
+	}
+	return source.Corrected(f.p.file.Data, key.Pos, rest, "config: {"+rest+"}")
 }
 
 // belongs says where a key that stands in the wrong map would be right.

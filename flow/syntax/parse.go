@@ -128,14 +128,10 @@ func (p *parser) document(doc *source.Node) *Flow {
 // looksBare decides whether a document without `flow:` is a flow of the dialect
 // or something else.
 func (p *parser) looksBare(doc *source.Node) bool {
-	known := language()["flow"]
-	for _, e := range doc.Entries {
-		if known.key(e.Key.Text) != nil {
-			first := doc.Entries[0].Key
-			p.note(first, "the flow has no flow: around it", "`testmesh fmt` writes it")
-			p.ed.wrap(doc)
-			return true
-		}
+	if doc.Get("name") != nil || doc.Get("steps") != nil {
+		p.note(doc.Entries[0].Key, "the flow has no flow: around it", "`testmesh fmt` writes it")
+		p.ed.wrap(doc)
+		return true
 	}
 	if len(doc.Entries) == 0 {
 		p.fail(source.CodeKey, doc.Pos, "", "the flow is empty", "begin with flow:, then name and steps")

@@ -385,6 +385,10 @@ func (ed *editor) agentTags(target, key, env *source.Node, others int) {
 		return
 	}
 	tags := target.Get("agent_tags")
+	if ed.char(tags.Pos) == '{' {
+		ed.agentTagsInBraces(s, tags, env, raw)
+		return
+	}
 	for _, e := range tags.Entries {
 		if e.Value != env {
 			continue
@@ -395,6 +399,23 @@ func (ed *editor) agentTags(target, key, env *source.Node, others int) {
 			ed.change(edit{from, to, "env: " + raw + "\n" + strings.Repeat(" ", s.column-1) + "match"}, gone)
 		}
 	}
+}
+
+// agentTagsInBraces is agentTags for a map on one line.
+func (ed *editor) agentTagsInBraces(s *span, tags, env *source.Node, raw string) {
+	var rest []string
+	for _, e := range tags.Entries {
+		key, okKey := ed.raw(e.Key)
+		val, okVal := ed.raw(e.Value)
+		if !okKey || !okVal || s.line != s.end {
+			return
+		}
+		if e.Value != env {
+			rest = append(rest, key+": "+val)
+		}
+	}
+	text := "env: " + raw + "\n" + strings.Repeat(" ", s.column-1) + "match: {" + strings.Join(rest, ", ") + "}" + ed.comment(s.line, s.column)
+	ed.change(edit{ed.offset(s.line, s.column), ed.lineEnd(s.end), text})
 }
 
 // oneKey writes {x matches_schema: s} for {response: x, matches_schema: s}.
