@@ -51,6 +51,9 @@ func (l *Loader) CheckProject(programs []*Program) source.Problems {
 	var problems source.Problems
 	circles := map[string]bool{}
 	for _, p := range programs {
+		if len(p.After) == 0 {
+			continue // the other flows of the project do not matter to it
+		}
 		for i, name := range p.After {
 			if len(l.index().flows[name]) > 0 {
 				continue
