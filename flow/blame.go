@@ -53,10 +53,19 @@ func (c *compiler) mayBeAbsent(r *expr.Ref, at *scope) bool {
 	if !r.Guarded || len(r.Path) > 0 || len(c.outputs[r.Name]) > 0 || c.byID[r.Name] != nil {
 		return false
 	}
+	if may, known := c.absent[r.Name]; known {
+		return may
+	}
+	may := c.neverWritten(r, at)
+	c.absent[r.Name] = may
+	return may
+}
+
+func (c *compiler) neverWritten(r *expr.Ref, at *scope) bool {
 	if r.Name == "failed_step" || r.Name == "error" || r.Name == "row" {
 		return true
 	}
-	return r.Name == strings.ToUpper(r.Name) || value.Closest(r.Name, c.inScope(at)) == ""
+	return r.Name == strings.ToUpper(r.Name) || len(c.absent) > maxBlamed || value.Closest(r.Name, c.inScope(at)) == ""
 }
 
 // elsewhere explains a name that a step writes which the reader cannot see.
@@ -235,6 +244,10 @@ func (c *compiler) unknownKey(r *expr.Ref, name string, keys []string) {
 }
 
 func (c *compiler) keyProblem(r *expr.Ref, message, name string, keys []string) {
+	if c.blamed++; c.blamed > maxBlamed {
+		c.add(problem(source.CodeName, r.Pos, r.Name+"."+r.Path[0], message))
+		return
+	}
 	slices.Sort(keys)
 	p := problem(source.CodeName, r.Pos, r.Name+"."+r.Path[0], message)
 	if near := value.Closest(r.Path[0], keys); near != "" {

@@ -42,8 +42,12 @@ type compiler struct {
 	byID    map[string]*node
 	outputs map[string][]*definition
 
-	env       map[string]*EnvVar
-	envRead   map[string]bool
+	env       map[string]*EnvVar // of every source
+	envRead   map[string]bool    // what expressions name
+	envUsed   map[string]bool    // what the program needs
+	wholeEnv  bool               // something reads env as a whole
+	services  map[string]bool    // what expressions name
+	absent    map[string]bool    // guarded names: whether they may be absent
 	varsRead  map[string]bool
 	secrets   map[string]bool
 	columns   map[string]bool // of the rows
@@ -59,8 +63,8 @@ func newCompiler(l *Loader, file *syntax.File, index int, caller *compiler) *com
 		l: l, file: file, index: index, flow: file.Flows[index], caller: caller,
 		p:    &Program{File: file.Path, Dir: path.Dir(file.Path), Bundle: Bundle{}, options: &l.o},
 		byID: map[string]*node{}, outputs: map[string][]*definition{},
-		env: map[string]*EnvVar{}, envRead: map[string]bool{}, varsRead: map[string]bool{},
-		secrets: map[string]bool{}, columns: map[string]bool{},
+		env: map[string]*EnvVar{}, envRead: map[string]bool{}, envUsed: map[string]bool{}, varsRead: map[string]bool{},
+		secrets: map[string]bool{}, columns: map[string]bool{}, services: map[string]bool{}, absent: map[string]bool{},
 	}
 }
 
@@ -80,14 +84,16 @@ func (c *compiler) run() (*Program, source.Problems) {
 	c.readFolders()
 	c.inputs()
 	c.data()
+	c.checkRows()
 	c.matrix()
 	c.collectColumns()
 	c.config()
 	c.indexSteps()
 	c.readEnv()
 	c.phases()
-	c.checkEnv()
 	c.rest()
+	c.readServices()
+	c.checkEnv()
 	c.checkRaces()
 	c.collect()
 	problems := finish(c.file.Path, append(c.problems, c.called...))
@@ -188,18 +194,27 @@ func (c *compiler) collect() {
 		}
 	}
 	c.p.VarsRead = slices.Sorted(maps.Keys(c.varsRead))
-	for _, name := range slices.Sorted(maps.Keys(c.env)) {
+	for _, name := range slices.Sorted(maps.Keys(c.envUsed)) {
 		c.p.Env = append(c.p.Env, c.env[name])
 	}
-	if e := c.l.o.Environment; e != nil {
-		at := &scope{c: c, env: true, what: "services"}
-		for _, s := range e.Services {
-			t := c.l.tree(s.Value)
-			c.add(t.problems...)
-			if t.tree != nil {
-				c.p.Services = append(c.p.Services, NamedTree{Name: s.Name, Value: t.tree})
-				c.resolve(t.tree.Refs(), at)
-			}
+}
+
+// readServices compiles the addresses of the environment that the flow reads.
+func (c *compiler) readServices() {
+	e := c.l.o.Environment
+	if e == nil {
+		return
+	}
+	at := &scope{c: c, env: true, what: "services"}
+	for _, s := range e.Services {
+		if !c.services[s.Name] && !c.services["*"] {
+			continue
+		}
+		t := c.l.tree(s.Value)
+		c.add(t.problems...)
+		if t.tree != nil && len(t.problems.Errors()) == 0 {
+			c.p.Services = append(c.p.Services, NamedTree{Name: s.Name, Value: t.tree})
+			c.resolve(t.tree.Refs(), at)
 		}
 	}
 }

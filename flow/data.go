@@ -213,6 +213,32 @@ func (d *DataSource) columns() (all, some map[string]bool) {
 	return all, some
 }
 
+// maxRowProblems bounds what is said about the values of rows.
+const maxRowProblems = 20
+
+// checkRows judges the columns that are inputs.
+func (c *compiler) checkRows() {
+	if !c.hasRows() {
+		return
+	}
+	said := 0
+	for _, row := range c.p.Data.Rows {
+		for i := range c.p.Inputs {
+			in := &c.p.Inputs[i]
+			v, ok := row.Values[in.Name]
+			if !ok {
+				continue
+			}
+			if _, err := in.Accept(v); err != nil {
+				c.add(problem(source.CodeInput, in.Pos, in.Name, fmt.Sprintf("row %d%s: %v", row.Index+1, of(c.p.Data.Path), err)))
+				if said++; said == maxRowProblems {
+					return
+				}
+			}
+		}
+	}
+}
+
 // data reads the rows of the flow, or takes those that replace them.
 func (c *compiler) data() {
 	if c.l.o.Data != nil {
@@ -233,6 +259,9 @@ func (c *compiler) data() {
 		return
 	}
 	if n.Kind == source.List {
+		for _, item := range n.Items {
+			c.literal(item, "a row")
+		}
 		rows, p := makeRows(n.Plain(), n.Pos)
 		if p != nil {
 			c.add(*p)

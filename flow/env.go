@@ -108,6 +108,7 @@ func (c *compiler) readEnvFile() {
 func (c *compiler) envName(r *expr.Ref, at *scope) bool {
 	if r.Name == "env" {
 		if len(r.Path) == 0 {
+			c.wholeEnv = true
 			return true
 		}
 		if at.env && r.Path[0] == at.envName {
@@ -157,22 +158,33 @@ func (c *compiler) unknownEnv(r *expr.Ref) {
 	c.unknownKey(r, "env", slices.Collect(maps.Keys(c.env)))
 }
 
-// checkEnv resolves what values of env read, and refuses circles.
+// checkEnv resolves what values of env read, and refuses circles. The flow's own
+// values are judged even where nothing reads them; those that many flows share
+// only where this one does.
 func (c *compiler) checkEnv() {
-	// Reading one may add another, from the process environment or --var.
-	done := map[string]bool{}
-	for len(done) < len(c.env) {
-		for _, name := range slices.Sorted(maps.Keys(c.env)) {
-			if done[name] {
-				continue
-			}
-			done[name] = true
+	todo := map[string]bool{}
+	for _, v := range c.flow.Env {
+		todo[v.Name.Value] = c.env[v.Name.Value] != nil
+	}
+	if c.wholeEnv {
+		for name := range c.env {
 			c.haveEnv(name)
-			c.checkVariable(c.env[name])
+		}
+	}
+	for more := true; more; {
+		more = false
+		for name := range c.envRead { // reading one may add others
+			todo[name] = true
+		}
+		for _, name := range slices.Sorted(maps.Keys(todo)) {
+			if todo[name] && !c.envUsed[name] {
+				more, c.envUsed[name] = true, true
+				c.checkVariable(c.env[name])
+			}
 		}
 	}
 	state := map[string]int{}
-	for _, name := range slices.Sorted(maps.Keys(c.env)) {
+	for _, name := range slices.Sorted(maps.Keys(c.envUsed)) {
 		if chain := c.envCircle(name, state, nil); chain != nil {
 			v := c.env[name]
 			pos := c.envPos(v)

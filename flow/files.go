@@ -54,6 +54,7 @@ type files struct {
 	fsys   fs.FS
 	hashes map[string]string
 	texts  map[string][]byte
+	blamed int // files whose neighbours were looked at
 }
 
 func newFiles(fsys fs.FS) *files {
@@ -149,7 +150,7 @@ func (f *files) blameAt(pos source.Pos, text, name string, err error) source.Pro
 
 // nearest is the existing neighbour with the most similar name, or "".
 func (f *files) nearest(name string) string {
-	if f.fsys == nil {
+	if f.blamed++; f.fsys == nil || f.blamed > maxBlamed {
 		return ""
 	}
 	dir := path.Dir(name)

@@ -2,6 +2,7 @@ package flow
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/testmesh/testmesh/flow/source"
@@ -219,6 +220,9 @@ func saveAs(op *source.Node) *source.Node {
 // checkRaces refuses two steps that may run at the same time and write one
 // name: which of them wins would be luck.
 func (c *compiler) checkRaces() {
+	if !slices.ContainsFunc(c.nodes, func(n *node) bool { return n.list.before != nil || n.list.slot == slotBranch }) {
+		return // every step waits for the one above
+	}
 	for _, defs := range c.outputs {
 		for i, a := range defs {
 			for _, b := range defs[:i] {

@@ -39,6 +39,9 @@ func (s *scope) named(what string) *scope {
 // resolve checks every name that was read at a place.
 func (c *compiler) resolve(refs []expr.Ref, at *scope) {
 	for i := range refs {
+		if len(c.problems) >= maxProblems {
+			return // more would be left out
+		}
 		c.resolveRef(&refs[i], at)
 	}
 }
@@ -98,7 +101,7 @@ func (c *compiler) ownName(r *expr.Ref, at *scope) bool {
 
 // wholeNames are the keys below `result` or `response` where it is the whole.
 func wholeNames(spec *catalog.Action, whole string) []string {
-	names := spec.ResultKeys()
+	names := slices.Clone(spec.ResultKeys())
 	for _, alias := range spec.ResultAliases() {
 		if first, rest, deep := strings.Cut(alias.GetFrom(), "."); deep && first == whole {
 			key, _, _ := strings.Cut(rest, ".")
@@ -330,8 +333,10 @@ func (s *scope) handler() bool {
 func (c *compiler) service(r *expr.Ref) bool {
 	e := c.l.o.Environment
 	if len(r.Path) == 0 {
+		c.services["*"] = true
 		return true
 	}
+	c.services[r.Path[0]] = true
 	var names []string
 	if e != nil {
 		for _, s := range e.Services {

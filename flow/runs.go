@@ -96,10 +96,17 @@ func (p *Program) rowInput(given map[string]any, row *Row) (map[string]any, sour
 	input, problems := p.AcceptInput(merged)
 	for i := range problems {
 		if row != nil {
-			problems[i].Message = fmt.Sprintf("row %d: %s", row.Index+1, problems[i].Message)
+			problems[i].Message = fmt.Sprintf("row %d%s: %s", row.Index+1, of(p.Data.Path), problems[i].Message)
 		}
 	}
 	return input, problems
+}
+
+func of(path string) string {
+	if path == "" {
+		return ""
+	}
+	return " of " + path
 }
 
 // rows are the rows to run in order; one nil row stands for no data.

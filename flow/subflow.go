@@ -126,7 +126,7 @@ func (c *compiler) callInput(k *control, out *RunFlow, input *source.Node) {
 			}
 		}
 	}
-	if out.InputFile != nil {
+	if out.InputFile != nil && !c.fileInput(k, p, names, given) {
 		return
 	}
 	for _, in := range p.Inputs {
@@ -136,6 +136,43 @@ func (c *compiler) callInput(k *control, out *RunFlow, input *source.Node) {
 				fmt.Sprintf("give it under `input:`, as %s: …", in.Name)))
 		}
 	}
+}
+
+// fileInput judges an input_file that is known before the run and adds its names
+// to given; false where it is not known what it holds.
+func (c *compiler) fileInput(k *control, p *Program, names []string, given map[string]bool) bool {
+	n := k.get("input_file")
+	if _, static := literalValue(n); !static {
+		return false
+	}
+	name, data, ok := c.readFile(n, k.n.dir)
+	if !ok {
+		return false
+	}
+	v, problems := source.Decode(name, data) // JSON is YAML
+	c.add(problems...)
+	if len(problems.Errors()) > 0 {
+		return false
+	}
+	m, ok := v.(map[string]any)
+	if !ok {
+		c.add(problem(source.CodeInput, n.Pos, n.Text, fmt.Sprintf("%s holds %s, not a map of inputs", name, kindWord(v))))
+		return false
+	}
+	for _, key := range value.Keys(m) {
+		if given[key] {
+			continue
+		}
+		given[key] = true
+		in := p.declared(key)
+		if in == nil {
+			c.add(hinted(problem(source.CodeInput, n.Pos, n.Text, fmt.Sprintf("%s: flow %q declares no input %q", name, p.Name, key)),
+				"it declares "+listOr(names, "none")))
+		} else if _, err := in.Accept(m[key]); err != nil {
+			c.add(problem(source.CodeInput, n.Pos, n.Text, fmt.Sprintf("%s: %v", name, err)))
+		}
+	}
+	return true
 }
 
 // candidates compiles the flows that a computed name may mean: those of the
