@@ -91,6 +91,9 @@ type Response struct {
 	// Limited says that an answer was cut at a limit, and which: "body over
 	// 10 MiB". An assertion that reads the cut part is errored, never judged.
 	Limited string
+	// RetryAfter is how long the system asked to wait with this answer, as a 429
+	// or 503 does; 0 if it did not. A retry honours it up to its max_delay.
+	RetryAfter time.Duration
 }
 
 // Secret is a value to mask, with the name to show instead.
