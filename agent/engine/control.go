@@ -134,13 +134,6 @@ func (r *stepRun) doCondition(ctx context.Context, c *flow.Condition) *try {
 	return r.container(q.list(ctx, taken))
 }
 
-// skipEach reports the steps of a list that is not entered.
-func (p *place) skipEach(steps []*flow.Step, reason string) {
-	for _, s := range steps {
-		p.skip(s, reason, stepVerdict{})
-	}
-}
-
 // container is the try of an action whose steps have ended. Why it went wrong
 // is told by its steps; handlers see the first of them.
 func (r *stepRun) container(s summary) *try {

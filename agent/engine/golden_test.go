@@ -74,7 +74,7 @@ type project struct {
 }
 
 // compile compiles flow.yaml; what it says of problems fails the test.
-func compile(t *testing.T, p *project) {
+func compile(t testing.TB, p *project) {
 	t.Helper()
 	known, err := catalog.New(sysDescriptor)
 	if err != nil {
@@ -104,7 +104,7 @@ func compile(t *testing.T, p *project) {
 
 // newProject reads the files of a txtar archive. options.yaml holds what the
 // command line would say.
-func newProject(t *testing.T, files []txtar.File) *project {
+func newProject(t testing.TB, files []txtar.File) *project {
 	t.Helper()
 	p := &project{files: fstest.MapFS{}, options: map[string]any{}, system: newSystem(), sink: &recorder{}, secrets: map[string]string{}}
 	for _, f := range files {

@@ -84,7 +84,7 @@ func (r *stepRun) take(t *try, resp *plugin.Response) {
 		// A value too short to be masked cannot be told from ordinary text.
 		_ = r.p.f.run.mask.Add(s.Name, s.Value)
 	}
-	t.limited = resp.Limited
+	t.limited, t.retryAfter = resp.Limited, resp.RetryAfter
 	t.raw = resp.Result
 	if len(resp.Result) == 0 {
 		return
@@ -123,7 +123,7 @@ func (r *stepRun) interpret(ctx context.Context, t *try, resp *plugin.Response, 
 		return
 	}
 	t.err = pluginError(known)
-	t.retryAfter = known.RetryAfter
+	t.retryAfter = max(t.retryAfter, known.RetryAfter)
 	switch {
 	case known.Failed:
 		t.status, t.answered = event.Failed, true
@@ -161,10 +161,15 @@ func (r *stepRun) effect(config any) string {
 	return strings.ToLower(strings.TrimPrefix(effect.String(), "EFFECT_"))
 }
 
+// newTrace is the trace id of a run, in hex.
+func newTrace(runID string) string {
+	trace := fnv.New128a()
+	_, _ = trace.Write([]byte(runID))
+	return string(appendHex(nil, trace.Sum(nil)))
+}
+
 // traceParent is a W3C trace context: one trace a run, one span a try.
 func (r *stepRun) traceParent() string {
-	trace := fnv.New128a()
-	_, _ = trace.Write([]byte(r.p.f.run.r.RunID))
 	span := fnv.New64a()
 	for _, part := range r.ev.Path {
 		_, _ = span.Write([]byte(part))
@@ -173,7 +178,7 @@ func (r *stepRun) traceParent() string {
 	_, _ = span.Write([]byte{byte(r.tries)})
 	var buf [55]byte
 	out := append(buf[:0], "00-"...)
-	out = appendHex(out, trace.Sum(make([]byte, 0, 16)))
+	out = append(out, r.p.f.run.trace...)
 	out = append(out, '-')
 	out = appendHex(out, span.Sum(make([]byte, 0, 8)))
 	return string(append(out, "-01"...))

@@ -36,6 +36,7 @@ type run struct {
 	out      reporter
 	mask     *redact.Masker
 	seed     int64
+	trace    string // W3C trace id
 	start    time.Time
 	services map[string]any
 	once     *Batch // of `once: run`
@@ -78,7 +79,7 @@ func (e *Engine) newRun(ctx context.Context, r Run) *run {
 	if x.services == nil {
 		x.services = map[string]any{}
 	}
-	x.seed = mixSeed(&r)
+	x.seed, x.trace = mixSeed(&r), newTrace(r.RunID)
 	x.wants = e.cfg.Sink.WantsExchanges()
 	x.ctx, x.cancel = context.WithCancelCause(ctx)
 	x.out = reporter{

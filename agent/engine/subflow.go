@@ -3,81 +3,14 @@ package engine
 import (
 	"context"
 	"fmt"
-	"io"
-	"io/fs"
 	"path"
 	"strings"
-	"sync"
 
 	"github.com/testmesh/testmesh/flow"
 	"github.com/testmesh/testmesh/flow/event"
-	"github.com/testmesh/testmesh/flow/expr"
 	"github.com/testmesh/testmesh/flow/source"
 	"github.com/testmesh/testmesh/flow/value"
 )
-
-// Batch is what the runs of one batch share: the called flows that run once.
-type Batch struct {
-	mu   sync.Mutex
-	once map[string]*onceCall
-}
-
-// onceCall is one called flow that runs once; ended is closed when it has.
-type onceCall struct {
-	ended chan struct{}
-	kept  bool // it ended by itself, and its outcome stands
-	call  called
-}
-
-// called is how a called flow ended, as its caller sees it.
-type called struct {
-	status  event.Status
-	reason  string
-	outputs map[string]any
-	err     *event.Error // where no step of it is to blame
-	cause   *failed      // the first step that went wrong
-}
-
-// NewBatch makes the state of one batch.
-func NewBatch() *Batch { return &Batch{once: map[string]*onceCall{}} }
-
-// do runs fn for the first who asks for key; the others wait for its outcome.
-// One that was cancelled does not stand: the next who waits runs it again.
-func (b *Batch) do(ctx context.Context, key string, fn func() called) (out called, shared bool, err error) {
-	for {
-		b.mu.Lock()
-		c := b.once[key]
-		if c == nil {
-			c = &onceCall{ended: make(chan struct{})}
-			b.once[key] = c
-			b.mu.Unlock()
-			return b.lead(c, key, fn), false, nil
-		}
-		b.mu.Unlock()
-		select {
-		case <-c.ended:
-			if c.kept {
-				return c.call, true, nil
-			}
-		case <-ctx.Done():
-			return called{}, false, context.Cause(ctx)
-		}
-	}
-}
-
-func (b *Batch) lead(c *onceCall, key string, fn func() called) called {
-	defer func() {
-		if !c.kept {
-			b.mu.Lock()
-			delete(b.once, key)
-			b.mu.Unlock()
-		}
-		close(c.ended)
-	}()
-	c.call = fn()
-	c.kept = c.call.status != event.Cancelled
-	return c.call
-}
 
 // doRunFlow runs another flow inside the step.
 func (r *stepRun) doRunFlow(ctx context.Context, c *flow.RunFlow) *try {
@@ -225,73 +158,6 @@ func (r *stepRun) flowInput(c *flow.RunFlow) (map[string]any, *try) {
 		given[in.Name] = v
 	}
 	return given, nil
-}
-
-// file reads a JSON or YAML file of the project.
-func (r *stepRun) file(name *expr.Template) (any, *try) {
-	text, err := name.Text(r.env)
-	if err != nil {
-		return nil, r.evaluationTry(err, "input_file")
-	}
-	bad := func(err error) (any, *try) {
-		return nil, erroredTry(source.CodeFile, "definition", fmt.Sprintf("input_file %q: %s", text, err))
-	}
-	project := r.p.f.run.e.cfg.FS
-	full := path.Join(r.s.Dir, text)
-	if project == nil || path.IsAbs(text) || !fs.ValidPath(full) {
-		return bad(fmt.Errorf("it leads out of the project"))
-	}
-	f, err := project.Open(full)
-	if err != nil {
-		return bad(err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
-	if err != nil {
-		return bad(err)
-	}
-	if len(data) > maxFileBytes {
-		return bad(fmt.Errorf("it is over %d MiB", maxFileBytes>>20))
-	}
-	v, err := decodeFile(full, data)
-	if err != nil {
-		return bad(err)
-	}
-	return v, nil
-}
-
-// decodeFile reads JSON, or YAML by its extension.
-func decodeFile(name string, data []byte) (any, error) {
-	if ext := path.Ext(name); ext != ".yaml" && ext != ".yml" {
-		return value.Decode(data)
-	}
-	docs, problems := source.Load(name, data)
-	if err := problems.Err(); err != nil {
-		return nil, err
-	}
-	if len(docs) != 1 {
-		return nil, fmt.Errorf("it holds %d documents, not one", len(docs))
-	}
-	return nodeValue(docs[0]), nil
-}
-
-// nodeValue is a YAML node as plain data.
-func nodeValue(n *source.Node) any {
-	switch n.Kind {
-	case source.List:
-		out := make([]any, len(n.Items))
-		for i, item := range n.Items {
-			out[i] = nodeValue(item)
-		}
-		return out
-	case source.Map:
-		out := make(map[string]any, len(n.Entries))
-		for _, e := range n.Entries {
-			out[e.Key.Text] = nodeValue(e.Value)
-		}
-		return out
-	}
-	return n.Value
 }
 
 // takeInput checks what is given to a flow: types, defaults, what is missing.

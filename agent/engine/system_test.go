@@ -141,7 +141,10 @@ func (s *system) Execute(ctx context.Context, req *plugin.Request, out plugin.St
 		return nil, fault(config)
 	}
 	resp.Result = answer(req, config, n)
-	return resp, nil
+	if text("retry_after") != "" {
+		resp.RetryAfter, err = time.ParseDuration(text("retry_after"))
+	}
+	return resp, err
 }
 
 // wait ends early with the context's error.
