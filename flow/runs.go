@@ -2,6 +2,8 @@ package flow
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/testmesh/testmesh/flow/source"
@@ -51,6 +53,7 @@ func (p *Program) Runs(s Selection) ([]RunSpec, source.Problems) {
 			if len(problems) > 0 {
 				return nil, problems
 			}
+			row = p.typedRow(row, input)
 			for _, combo := range combos {
 				spec := RunSpec{Row: row, Iteration: n*len(rows) + i + 1, Matrix: combo, Input: input}
 				spec.Label = p.label(spec, len(rows)*repeat)
@@ -107,6 +110,22 @@ func of(path string) string {
 		return ""
 	}
 	return " of " + path
+}
+
+// typedRow is row with the columns that are inputs as their types have them, so
+// that a bare column name, row.<column> and input.<column> are one value.
+func (p *Program) typedRow(row *Row, input map[string]any) *Row {
+	if row == nil || !slices.ContainsFunc(p.Inputs, func(in Input) bool { _, ok := row.Values[in.Name]; return ok }) {
+		return row
+	}
+	out := *row
+	out.Values = maps.Clone(row.Values)
+	for name := range row.Values {
+		if p.declared(name) != nil {
+			out.Values[name] = input[name]
+		}
+	}
+	return &out
 }
 
 // rows are the rows to run in order; one nil row stands for no data.

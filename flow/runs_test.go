@@ -61,6 +61,20 @@ func TestRuns(t *testing.T) {
 	}
 }
 
+func TestColumnsThatAreInputsHaveTheirType(t *testing.T) {
+	p := Program{Inputs: []Input{{Name: "count", Type: "integer"}}, Data: rowsOf("a", "b"), options: &Options{}}
+	runs, problems := p.Runs(Selection{})
+	if len(problems) > 0 || len(runs) != 2 {
+		t.Fatalf("got %d runs, %v", len(runs), problems)
+	}
+	if diff := cmp.Diff(map[string]any{"name": "b", "count": int64(1)}, runs[1].Row.Values); diff != "" {
+		t.Errorf("row (-want +got):\n%s", diff)
+	}
+	if got := p.Data.Rows[1].Values["count"]; got != "1" {
+		t.Errorf("the data itself changed to %v", got)
+	}
+}
+
 func TestRunsRefuses(t *testing.T) {
 	wide := MatrixAxis{Key: "a"}
 	for i := range 101 {
