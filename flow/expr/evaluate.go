@@ -11,7 +11,7 @@ import (
 // Bounds of one evaluation: far past what a test computes, and about a second
 // of work or a response body's worth of memory.
 const (
-	maxSteps    = 5_000_000
+	maxSteps    = 2_000_000
 	maxProduced = 64 << 20  // bytes of strings and lists made, 16 for a list's element
 	maxList     = 1_000_000 // elements of a range
 )

@@ -101,10 +101,11 @@ func CompileNode(n *source.Node, o Options) (*Expr, *source.Problem) {
 }
 
 func compile(u unit, o Options) (*Expr, error) {
-	if u.node != nil && u.node.Kind == source.Null {
-		u.text = "null"
-	}
 	x := &Expr{unit: u}
+	if u.node != nil && u.node.Kind != source.String {
+		x.root = &literal{span{0, len(u.text)}, u.node.Value} // YAML has read it already
+		return x, nil
+	}
 	if o.JSONPath && isJSONPath(u.text) {
 		p, err := parseJSONPath(u.text)
 		if err != nil {
@@ -159,9 +160,14 @@ func (x *Expr) Constant() (any, bool) {
 	if x.impure || len(x.refs) > 0 {
 		return nil, false
 	}
-	v, err := x.Eval(nil)
+	e := newEvaluation(nil, x.text)
+	e.steps = maxSteps - constantSteps
+	v, err := e.value(x.root)
 	return v, err == nil
 }
+
+// constantSteps bounds what is computed before a run.
+const constantSteps = 10_000
 
 // StaticKind is boolean, number, string, array, object, or "" where only a run can tell.
 func (x *Expr) StaticKind() string {

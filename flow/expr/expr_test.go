@@ -64,7 +64,7 @@ func run(t *testing.T, text string) any {
 	t.Helper()
 	x, err := Compile(text, Options{Function: func(name string) bool { return name == "crc.sum" }})
 	if err != nil {
-		return "SYNTAX " + syntax(t, err)
+		return "SYNTAX " + complaint(t, err)
 	}
 	env := testEnv(t)
 	env.Call = func(name string, args []any) (any, error) { return map[string]any{"called": name, "args": args}, nil }
@@ -75,7 +75,7 @@ func run(t *testing.T, text string) any {
 	return v
 }
 
-func syntax(t *testing.T, err error) string {
+func complaint(t *testing.T, err error) string {
 	t.Helper()
 	var e *SyntaxError
 	if !errors.As(err, &e) {

@@ -134,7 +134,7 @@ func (b *builder) checkConstants(c *call) error {
 	case "jq":
 		ready, err = compileJQ(written)
 	case "xpath":
-		ready, err = compileXPath(written)
+		_, err = compileXPath(written) // the library's paths keep state: one for each evaluation
 	}
 	if err != nil {
 		return syntaxErrorf(source.CodeExpr, l.off, l.end, "%s", err)

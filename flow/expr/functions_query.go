@@ -311,15 +311,13 @@ func xpathOf(_ *evaluation, args []any) (out any, err error) {
 	if len(doc) > maxXML {
 		return nil, &LimitError{Message: fmt.Sprintf("an XML document of %d bytes; at most %d are read", len(doc), maxXML)}
 	}
-	compiled, ok := args[1].(*xpath.Expr)
-	if !ok {
-		path, err := text("xpath", args, 1)
-		if err != nil {
-			return nil, err
-		}
-		if compiled, err = compileXPath(path); err != nil {
-			return nil, valueErrorf("%s", err)
-		}
+	path, err := text("xpath", args, 1)
+	if err != nil {
+		return nil, err
+	}
+	compiled, err := compileXPath(path)
+	if err != nil {
+		return nil, valueErrorf("%s", err)
 	}
 	defer func() {
 		switch r := recover(); {
@@ -334,7 +332,7 @@ func xpathOf(_ *evaluation, args []any) (out any, err error) {
 		return nil, valueErrorf("not XML: %s", err)
 	}
 	left := maxMoves
-	return xpathResult(compiled.Evaluate(&navigator{xmlquery.CreateXPathNavigator(root), &left}), compiled.String())
+	return xpathResult(compiled.Evaluate(&navigator{xmlquery.CreateXPathNavigator(root), &left}), path)
 }
 
 // compileXPath is xpath.Compile. The library panics on some paths: that is its

@@ -163,7 +163,7 @@ func evaluate(t *testing.T, text string, env *Env) any {
 	t.Helper()
 	x, err := Compile(text, Options{JSONPath: true})
 	if err != nil {
-		return "SYNTAX " + syntax(t, err)
+		return "SYNTAX " + complaint(t, err)
 	}
 	v, err := x.Eval(env)
 	if err != nil {

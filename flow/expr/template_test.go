@@ -12,7 +12,7 @@ func expand(t *testing.T, text string, o Options) any {
 	t.Helper()
 	tmpl, err := CompileTemplate(text, o)
 	if err != nil {
-		return "SYNTAX " + syntax(t, err)
+		return "SYNTAX " + complaint(t, err)
 	}
 	v, err := tmpl.Eval(testEnv(t))
 	if err != nil {

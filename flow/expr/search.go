@@ -1,14 +1,26 @@
 package expr
 
 import (
+	"fmt"
 	"regexp"
+	"regexp/syntax"
 	"strings"
 
 	"github.com/testmesh/testmesh/flow/value"
 )
 
-// maxPattern bounds a regular expression, in bytes.
-const maxPattern = 10_000
+// Bounds of regular expressions: RE2's time is the text's length times the
+// program's, so both together are bounded; the product is some ten seconds.
+const (
+	maxPattern = 10_000 // bytes of a pattern
+	maxSearch  = 1 << 30
+)
+
+// pattern is a compiled regular expression with the size of its program.
+type pattern struct {
+	*regexp.Regexp
+	size int
+}
 
 // contains is `a contains b` and, turned round, `b in a`.
 type contains struct {
@@ -103,7 +115,7 @@ func (a *affix) eval(e *evaluation) (any, error) {
 type matches struct {
 	span
 	of, pattern node
-	compiled    *regexp.Regexp // where the pattern is constant
+	compiled    *pattern // where the pattern is constant
 }
 
 func (*matches) kind() value.Kind { return value.Boolean }
@@ -132,12 +144,15 @@ func (m *matches) eval(e *evaluation) (any, error) {
 			return nil, valueErrorAt(off, end, "%s", err)
 		}
 	}
+	if len(s) > maxSearch/re.size {
+		return nil, &LimitError{Message: fmt.Sprintf("a text of %d bytes is too long for this regular expression", len(s))}
+	}
 	e.steps += len(s) / 64
 	return re.MatchString(s), nil
 }
 
 // compilePattern is regexp.Compile with a bound and our sentence.
-func compilePattern(text string) (*regexp.Regexp, error) {
+func compilePattern(text string) (*pattern, error) {
 	if len(text) > maxPattern {
 		return nil, valueErrorf("a regular expression of %d bytes; at most %d are allowed", len(text), maxPattern)
 	}
@@ -145,165 +160,22 @@ func compilePattern(text string) (*regexp.Regexp, error) {
 	if err != nil {
 		return nil, valueErrorf("not a regular expression of RE2: %s", strings.TrimPrefix(err.Error(), "error parsing regexp: "))
 	}
-	return re, nil
+	return &pattern{re, programSize(text)}, nil
 }
 
-// between is the list a..b, both ends included.
-type between struct {
-	span
-	from, to node
-}
-
-func (*between) kind() value.Kind { return value.Array }
-
-func (b *between) eval(e *evaluation) (any, error) {
-	from, err := b.bound(e, b.from)
+// programSize is how many instructions a pattern compiles to: x{1000} is a
+// short pattern and a long program.
+func programSize(text string) int {
+	if !strings.ContainsRune(text, '{') {
+		return len(text) + 1
+	}
+	tree, err := syntax.Parse(text, syntax.Perl)
 	if err != nil {
-		return nil, err
+		return len(text) + 1
 	}
-	to, err := b.bound(e, b.to)
+	program, err := syntax.Compile(tree.Simplify())
 	if err != nil {
-		return nil, err
+		return len(text) + 1
 	}
-	if to < from {
-		return []any{}, nil
-	}
-	if uint64(to)-uint64(from) >= maxList {
-		return nil, &LimitError{Message: "a range of more than 1000000 numbers"}
-	}
-	size := int(to-from) + 1
-	if err := e.produce(16 * size); err != nil {
-		return nil, err
-	}
-	out := make([]any, size)
-	for i := range out {
-		out[i] = from + int64(i)
-	}
-	return out, nil
-}
-
-func (b *between) bound(e *evaluation, n node) (int64, error) {
-	v, err := e.value(n)
-	if err != nil {
-		return 0, err
-	}
-	i, ok := value.Int(v)
-	if !ok {
-		return 0, valueErrorAt(b.off, b.end, "a range needs whole numbers, got %s", describe(v))
-	}
-	return i, nil
-}
-
-// coalesce is a ?? b: b where a is missing or null.
-type coalesce struct {
-	span
-	left, right node
-}
-
-func (c *coalesce) kind() value.Kind {
-	if k := c.left.kind(); k != value.Null {
-		return ""
-	}
-	return c.right.kind()
-}
-
-func (c *coalesce) eval(e *evaluation) (any, error) {
-	v, g, err := e.maybe(c.left)
-	if err != nil || g == nil && v != nil {
-		return v, err
-	}
-	return e.raw(c.right)
-}
-
-// maybe lets `a ?? b exists` and `a ?? b ?? c` ask on.
-func (c *coalesce) maybe(e *evaluation) (any, *gap, error) {
-	v, g, err := e.maybe(c.left)
-	if err != nil || g == nil && v != nil {
-		return v, nil, err
-	}
-	return e.maybe(c.right)
-}
-
-// conditional is cond ? yes : no.
-type conditional struct {
-	span
-	cond, yes, no node
-}
-
-func (c *conditional) kind() value.Kind {
-	if k := c.yes.kind(); k == c.no.kind() {
-		return k
-	}
-	return ""
-}
-
-func (c *conditional) branch(e *evaluation) (node, error) {
-	b, err := e.boolean(c.cond, "a condition")
-	if b {
-		return c.yes, err
-	}
-	return c.no, err
-}
-
-// maybe lets ?? and exists ask about the branch that is taken.
-func (c *conditional) maybe(e *evaluation) (any, *gap, error) {
-	n, err := c.branch(e)
-	if err != nil {
-		return nil, nil, err
-	}
-	return e.maybe(n)
-}
-
-func (c *conditional) eval(e *evaluation) (any, error) {
-	n, err := c.branch(e)
-	if err != nil {
-		return nil, err
-	}
-	return e.raw(n)
-}
-
-// local is a name that let gave.
-type local struct {
-	span
-	untyped
-	slot int
-}
-
-func (l *local) eval(e *evaluation) (any, error) { return e.vars[l.slot], nil }
-
-// let is `let name = v; body`.
-type let struct {
-	span
-	slot    int
-	v, body node
-}
-
-func (l *let) kind() value.Kind { return l.body.kind() }
-
-func (l *let) eval(e *evaluation) (any, error) {
-	v, err := e.raw(l.v)
-	if err != nil {
-		return nil, err
-	}
-	e.vars = append(e.vars[:l.slot], v)
-	v, err = e.raw(l.body)
-	e.vars = e.vars[:l.slot]
-	return v, err
-}
-
-// sequence is `a; b`: all are evaluated, the last one is the value.
-type sequence struct {
-	span
-	nodes []node
-}
-
-func (s *sequence) kind() value.Kind { return s.nodes[len(s.nodes)-1].kind() }
-
-func (s *sequence) eval(e *evaluation) (v any, err error) {
-	for _, n := range s.nodes {
-		if v, err = e.raw(n); err != nil {
-			return nil, err
-		}
-	}
-	return v, nil
+	return len(program.Inst) + 1
 }
