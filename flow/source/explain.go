@@ -29,6 +29,7 @@ func (t *text) explain(err error) Problem {
 	p.Pos = t.pos(mark.line, mark.column)
 	p.Text = clipText(strings.TrimSpace(t.restOf(mark.line, mark.column)), 200)
 	p.Message = "this is not YAML: " + le.Message
+	p.Hint = "look at this line and the one above: a quote, a bracket, a colon or the indentation is off"
 	for _, try := range []func(*fault, *Problem) bool{
 		(*fault).limits, (*fault).conflictMarker, (*fault).tabs, (*fault).openQuote, (*fault).badEscape, (*fault).hashInBraces, (*fault).placeholder,
 		(*fault).afterQuote, (*fault).reserved, (*fault).missingSpace, (*fault).listOnKeyLine,
@@ -125,7 +126,7 @@ func (f *fault) openQuote(p *Problem) bool {
 // badEscape explains \d and its like in double quotes: a regular expression or
 // a Windows path.
 func (f *fault) badEscape(p *Problem) bool {
-	if !f.is("unknown escape character", "did not find expected hexdecimal number") {
+	if !f.is("unknown escape character", "did not find expected hexadecimal number") {
 		return false
 	}
 	at := f.text.offsetOf(f.line, f.column)

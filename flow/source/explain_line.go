@@ -48,7 +48,7 @@ func (f *fault) reserved(p *Problem) bool {
 	if val == "" || !strings.ContainsRune("*&@`%|>]},?!", rune(val[0])) || !f.is("cannot start", "alphabetic or numeric", "node content", "unknown anchor", "comment or line break", "expected") {
 		return false
 	}
-	if f.is("',' or") && f.fromLine != line {
+	if f.is("',' or") && f.fromLine != line || f.is("unknown anchor") && f.column != utf8.RuneCountInString(prefix)+1 {
 		return false
 	}
 	means := map[byte]string{
@@ -92,12 +92,19 @@ func (f *fault) missingSpace(p *Problem) bool {
 
 // missingColon explains a line that is neither key nor value.
 func (f *fault) missingColon(p *Problem) bool {
-	if !f.is("could not find expected ':'") || f.fromLine == 0 {
+	line := f.fromLine
+	if f.is("mapping values are not allowed") { // a word alone, then a key
+		above, n := f.text.lineAbove(f.line)
+		if word := strings.TrimSpace(above); n == 0 || keyLength(word) != len(word) || indentOf(above) != indentOf(f.text.lineText(f.line)) {
+			return false
+		}
+		line = n
+	} else if !f.is("could not find expected ':'") || line == 0 {
 		return false
 	}
-	s := f.text.lineText(f.fromLine)
+	s := f.text.lineText(line)
 	body := strings.TrimSpace(s)
-	p.Pos = f.text.posOf(f.text.starts[f.fromLine-1] + len(s) - len(strings.TrimLeft(s, " ")))
+	p.Pos = f.text.posOf(f.text.starts[line-1] + len(s) - len(strings.TrimLeft(s, " ")))
 	p.Text = clipText(body, 200)
 	p.Message = "this line is no key: a colon is missing"
 	p.Hint = "write key: value, or indent the line if it goes on with the text above"
@@ -274,9 +281,13 @@ func (f *fault) unknownAnchor(p *Problem) bool {
 	if !f.is("unknown anchor") {
 		return false
 	}
-	name := strings.TrimPrefix(firstWord(f.text.restOf(f.line, f.column)), "*")
+	name := f.message // unknown anchor 'name' referenced
+	if _, rest, ok := strings.Cut(name, "'"); ok {
+		name = rest[:max(0, strings.LastIndexByte(rest, '\''))]
+	}
+	name = clipText(name, 80)
 	p.Text = "*" + name
-	p.Message = fmt.Sprintf("no anchor &%s stands above this alias", clipText(name, 80))
+	p.Message = fmt.Sprintf("no anchor &%s stands above this alias", name)
 	p.Hint = "put the value in quotes if * is text"
 	return true
 }

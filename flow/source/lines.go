@@ -180,11 +180,6 @@ func quoted(s string) string {
 
 func indentOf(s string) int { return len(s) - len(strings.TrimLeft(s, " ")) }
 
-func firstWord(s string) string {
-	word, _, _ := strings.Cut(s, " ")
-	return word
-}
-
 func clipRunes(s string, n int) string {
 	for i := range s {
 		if n--; n < 0 {
