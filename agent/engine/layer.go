@@ -60,6 +60,23 @@ func (r *record) value() (v any, ok bool) {
 	return r.merged, true
 }
 
+// alias is a result under a name that is none of its keys: `response`, and what
+// a dialect calls it.
+func (r *record) alias(name string) (v any, ok bool) {
+	if !r.has || r.step.Spec == nil {
+		return nil, false
+	}
+	if _, taken := r.outputs[name]; taken {
+		return nil, false
+	}
+	if m, _ := r.result.(map[string]any); m != nil {
+		if _, taken := m[name]; taken {
+			return nil, false
+		}
+	}
+	return r.step.Spec.ResultName(r.result, name)
+}
+
 func (l *layer) child(names map[string]any) *layer { return &layer{parent: l, names: names} }
 
 // put records a step and its outputs.

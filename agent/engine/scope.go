@@ -108,7 +108,12 @@ func (s *scope) Member(name, member string) (v any, ok bool, err error) {
 	switch name {
 	case "env", "secret", "steps":
 	default:
-		return nil, false, nil
+		r := s.l.step(name)
+		if r == nil || s.shadowed(name) {
+			return nil, false, nil
+		}
+		v, ok = r.alias(member)
+		return v, ok, nil
 	}
 	if s.shadowed(name) {
 		return nil, false, nil

@@ -1,0 +1,32 @@
+package engine
+
+import (
+	"testing"
+
+	"github.com/testmesh/testmesh/flow"
+	"github.com/testmesh/testmesh/flow/catalog"
+	testmeshv1 "github.com/testmesh/testmesh/proto/testmesh/v1"
+)
+
+func TestOlderNamesOfAnEarlierResult(t *testing.T) {
+	c, err := catalog.New(&testmeshv1.Descriptor{Name: "http", Actions: []*testmeshv1.Action{{
+		Name: "http.request", ResultAliases: []*testmeshv1.KeyAlias{{From: "response_time", To: "duration_ms"}},
+	}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec, _, _ := c.Action("http.request")
+	r := &record{step: &flow.Step{ID: "get", Spec: spec}, has: true, outputs: map[string]any{"result": "mine"}, result: map[string]any{"status": int64(200), "duration_ms": 1.5}}
+	s := &scope{l: &layer{steps: map[string]*record{"get": r}}}
+	if v, ok, err := s.Member("get", "response"); err != nil || !ok || v.(map[string]any)["status"] != int64(200) {
+		t.Errorf("get.response: got %v, %v, %v, want the whole result", v, ok, err)
+	}
+	if v, ok, err := s.Member("get", "response_time"); err != nil || !ok || v != 1.5 {
+		t.Errorf("get.response_time: got %v, %v, %v, want 1.5", v, ok, err)
+	}
+	for _, name := range []string{"status", "result", "nothing"} {
+		if v, ok, _ := s.Member("get", name); ok {
+			t.Errorf("get.%s: got %v, want it to be looked up with the step", name, v)
+		}
+	}
+}
