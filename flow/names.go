@@ -161,7 +161,7 @@ func (c *compiler) outputName(r *expr.Ref, at *scope) bool {
 
 // stepName is `steps.<id>` or a bare id.
 func (c *compiler) stepName(r *expr.Ref, at *scope) bool {
-	if r.Name == "steps" {
+	if r.Name == "steps" { // the older names of results are there below the bare id only
 		if len(r.Path) == 0 {
 			return at.node != nil || at.after
 		}
@@ -172,14 +172,14 @@ func (c *compiler) stepName(r *expr.Ref, at *scope) bool {
 			c.unknownStep(r, &below, at)
 			return true
 		}
-		c.stepMember(&below, at, n)
+		c.stepMember(&below, n, (*catalog.Action).ResultKeys)
 		return true
 	}
 	n := c.byID[r.Name]
 	if n == nil || !c.seen(n, at) {
 		return false
 	}
-	c.stepMember(r, at, n)
+	c.stepMember(r, n, (*catalog.Action).ResultNames)
 	return true
 }
 
@@ -200,7 +200,7 @@ func (c *compiler) seen(n *node, at *scope) bool {
 
 // stepMember checks the first key after a step: an output of it, or a key of
 // its result where the result has no others.
-func (c *compiler) stepMember(r *expr.Ref, at *scope, n *node) {
+func (c *compiler) stepMember(r *expr.Ref, n *node, keys func(*catalog.Action) []string) {
 	if len(r.Path) == 0 || r.Guarded {
 		return
 	}
@@ -214,7 +214,7 @@ func (c *compiler) stepMember(r *expr.Ref, at *scope, n *node) {
 	action, _, ok := c.l.o.Catalog.Action(n.step.Action.Value)
 	switch {
 	case ok && action.ResultClosed():
-		names = append(names, action.ResultNames()...)
+		names = append(names, keys(action)...)
 	case n.step.Action.Value == "set":
 		names = append(names, "result")
 	default:
