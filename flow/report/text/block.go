@@ -26,7 +26,7 @@ func (f *failure) title(arrow string) string {
 	case f.handler && len(f.step.Path) > 1:
 		title += " (handler of " + OneLine(f.step.Path[len(f.step.Path)-2]) + ")"
 	case f.step.Phase != event.PhaseSteps && f.step.Phase != "":
-		title += " (" + string(f.step.Phase) + ")"
+		title += " (" + OneLine(string(f.step.Phase)) + ")"
 	}
 	return title
 }
@@ -105,7 +105,7 @@ func repeats(e *event.Error, bad []event.Assertion) bool {
 	})
 }
 
-// stepMark underlines the text of a step's first line.
+// stepMark underlines the first entry of a step's first line.
 func stepMark(source string, line int) mark {
 	m := mark{line: line, column: 1, width: 1}
 	lines := strings.Split(source, "\n")
@@ -117,8 +117,10 @@ func stepMark(source string, line int) mark {
 	for at < len(text) && (text[at] == ' ' || text[at] == '-' || text[at] == '\t') {
 		at++
 	}
-	if comment := strings.Index(string(text[at:]), " #"); comment > 0 {
-		text = []rune(strings.TrimRight(string(text[:at])+string(text[at:])[:comment], " "))
+	for _, end := range []string{" #", ","} {
+		if before, _, found := strings.Cut(string(text[at:]), end); found {
+			text = append(text[:at:at], []rune(strings.TrimRight(before, " "))...)
+		}
 	}
 	m.column, m.width = at+1, max(1, len(text)-at)
 	return m

@@ -27,7 +27,10 @@ func (w *Writer) claim(b *bytes.Buffer, a *event.Assertion, several bool) {
 func (w *Writer) operands(b *bytes.Buffer, a *event.Assertion, which string) {
 	s := w.options.Style
 	var lines []string
-	left := 0
+	left, news := 0, false
+	told := func(v any) bool {
+		return a.HasActual && value.Equal(v, a.Actual) || a.HasExpected && value.Equal(v, a.Expected)
+	}
 	for _, o := range a.Operands {
 		line := ""
 		switch {
@@ -39,20 +42,24 @@ func (w *Writer) operands(b *bytes.Buffer, a *event.Assertion, which string) {
 			line = fmt.Sprintf("%s: %s", o.Text, o.Error)
 		default:
 			line = fmt.Sprintf("%s = %s", o.Text, value.Describe(o.Value, maxBody))
+			news = news || !told(o.Value)
 		}
 		if strings.Contains(a.Message, line) || o.Missing != "" && strings.Contains(a.Message, o.Missing) {
 			continue
 		}
-		if len(lines) == maxOperands {
+		if len(lines) >= maxOperands {
 			left++
 			continue
 		}
-		lines = append(lines, OneLine(shorten(line, 2*maxBody, s)))
+		news = news || o.Missing != "" || o.Error != ""
+		if len(lines) == 0 {
+			line = which + line
+		}
+		lines = append(lines, wrap(OneLine(shorten(line, 2*maxBody, s)), s.width()-factColumns)...)
 	}
-	if len(lines) == 0 || len(lines) == 1 && a.HasActual && a.HasExpected {
+	if len(lines) == 0 || !news {
 		return
 	}
-	lines[0] = which + lines[0]
 	if left > 0 {
 		lines = append(lines, fmt.Sprintf("%s %d more", s.ellipsis(), left))
 	}

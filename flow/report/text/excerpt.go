@@ -26,9 +26,12 @@ type excerpt struct {
 // ownerLines is how many lines of the step's beginning are shown.
 const ownerLines = 2
 
-// minMessage is how much room a message needs beside its carets; with less it
-// stands below them.
-const minMessage = 28
+const (
+	// minMessage is how much room a message needs beside its carets, and
+	// besideLines how many lines it may take there; else it stands below them.
+	minMessage  = 28
+	besideLines = 2
+)
 
 // excerpt prints the source with carets: the step's first lines, then the lines
 // to blame. Without a source it prints the place and the messages.
@@ -118,7 +121,7 @@ func (g *gutter) message(carets, message string, used int) {
 	room := g.room() - used - 1
 	head := g.empty() + " "
 	if carets != "" {
-		if Columns(message) > room && room < minMessage {
+		if len(wrap(message, max(room, 1))) > besideLines || Columns(message) > room && room < minMessage {
 			g.b.WriteString(head + carets + "\n")
 			carets, used, room = "", 0, g.room()-1
 			head += " "
@@ -192,7 +195,11 @@ func (g *gutter) window(cells []cell, from, carets, limit int) (string, int, int
 	mark := g.style.ellipsis()
 	start := 0 // the first column shown
 	if from+carets > limit-Columns(mark) {
-		start = max(0, from-limit/4)
+		total := 0
+		for _, c := range cells {
+			total += c.columns
+		}
+		start = max(0, min(from-limit/4, total-limit+Columns(mark)))
 	}
 	var out []cell
 	at, used := 0, 0
@@ -202,7 +209,7 @@ func (g *gutter) window(cells []cell, from, carets, limit int) (string, int, int
 	}
 	shift := start - used
 	first := true
-	for _, c := range cells {
+	for i, c := range cells {
 		if at < start {
 			at += c.columns
 			continue
@@ -210,7 +217,7 @@ func (g *gutter) window(cells []cell, from, carets, limit int) (string, int, int
 		if first {
 			shift, first = at-used, false
 		}
-		if used+c.columns > limit-Columns(mark) {
+		if room := limit - used; c.columns > room || c.columns > room-Columns(mark) && i < len(cells)-1 {
 			out = append(out, cell{mark, Columns(mark)})
 			break
 		}

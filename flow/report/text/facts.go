@@ -70,7 +70,7 @@ func (w *Writer) also(b *bytes.Buffer, f *failure, bad []event.Assertion) {
 		also = append(also, plural(n, "more failed assertion")+" not shown")
 	}
 	if f.end.Tries > 1 {
-		also = append(also, fmt.Sprintf("this is try %d of %d", f.end.Tries, f.end.Tries))
+		also = append(also, fmt.Sprintf("this is try %d", f.end.Tries))
 	}
 	if f.later > 0 {
 		also = append(also, plural(f.later, "later step")+" skipped")
@@ -84,11 +84,15 @@ func (w *Writer) also(b *bytes.Buffer, f *failure, bad []event.Assertion) {
 		w.fact(b, "also", strings.Join(also, dot))
 	}
 	if f.moreN > 0 {
-		same := strings.Join(f.more, ", ")
-		if n := f.moreN - len(f.more); n > 0 {
-			same += fmt.Sprintf(" and %d more", n)
+		var same []string
+		for _, again := range f.more {
+			same = append(same, again.title(w.options.Style.arrow()))
 		}
-		w.fact(b, "same in", same)
+		text := strings.Join(same, ", ")
+		if n := f.moreN - len(f.more); n > 0 {
+			text += fmt.Sprintf(" and %d more", n)
+		}
+		w.fact(b, "same in", text)
 	}
 }
 

@@ -29,7 +29,7 @@ func (k *kept) add(f *failure) {
 		if first, ok := k.same[said]; ok {
 			first.moreN++
 			if len(first.more) < maxSame {
-				first.more = append(first.more, f.title(" "))
+				first.more = append(first.more, &failure{run: f.run, step: f.step})
 			}
 			return
 		}

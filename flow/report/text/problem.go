@@ -52,9 +52,13 @@ func (s Style) Problem(b *bytes.Buffer, p source.Problem, file []byte) {
 // heading is the first line of a block: the label, what it is about, and on the
 // right its code.
 func (s Style) heading(b *bytes.Buffer, label, color, title, code string) {
-	label = Pad(label, 5)
-	gap := s.headWidth() - Columns(label) - 1 - Columns(title) - Columns(code)
-	fmt.Fprintf(b, "%s %s%s%s\n", s.paint(bold+";"+color, label), s.paint(bold, title), strings.Repeat(" ", max(2, gap)), s.paint(dim, code))
+	label, title, code = Pad(label, 5), OneLine(title), OneLine(code)
+	line := s.paint(bold+";"+color, label) + " " + s.paint(bold, title)
+	if code != "" {
+		gap := s.headWidth() - Columns(label) - 1 - Columns(title) - Columns(code)
+		line += strings.Repeat(" ", max(2, gap)) + s.paint(dim, code)
+	}
+	b.WriteString(line + "\n")
 }
 
 // factColumns is where the text of a fact begins.

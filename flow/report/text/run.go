@@ -44,7 +44,7 @@ type failure struct {
 	sent    sent
 	order   int // in its run
 
-	more  []string // where the same error was met again
+	more  []*failure // where the same error was met again
 	moreN int
 }
 

@@ -59,7 +59,7 @@ func (w *Writer) verboseStep(head string, e *event.Event) {
 	}
 	phase := ""
 	if e.Step.Phase != event.PhaseSteps {
-		phase = s.paint(dim, string(e.Step.Phase)+" ")
+		phase = s.paint(dim, OneLine(string(e.Step.Phase))+" ")
 	}
 	w.printf("%s%s %s%s  %s  %s\n", head, s.sign(string(end.Status)), phase, OneLine(e.Step.ID), s.paint(dim, OneLine(e.Step.Action)), OneLine(about))
 	for i := range end.Assertions {
