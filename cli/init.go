@@ -124,12 +124,8 @@ func (s *State) starter() ([]starterFile, error) {
 		}
 		files[i].data = data
 	}
-	cat, err := s.catalog()
-	if err != nil {
-		return nil, err
-	}
 	var schema bytes.Buffer
-	if err := syntax.Schema(cat, &schema); err != nil {
+	if err := syntax.Schema(actions(s.Plugins), &schema); err != nil {
 		return nil, fmt.Errorf("generate the schema: %w", err)
 	}
 	return append(files,

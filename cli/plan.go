@@ -348,9 +348,8 @@ func lastFailed(p *project) (map[string]bool, error) {
 // remember writes what did not pass, where the project has a .testmesh folder,
 // and the saved context where it is asked for.
 func (s *State) remember(pl *plan, f *runFlags, res batch.Result) error {
-	if f.saved != "" && len(res.Outcomes) > 0 {
-		saved := res.Outcomes[len(res.Outcomes)-1].Context
-		text, err := engine.PrintContext(saved)
+	if f.saved != "" && res.Context != nil {
+		text, err := engine.PrintContext(res.Context)
 		if err != nil {
 			return fmt.Errorf("print the context: %w", err)
 		}
@@ -363,12 +362,8 @@ func (s *State) remember(pl *plan, f *runFlags, res batch.Result) error {
 		}
 	}
 	var last lastRun
-	seen := map[string]bool{}
-	for _, o := range res.Outcomes {
-		if key := flowKey(o.Flow); o.Status != "passed" && !seen[key] {
-			seen[key] = true
-			last.Flows = append(last.Flows, key)
-		}
+	for _, p := range res.NotPassed {
+		last.Flows = append(last.Flows, flowKey(p))
 	}
 	if _, err := os.Stat(filepath.Dir(lastPath(pl.project))); err != nil {
 		return nil // no .testmesh folder: a run leaves nothing behind

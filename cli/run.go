@@ -152,7 +152,7 @@ func (s *State) execute(ctx context.Context, f *runFlags, pl *plan, style text.S
 		Notes: pl.notes, Seed: f.seed,
 		Template: engine.Run{
 			Attempt: 1, Seed: f.seed, StepTags: pl.stepTags, From: pl.from, To: f.to, Saved: pl.saved,
-			Batch: engine.NewBatch(), NoTeardown: noTeardown, Environment: f.env, Services: services(pl.environment),
+			Batch: engine.NewBatch(), NoTeardown: noTeardown, KeepContext: f.saved != "", Environment: f.env, Services: services(pl.environment),
 		},
 	}
 	res, err := batch.Run(ctx, cfg, pl.flows)

@@ -15,11 +15,7 @@ func newSchema(s *State) *cobra.Command {
 		Example: "  testmesh schema > .testmesh/schema.json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			cat, err := s.catalog()
-			if err != nil {
-				return err
-			}
-			return syntax.Schema(cat, s.Stdout)
+			return syntax.Schema(actions(s.Plugins), s.Stdout)
 		},
 	}
 }

@@ -108,6 +108,8 @@ type Run struct {
 	Batch     *Batch // of `once: batch`; nil: the run is a batch of its own
 	// NoTeardown, once closed, ends teardown and clean-up: the second Ctrl-C.
 	NoTeardown <-chan struct{}
+	// KeepContext asks for Outcome.Context, which holds every result of the run.
+	KeepContext bool
 }
 
 // Outcome is how a run ended. Its values are as they were, not masked: they go
@@ -119,7 +121,7 @@ type Outcome struct {
 	Assertions event.Counts
 	Outputs    map[string]any // the flow's own output
 	Variables  map[string]any // outputs of steps by name, for the next row
-	Context    *SavedContext
+	Context    *SavedContext  // with Run.KeepContext
 	Duration   time.Duration
 	// Error is set where no step is to blame: a missing input, a broken sink, a
 	// bug of ours.

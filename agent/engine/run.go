@@ -249,6 +249,9 @@ func (x *run) variables(f *frame) map[string]any {
 
 // saved is the context that --from starts with.
 func (x *run) saved(f *frame) *SavedContext {
+	if !x.r.KeepContext {
+		return nil
+	}
 	f.layer.mu.RLock()
 	defer f.layer.mu.RUnlock()
 	out := &SavedContext{Flow: f.prog.Name, RunID: x.r.RunID, Steps: make(map[string]SavedStep, len(f.layer.steps))}

@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -73,16 +74,10 @@ type Result struct {
 	Counts   event.Counts // runs by status
 	ExitCode int
 	Reason   string
-	// Contexts are the saved contexts of the runs, by run id in order.
-	Outcomes []Outcome
-}
-
-// Outcome is one run of a batch.
-type Outcome struct {
-	RunID string
-	Flow  *flow.Program
-	Spec  flow.RunSpec
-	engine.Outcome
+	// NotPassed are the flows with a run that did not pass, each once.
+	NotPassed []*flow.Program
+	// Context is that of the last run, where Template.KeepContext asks for it.
+	Context *engine.SavedContext
 }
 
 // ErrDeadline is the cause of a context that the command's own time limit ended.
@@ -149,12 +144,13 @@ type batch struct {
 	cfg   Config
 	flows []Flow
 
-	mu       sync.Mutex
-	counts   event.Counts
-	outcomes []Outcome
-	done     map[string]*flowState
-	stop     bool // fail_fast
-	sinkErr  error
+	mu        sync.Mutex
+	counts    event.Counts
+	notPassed []*flow.Program
+	context   *engine.SavedContext
+	done      map[string]*flowState
+	stop      bool // fail_fast
+	sinkErr   error
 }
 
 // lane is a list of runs that go one after the other.
@@ -279,7 +275,7 @@ func (b *batch) runOne(ctx context.Context, f *Flow, spec flow.RunSpec, variable
 			release()
 		}
 	}
-	b.record(f, spec, id, out)
+	b.record(f, out)
 	return out
 }
 
@@ -360,11 +356,18 @@ func (b *batch) without(ctx context.Context, f *Flow, spec flow.RunSpec, id stri
 	return engine.Outcome{Status: status, Reason: reason}
 }
 
-func (b *batch) record(f *Flow, spec flow.RunSpec, id string, out engine.Outcome) {
+func (b *batch) record(f *Flow, out engine.Outcome) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.counts[out.Status]++
-	b.outcomes = append(b.outcomes, Outcome{RunID: id, Flow: f.Program, Spec: spec, Outcome: out})
+	// Nothing else of an outcome is kept: its results would be the memory of
+	// the whole batch.
+	if out.Status != event.Passed && !slices.Contains(b.notPassed, f.Program) {
+		b.notPassed = append(b.notPassed, f.Program)
+	}
+	if out.Context != nil {
+		b.context = out.Context
+	}
 	if b.cfg.FailFast && (out.Status == event.Failed || out.Status == event.Errored) {
 		b.stop = true
 	}
@@ -381,7 +384,7 @@ func (b *batch) record(f *Flow, spec flow.RunSpec, id string, out engine.Outcome
 // result derives the verdict. The worst cause wins: an interrupted command is
 // interrupted whatever had passed by then.
 func (b *batch) result(ctx context.Context, total int) Result {
-	res := Result{Counts: b.counts, Outcomes: b.outcomes}
+	res := Result{Counts: b.counts, NotPassed: b.notPassed, Context: b.context}
 	var signal *SignalError
 	cause := context.Cause(ctx)
 	switch {
