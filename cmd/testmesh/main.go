@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"golang.org/x/term"
@@ -21,7 +22,15 @@ import (
 // version is set by the linker.
 var version = "dev"
 
+// gcPercent lets the heap of a few megabytes that a run needs grow further
+// before it is collected: at Go's default a fifth of a step's time would go
+// into collecting it. GOGC in the environment wins.
+const gcPercent = 400
+
 func main() {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	dir, err := os.Getwd()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "testmesh: find the working directory:", err)
