@@ -30,6 +30,7 @@ func at(pos source.Pos) spot { return spot{pos.Line, pos.Column} }
 // span is an entry of a block map: the lines it takes, and its neighbours.
 type span struct {
 	line, column int // of its key, from 1
+	lead         int // the first of the comment lines right above it
 	end          int // its last line
 	next         *span
 	siblings     int
@@ -162,6 +163,7 @@ func (ed *editor) indexNode(n *source.Node, limit int) {
 			end--
 		}
 		s.end = end
+		s.lead = ed.lead(s)
 		if before != nil {
 			before.next = s
 		}
@@ -169,6 +171,20 @@ func (ed *editor) indexNode(n *source.Node, limit int) {
 		ed.spans[at(e.Key.Pos)] = s
 		ed.indexNode(e.Value, end)
 	}
+}
+
+// lead is the first of the comment lines right above a key that line up with it:
+// they go where it goes.
+func (ed *editor) lead(s *span) int {
+	first := s.line
+	for n := s.line - 1; n >= 1; n-- {
+		line := ed.line(n)
+		if indentOf(line) != s.column-1 || !strings.HasPrefix(line[s.column-1:], "#") || indentOf(ed.line(s.line)) != s.column-1 {
+			break
+		}
+		first = n
+	}
+	return first
 }
 
 // loose tells whether line n belongs to no entry: it is blank, or a comment that

@@ -88,10 +88,22 @@ func (f *formatter) try(before *File, ed *editor, changes []change) (text string
 		return "", false
 	}
 	after, problems := Parse(f.path, []byte(text))
-	if len(problems.Errors()) > 0 {
+	if len(problems.Errors()) > 0 || !keepsComments(before.Data, text) {
 		return "", false
 	}
 	return text, same(reflect.ValueOf(before.Flows), reflect.ValueOf(after.Flows), "")
+}
+
+// keepsComments tells whether everything that may be a comment is still there.
+func keepsComments(before []byte, after string) bool {
+	for line := range strings.Lines(string(before)) {
+		line = strings.TrimRight(line, " \t\n")
+		at := strings.Index(" "+line, " #")
+		if at >= 0 && !strings.Contains(after, line[at:]) {
+			return false
+		}
+	}
+	return true
 }
 
 // sameNodes tells whether two texts hold the same values.

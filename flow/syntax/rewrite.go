@@ -71,6 +71,15 @@ func (ed *editor) cut(s *span) (edit, bool) {
 	return edit{ed.starts[s.line-1], ed.starts[s.end], ""}, true
 }
 
+// cutWhole is cut with the comments above the entry.
+func (ed *editor) cutWhole(s *span) (edit, bool) {
+	e, ok := ed.cut(s)
+	if ok && e.from == ed.starts[s.line-1] {
+		e.from = ed.starts[s.lead-1]
+	}
+	return e, ok
+}
+
 // remove takes an entry away, and the map with it where it was the only one.
 func (ed *editor) remove(_, key *source.Node) {
 	if ed == nil {
@@ -120,6 +129,9 @@ func (ed *editor) block(s *span, key *source.Node, name string, column int) (str
 		return "", false
 	}
 	var b strings.Builder
+	for n := s.lead; n < s.line; n++ {
+		b.WriteString(shift(ed.line(n), column-s.column) + "\n")
+	}
 	b.WriteString(strings.Repeat(" ", column-1) + name + ed.text(to, ed.lineEnd(s.line)) + "\n")
 	for n := s.line + 1; n <= s.end; n++ {
 		b.WriteString(shift(ed.line(n), column-s.column) + "\n")
@@ -179,7 +191,11 @@ func (ed *editor) moveAsItem(_, key *source.Node, name string, to *source.Node, 
 	}
 	val := strings.TrimSpace(strings.TrimPrefix(ed.text(end, ed.lineEnd(s.line)), ":"))
 	indent := strings.Repeat(" ", host.column-1)
-	ed.relocate(s, host, indent+name+":\n"+indent+"  - "+val+"\n")
+	text := indent + name + ":\n"
+	for n := s.lead; n < s.line; n++ {
+		text += indent + "  " + strings.TrimLeft(ed.line(n), " ") + "\n"
+	}
+	ed.relocate(s, host, text+indent+"  - "+val+"\n")
 }
 
 // relocate removes s, which is inside host, and writes text behind host; a host
@@ -200,7 +216,7 @@ func (ed *editor) relocate(s, host *span, text string) {
 		ed.change(e)
 		return
 	}
-	if e, ok := ed.cut(s); ok {
+	if e, ok := ed.cutWhole(s); ok {
 		if e.to == end {
 			e.text += text
 			ed.change(e)
@@ -221,8 +237,9 @@ func (ed *editor) intoConfig(step, key *source.Node, name string, config *source
 		return
 	}
 	if config == nil {
-		text, ok := ed.block(s, key, name, s.column+2)
-		if ok {
+		inner := *s
+		inner.lead = s.line // comments above stay above config
+		if text, ok := ed.block(&inner, key, name, s.column+2); ok {
 			ed.configed[at(step.Pos)] = true
 			ed.change(edit{ed.offset(s.line, s.column), ed.lineEnd(s.end), "config:\n" + strings.TrimSuffix(text, "\n")})
 		}
@@ -234,7 +251,7 @@ func (ed *editor) intoConfig(step, key *source.Node, name string, config *source
 	}
 	ed.configed[at(step.Pos)] = true // one at a time, in their order
 	text, ok := ed.block(s, key, name, config.Entries[0].Key.Pos.Column)
-	e, cuttable := ed.cut(s)
+	e, cuttable := ed.cutWhole(s)
 	if !ok || !cuttable {
 		return
 	}
@@ -325,7 +342,9 @@ func (ed *editor) cleanup(_, methodKey, configKey *source.Node) {
 	if method == nil || configKey != nil && config == nil || method.line != method.end {
 		return
 	}
-	text, ok := ed.block(method, methodKey, "action", method.column+2)
+	inner := *method
+	inner.lead = method.line // comments above stay above cleanup
+	text, ok := ed.block(&inner, methodKey, "action", method.column+2)
 	if !ok {
 		return
 	}
@@ -336,7 +355,7 @@ func (ed *editor) cleanup(_, methodKey, configKey *source.Node) {
 		return
 	}
 	more, ok := ed.block(config, configKey, "config", config.column+2)
-	gone, cuttable := ed.cut(config)
+	gone, cuttable := ed.cutWhole(config)
 	if !ok || !cuttable {
 		return
 	}
