@@ -32,7 +32,7 @@ func LookupBuiltin(name string, env *Env) (v any, ok bool) {
 	if env.Random == nil {
 		return nil, false
 	}
-	r := random{env.Random}
+	r := env.source()
 	switch name {
 	case "UUID":
 		return r.uuid(), true
@@ -67,7 +67,13 @@ func clockName(name string) (layout string, ok bool) {
 const letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 // random draws from the evaluation's bits; equal bits give equal values.
-type random struct{ bits func() uint64 }
+type random struct {
+	bits func() uint64
+	now  func() time.Time // nil: there is no clock
+}
+
+// source is the random bits of an env, and its clock.
+func (env *Env) source() random { return random{env.Random, env.Now} }
 
 // below is a number from 0 to n-1; the bias of 64 bits over n is not seen.
 func (r random) below(n int) int {
@@ -120,7 +126,7 @@ func randomFunctions() []function {
 			if e.env.Random == nil {
 				return nil, valueErrorf("there is no source of random values here")
 			}
-			return do(random{e.env.Random}, args)
+			return do(e.env.source(), args)
 		}}
 	}
 	return []function{

@@ -51,9 +51,18 @@ var fakeFieldNames = sync.OnceValue(func() []string {
 	return names
 })
 
-// fakeClock is the day that fake dates lie around: fixed, so that a seed gives
-// the same dates tomorrow.
+// fakeClock is the day that fake dates lie around where they have nothing to do
+// with today: fixed, so that a seed gives the same dates tomorrow.
 func fakeClock() time.Time { return time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC) }
+
+// around is a moment up to days after from days from now.
+func (r random) around(from, days int) time.Time {
+	now := fakeClock()
+	if r.now != nil {
+		now = r.now().UTC()
+	}
+	return now.AddDate(0, 0, from).Add(time.Duration(r.below(days*86400)) * time.Second)
+}
 
 // fakeValue is FAKER.<provider>.<field>.
 type fakeValue struct {
@@ -75,11 +84,11 @@ func fakeField(e *evaluation, name string) (any, error) {
 	if e.env.Random == nil {
 		return nil, valueErrorf("there is no source of random values here")
 	}
-	make, ok := fakeFields()[name]
+	field, ok := fakeFields()[name]
 	if !ok {
 		return nil, valueErrorf("%s", unknownFake(name))
 	}
-	return make(random{e.env.Random}), nil
+	return field(e.env.source()), nil
 }
 
 func fakeFunction(e *evaluation, args []any) (any, error) {

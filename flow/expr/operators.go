@@ -7,67 +7,6 @@ import (
 	"github.com/testmesh/testmesh/flow/value"
 )
 
-type literal struct {
-	span
-	v any
-}
-
-func (l *literal) eval(*evaluation) (any, error) { return l.v, nil }
-func (l *literal) kind() value.Kind              { return kindOf(l.v) }
-
-type arrayNode struct {
-	span
-	items []node
-}
-
-func (*arrayNode) kind() value.Kind { return value.Array }
-
-func (a *arrayNode) eval(e *evaluation) (any, error) {
-	if err := e.produce(16 * len(a.items)); err != nil {
-		return nil, err
-	}
-	out := make([]any, len(a.items))
-	for i, n := range a.items {
-		v, err := e.value(n)
-		if err != nil {
-			return nil, err
-		}
-		out[i] = v
-	}
-	return out, nil
-}
-
-type mapNode struct {
-	span
-	keys, values []node
-}
-
-func (*mapNode) kind() value.Kind { return value.Object }
-
-func (m *mapNode) eval(e *evaluation) (any, error) {
-	if err := e.produce(48 * len(m.keys)); err != nil {
-		return nil, err
-	}
-	out := make(map[string]any, len(m.keys))
-	for i, n := range m.keys {
-		k, err := e.value(n)
-		if err != nil {
-			return nil, err
-		}
-		key, ok := k.(string)
-		if !ok {
-			off, end := n.bytes()
-			return nil, valueErrorAt(off, end, "a key is a string, got %s", describe(k))
-		}
-		v, err := e.value(m.values[i])
-		if err != nil {
-			return nil, err
-		}
-		out[key] = v
-	}
-	return out, nil
-}
-
 // not is `not x` and `!x`.
 type not struct {
 	span
@@ -237,41 +176,6 @@ func (a *arithmetic) refuse(l, r any) error {
 	return valueErrorAt(a.off, a.end, "%s needs %s, got %s and %s", a.op, needs, describe(l), describe(r))
 }
 
-// timeArithmetic computes with times and durations.
-func timeArithmetic(op string, l, r any) (any, bool) {
-	switch x := l.(type) {
-	case time.Time:
-		switch y := r.(type) {
-		case time.Time:
-			if op == "-" {
-				return x.Sub(y), true
-			}
-		case time.Duration:
-			switch op {
-			case "+":
-				return x.Add(y), true
-			case "-":
-				return x.Add(-y), true
-			}
-		}
-	case time.Duration:
-		switch y := r.(type) {
-		case time.Time:
-			if op == "+" {
-				return y.Add(x), true
-			}
-		case time.Duration:
-			switch op {
-			case "+":
-				return x + y, true
-			case "-":
-				return x - y, true
-			}
-		}
-	}
-	return nil, false
-}
-
 // equal is == and != between two values.
 type equal struct {
 	span
@@ -404,47 +308,4 @@ func compare(a, b any) (int, bool) {
 		return 0, false
 	}
 	return value.CompareNumbers(a, b)
-}
-
-// compareTimes orders two times or durations; text on one side is read as one.
-func compareTimes(a, b any) (int, bool) {
-	switch x := a.(type) {
-	case time.Time:
-		if y, ok := asTime(b); ok {
-			return x.Compare(y), true
-		}
-	case time.Duration:
-		if y, ok := asDuration(b); ok {
-			return int(min(max(x-y, -1), 1)), true
-		}
-	case string:
-		switch b.(type) {
-		case time.Time, time.Duration:
-			order, ok := compareTimes(b, a)
-			return -order, ok
-		}
-	}
-	return 0, false
-}
-
-func asTime(v any) (time.Time, bool) {
-	switch v := v.(type) {
-	case time.Time:
-		return v, true
-	case string:
-		t, err := time.Parse(time.RFC3339, v)
-		return t, err == nil
-	}
-	return time.Time{}, false
-}
-
-func asDuration(v any) (time.Duration, bool) {
-	switch v := v.(type) {
-	case time.Duration:
-		return v, true
-	case string:
-		d, err := time.ParseDuration(v)
-		return d, err == nil
-	}
-	return 0, false
 }

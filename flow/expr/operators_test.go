@@ -259,3 +259,42 @@ func TestMethods(t *testing.T) {
 		{"a plugin's function", `crc.sum("x").args`, []any{"x"}},
 	})
 }
+
+func TestSequencesAndComments(t *testing.T) {
+	check(t, []claim{
+		{"a sequence is its last part", "1; 2; 3", 3},
+		{"a sequence fails where a part does", "nobody; 3", "MISSING nobody is missing"},
+		{"a comment may hold a placeholder", "status // ${PORT:80}\n + 1", 202},
+		{"a block comment may, too", "status /* ${PORT:80} */ + 1", 202},
+		{"quoted text may hold what looks like a default", "`${body.zip:5}` == 5", true},
+		{"two defaults", "${A:1} + ${B:2}", 3},
+		{"a default after umlauts", `"äö" + ${A:"ü"}`, "äöü"},
+		{"a default of a name of let", "let x = {a: nil}; ${x.a:5}", 5},
+	})
+}
+
+func TestTypesKnownBeforeARun(t *testing.T) {
+	check(t, []claim{
+		{"a list is no condition", "[1] ? 2 : 3", "SYNTAX a condition needs true or false, got an array"},
+		{"a sign of a list", "-[1]", "SYNTAX a sign needs a number, got an array"},
+		{"a sign of text", "-'a'", "SYNTAX a sign needs a number, got a string"},
+		{"a product with text", "status * 'a'", "SYNTAX * needs two numbers, got a string"},
+		{"a sum with a list", "[1] + status", "SYNTAX + needs two numbers or two strings, got an array; string(x) makes a string of a number"},
+		{"a difference of texts", "'a' - 'b'", "SYNTAX - needs two numbers, got a string and a string"},
+		{"an order of lists", "[1] < [2]", "SYNTAX < needs two numbers or two strings, got an array"},
+		{"a search in a number", "5 contains 5", "SYNTAX contains needs a string, an array or an object on its left, got a number"},
+		{"a membership in text", "status in '201'", `SYNTAX in needs an array or an object on its right, got a string; text is searched with: text contains "part"`},
+		{"a prefix of a number", "5 starts_with 'a'", "SYNTAX starts_with needs two strings, got a number"},
+		{"a suffix that is a number", "name ends_with 5", "SYNTAX ends_with needs two strings, got a number"},
+		{"a pattern that is a number", "name matches 5", "SYNTAX matches needs a regular expression in quotes, got a number"},
+		{"a range of texts", "'a'..'b'", "SYNTAX a range needs whole numbers, got a string"},
+		{"an index that is a list", "tags[[1]]", "SYNTAX an index is a name or a whole number, not an array"},
+		{"an index that is a list while running", "tags[numbers]", "VALUE an index is a name or a whole number, got [3,1,2] (array)"},
+		{"a predicate over text", "map('abc', #)", "SYNTAX map needs an array, got a string"},
+		{"a slice of a number", "status[1:2]", "VALUE only arrays and strings have slices, got 201 (number)"},
+		{"a slice by text", "tags['a':]", "VALUE a slice's bound is a whole number, got \"a\" (string)"},
+		{"a key that is no string", "{(1): 2}", "VALUE a key is a string, got 1 (number)"},
+		{"a map's membership of a number", "1 in body", "VALUE an object's keys are strings, got 1 (number)"},
+		{"a sign of text while running", "-name", `VALUE a sign needs a number, got "Ada" (string)`},
+	})
+}
