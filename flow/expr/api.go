@@ -35,6 +35,8 @@ type Env struct {
 	// path below CutKey (a top-level result key) is an ErrCut.
 	Cut, CutKey string
 	Now         func() time.Time
+	// Zone finds a time zone by its IANA name; nil: only UTC is known.
+	Zone func(name string) (*time.Location, error)
 	// Random returns 64 random bits.
 	Random func() uint64
 	// Call runs functions of plugins (<plugin>.<function>); nil where there are none.

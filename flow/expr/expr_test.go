@@ -50,6 +50,7 @@ func testEnv(t testing.TB) *Env {
 	seed := uint64(0)
 	return &Env{
 		Scope: names(doc(t, answer).(map[string]any)),
+		Zone:  time.LoadLocation,
 		Now:   func() time.Time { return time.Date(2026, 3, 4, 5, 6, 7, 890_000_000, time.UTC) },
 		Random: func() uint64 {
 			seed += 0x9E3779B97F4A7C15

@@ -272,6 +272,9 @@ func TestRandomFunctions(t *testing.T) {
 	if got := evaluate(t, "uuid()", &Env{}); got != "VALUE there is no source of random values here" {
 		t.Errorf("without random bits: %v", got)
 	}
+	if got := evaluate(t, `timezone("Europe/Zurich")`, nil); got != "VALUE no time zone but UTC is known here" {
+		t.Errorf("without time zones: %v", got)
+	}
 	if got := evaluate(t, "now()", nil); got != "VALUE there is no clock here" {
 		t.Errorf("without a clock: %v", got)
 	}

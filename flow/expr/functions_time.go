@@ -122,7 +122,7 @@ func duration(_ *evaluation, args []any) (any, error) {
 
 // date is date(text), date(text, format) or date(text, format, zone), and
 // parse_time by another name.
-func date(_ *evaluation, args []any) (any, error) {
+func date(e *evaluation, args []any) (any, error) {
 	if len(args) == 1 {
 		return instantAny(args[0])
 	}
@@ -136,7 +136,7 @@ func date(_ *evaluation, args []any) (any, error) {
 	}
 	zone := time.UTC
 	if len(args) == 3 {
-		if zone, err = location(args, 2); err != nil {
+		if zone, err = location(e, args, 2); err != nil {
 			return nil, err
 		}
 	}
@@ -155,20 +155,26 @@ func instantAny(v any) (any, error) {
 	return t, nil
 }
 
-func location(args []any, i int) (*time.Location, error) {
+func location(e *evaluation, args []any, i int) (*time.Location, error) {
 	name, err := text("a time zone", args, i)
 	if err != nil {
 		return nil, err
 	}
-	zone, err := time.LoadLocation(name)
-	if err != nil || name == "Local" {
+	if name == "UTC" {
+		return time.UTC, nil
+	}
+	if e.env.Zone == nil {
+		return nil, valueErrorf("no time zone but UTC is known here")
+	}
+	zone, err := e.env.Zone(name)
+	if err != nil || zone == nil || name == "Local" || name == "" {
 		return nil, valueErrorf("unknown time zone %q; write one such as \"Europe/Zurich\" or \"UTC\"", cut(name, maxShown))
 	}
 	return zone, nil
 }
 
-func timezone(_ *evaluation, args []any) (any, error) {
-	if _, err := location(args, 0); err != nil {
+func timezone(e *evaluation, args []any) (any, error) {
+	if _, err := location(e, args, 0); err != nil {
 		return nil, err
 	}
 	return args[0], nil
@@ -234,7 +240,7 @@ const maxFormat = 1000
 
 // formatTime is format_time(time, format, zone): a name (rfc3339, http, date,
 // unix …), strftime's notation (%Y-%m-%d) or Go's (2006-01-02).
-func formatTime(_ *evaluation, args []any) (any, error) {
+func formatTime(e *evaluation, args []any) (any, error) {
 	t, err := instant("format_time", args[0])
 	if err != nil {
 		return nil, err
@@ -247,7 +253,7 @@ func formatTime(_ *evaluation, args []any) (any, error) {
 		return nil, valueErrorf("a format of %d bytes; at most %d are allowed", len(format), maxFormat)
 	}
 	if len(args) == 3 {
-		zone, err := location(args, 2)
+		zone, err := location(e, args, 2)
 		if err != nil {
 			return nil, err
 		}
@@ -272,12 +278,12 @@ func formatTime(_ *evaluation, args []any) (any, error) {
 }
 
 // in is x.In("Europe/Zurich").
-func in(_ *evaluation, args []any) (any, error) {
+func in(e *evaluation, args []any) (any, error) {
 	t, err := instant("In", args[0])
 	if err != nil {
 		return nil, err
 	}
-	zone, err := location(args, 1)
+	zone, err := location(e, args, 1)
 	if err != nil {
 		return nil, err
 	}
