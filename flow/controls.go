@@ -234,7 +234,7 @@ func (k *control) log() Control {
 			k.c.add(p)
 		}
 	}
-	if out.Message == nil && out.Data == nil {
+	if k.get("message") == nil && k.get("data") == nil {
 		k.missing("message")
 	}
 	return out
@@ -372,7 +372,7 @@ func (k *control) waitUntil() Control {
 	if n := k.get("condition"); n != nil {
 		out.Condition = k.c.condition(n, k.own.named("condition"))
 	}
-	if out.Condition == nil && len(out.Steps) == 0 && k.get("condition") == nil {
+	if len(out.Steps) == 0 && k.get("condition") == nil {
 		k.missing("condition")
 	}
 	return out
@@ -407,7 +407,7 @@ func (k *control) transform() Control {
 			k.bad(n, "transform takes input or input_file, not both")
 		}
 	}
-	if out.Input == nil && out.InputFile == nil {
+	if k.get("input") == nil && k.get("input_file") == nil {
 		k.missing("input")
 	}
 	// The names of the input are names here, and its keys are not known.
@@ -425,7 +425,7 @@ func (k *control) transform() Control {
 			}
 		}
 	}
-	if len(out.Transforms)+len(out.Operations) == 0 {
+	if k.get("transforms") == nil && k.get("operations") == nil {
 		k.missing("transforms")
 	}
 	return out
