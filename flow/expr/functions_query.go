@@ -92,6 +92,7 @@ func newBudget(steps int) *budget {
 	return b
 }
 
+// Done is asked at every step of a program.
 func (b *budget) Done() <-chan struct{} {
 	if b.left--; b.left >= 0 {
 		return nil
@@ -99,6 +100,7 @@ func (b *budget) Done() <-chan struct{} {
 	return b.over
 }
 
+// Err says why the program ended.
 func (b *budget) Err() error { return errBudget }
 
 var errBudget = errors.New("past its steps")
@@ -286,16 +288,31 @@ func (n *navigator) moved(ok bool) bool {
 	return ok
 }
 
+// Copy is a second navigator at the same place, with the same count.
 func (n *navigator) Copy() xpath.NodeNavigator {
 	n.moved(true)
 	return &navigator{n.NodeNavigator.Copy().(*xmlquery.NodeNavigator), n.left}
 }
-func (n *navigator) MoveToParent() bool        { return n.moved(n.NodeNavigator.MoveToParent()) }
-func (n *navigator) MoveToChild() bool         { return n.moved(n.NodeNavigator.MoveToChild()) }
-func (n *navigator) MoveToFirst() bool         { return n.moved(n.NodeNavigator.MoveToFirst()) }
-func (n *navigator) MoveToNext() bool          { return n.moved(n.NodeNavigator.MoveToNext()) }
-func (n *navigator) MoveToPrevious() bool      { return n.moved(n.NodeNavigator.MoveToPrevious()) }
+
+// MoveToParent counts its step, as do all the others.
+func (n *navigator) MoveToParent() bool { return n.moved(n.NodeNavigator.MoveToParent()) }
+
+// MoveToChild goes to the first child.
+func (n *navigator) MoveToChild() bool { return n.moved(n.NodeNavigator.MoveToChild()) }
+
+// MoveToFirst goes to the first sibling.
+func (n *navigator) MoveToFirst() bool { return n.moved(n.NodeNavigator.MoveToFirst()) }
+
+// MoveToNext goes to the next sibling.
+func (n *navigator) MoveToNext() bool { return n.moved(n.NodeNavigator.MoveToNext()) }
+
+// MoveToPrevious goes to the sibling before.
+func (n *navigator) MoveToPrevious() bool { return n.moved(n.NodeNavigator.MoveToPrevious()) }
+
+// MoveToNextAttribute goes to the next attribute of the element.
 func (n *navigator) MoveToNextAttribute() bool { return n.moved(n.NodeNavigator.MoveToNextAttribute()) }
+
+// MoveTo goes to where other is.
 func (n *navigator) MoveTo(other xpath.NodeNavigator) bool {
 	o, ok := other.(*navigator)
 	return n.moved(ok && n.NodeNavigator.MoveTo(o.NodeNavigator))

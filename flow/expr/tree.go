@@ -159,7 +159,7 @@ func (t *Tree) Node() *source.Node {
 	return t.node
 }
 
-// Children are the values of a map by key, or nil: for readers that expand one
+// Child is the value of one key of a map, or nil: for readers that expand one
 // key of a config before the others.
 func (t *Tree) Child(key string) *Tree {
 	if t == nil {
