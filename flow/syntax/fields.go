@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/testmesh/testmesh/flow/source"
+	"github.com/testmesh/testmesh/flow/value"
 )
 
 // fields are the keys of one map while they are read. Dialects are taken out
@@ -92,6 +93,11 @@ func withEntry(n *source.Node, old string, e source.Entry) *source.Node {
 func (f *fields) require(name string) {
 	if f.has(name) {
 		return
+	}
+	for _, e := range f.entries { // said about the key that was meant
+		if f.sec.key(e.Key.Text) == nil && value.Closest(e.Key.Text, f.sec.names()) == name {
+			return
+		}
 	}
 	pos, text := f.node.Pos, ""
 	if len(f.node.Entries) > 0 {
@@ -199,6 +205,9 @@ func (p *parser) wrongKind(n *source.Node, what, want string) {
 func described(n *source.Node) string {
 	switch n.Kind {
 	case source.List:
+		if len(n.Items) == 0 {
+			return "an empty list"
+		}
 		return "a list"
 	case source.Map:
 		return "a map"

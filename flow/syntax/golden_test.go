@@ -53,10 +53,7 @@ func golden(t *testing.T, dir string, run func(t *testing.T, name string, data [
 	}
 	for _, file := range files {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txtar"), func(t *testing.T) {
-			archive, err := txtar.ParseFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
+			archive := archive(t, file)
 			if len(archive.Files) != 2 || archive.Files[1].Name != "want" {
 				t.Fatalf("%s: want an input and a file named want", file)
 			}
@@ -104,4 +101,13 @@ func checkFix(t *testing.T, name string, data []byte, p source.Problem) {
 			t.Errorf("the corrected line leaves the problem: %s", q.Error())
 		}
 	}
+}
+
+func archive(t testing.TB, file string) *txtar.Archive {
+	t.Helper()
+	a, err := txtar.ParseFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a
 }

@@ -56,10 +56,23 @@ func (p *parser) checkName(got Field[string], name string, k *Key) bool {
 		p.add(problem)
 		return false
 	case k.Pattern != "" && !pattern(k.Pattern).MatchString(got.Value):
-		p.fail(source.CodeType, got.Pos, got.Value, fmt.Sprintf("%q is no %s", clip(got.Value), name), "it must fit "+k.Pattern)
+		p.fail(source.CodeType, got.Pos, got.Value, fmt.Sprintf("%q is no %s", clip(got.Value), name), patternWords(k.Pattern))
 		return false
 	}
 	return true
+}
+
+// patternWords says what a pattern asks for.
+func patternWords(text string) string {
+	switch text {
+	case suitePattern:
+		return "use a-z, 0-9 and -"
+	case actionPattern:
+		return "an action is <plugin>.<action>, such as http.request, or one word, such as log"
+	case outputPattern, namePattern:
+		return "use letters, digits and _, and begin with a letter"
+	}
+	return "it must fit " + text
 }
 
 // pattern is the compiled form of one of the patterns of names.
