@@ -23,7 +23,8 @@ const demoDefault = "127.0.0.1:7071"
 // of the document's own. What a block must be is said by its language:
 //
 //	yaml      a flow, or a list of steps, is validated; anything else needs a name.
-//	          A second word is its file name, for the blocks after it.
+//	          A second word is its file name, for the blocks after it; what
+//	          follows are flags to validate it with.
 //	json      is decoded. A second word is its file name.
 //	console   "$ command" lines are run, and what follows is what they print; a
 //	          line of "..." stands for any lines. A command that fails must be
@@ -125,6 +126,7 @@ func TestBrokenLinksAreFound(t *testing.T) {
 type block struct {
 	line       int // of the opening fence
 	lang, name string
+	flags      string
 	text       string
 }
 
@@ -143,7 +145,7 @@ func fences(text string) ([]block, error) {
 				open.lang = info[0]
 			}
 			if len(info) > 1 {
-				open.name = info[1]
+				open.name, open.flags = info[1], strings.Join(info[2:], " ")
 			}
 			indent = line[:len(line)-len(trimmed)]
 		case open != nil && strings.TrimRight(trimmed, " ") == "```":
@@ -221,7 +223,7 @@ func (d *document) yaml(b block) error {
 	if err := d.write(name, text); err != nil {
 		return err
 	}
-	out, code, err := d.run("testmesh validate " + name)
+	out, code, err := d.run("testmesh validate " + name + " " + b.flags)
 	if err == nil && code != 0 {
 		err = fmt.Errorf("testmesh validate: exit code %d\n%s", code, out)
 	}

@@ -81,7 +81,11 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			home := filepath.Join(env.WorkDir, ".home")
-			env.Vars = append(env.Vars, environment(home)...)
+			examples, err := filepath.Abs("../examples")
+			if err != nil {
+				return err
+			}
+			env.Vars = append(append(env.Vars, environment(home)...), "EXAMPLES="+examples)
 			return os.MkdirAll(home, 0o755)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){

@@ -8,8 +8,8 @@ import (
 )
 
 const (
-	// steps of the long flow: the most that one may have.
-	steps = 1000
+	// steps of the long flow.
+	steps = 10
 	// files that validate reads.
 	files = 500
 )
@@ -47,7 +47,6 @@ func (b *bench) writeFlows() error {
 	all := map[string]string{
 		"get.testmesh.yaml": flow("one request", fmt.Sprintf(
 			"    - action: http.request\n      config: {url: \"%s/ping\"}\n      assert: [status == 200]\n", b.url)),
-		"step.testmesh.yaml":  flow("one step", creates(1)),
 		"steps.testmesh.yaml": flow("many steps", creates(steps)),
 		"two.testmesh.yaml":   flow("two requests", two),
 	}

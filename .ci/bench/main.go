@@ -239,17 +239,24 @@ func (b *bench) initSum() (time.Duration, error) {
 	return sum, err
 }
 
-// step is what one more step costs: POST, three assertions, one output.
+// step is what one more step costs once the flow is compiled: POST, three
+// assertions, one output; ten in a flow, one flow after the other.
 func (b *bench) step() error {
-	ours, floor, err := b.pairs(b.rounds, steps, []string{"run", "steps.testmesh.yaml"}, []string{"steps", b.url, fmt.Sprint(steps)})
+	measure := func(flows int) (us, them cost, err error) {
+		requests := fmt.Sprint(flows * steps)
+		ours := []string{"run", "steps.testmesh.yaml", "--iterations", fmt.Sprint(flows), "--parallel", "1", "--format", "quiet"}
+		return b.pairs(b.rounds, flows*steps, ours, []string{"steps", b.url, requests})
+	}
+	const flows = 200
+	ours, floor, err := measure(flows)
 	if err != nil {
 		return err
 	}
-	one, bare, err := b.pairs(b.rounds, 1, []string{"run", "step.testmesh.yaml"}, []string{"steps", b.url, "1"})
+	one, bare, err := measure(1)
 	if err != nil {
 		return err
 	}
-	each := func(many, one time.Duration) time.Duration { return (many - one) / (steps - 1) }
+	each := func(many, one time.Duration) time.Duration { return (many - one) / (steps * (flows - 1)) }
 	wall, bareWall := each(ours.wall, one.wall), each(floor.wall, bare.wall)
 	cpu, bareCPU := each(ours.cpu, one.cpu), each(floor.cpu, bare.cpu)
 	b.row("a step, wall", us(wall), us(bareWall), over(wall, bareWall), "1.50", over(wall, bareWall) <= 1.5)
