@@ -16,15 +16,15 @@ func Render(page string, style text.Style) string {
 	if style.Width > 0 {
 		r.columns = max(40, min(maxLine, style.Width))
 	}
+	if style.ASCII {
+		page = strings.NewReplacer("›", ">", "·", "-", "…", "...", "│", "|", "┌─", "+-", "→", "->",
+			"✓", "ok", "✗", "FAIL", "↻", "FLKY", "○", "skip", "■", "STOP", "°", "s", "±", "~").Replace(page)
+	}
 	lines := strings.Split(strings.TrimSpace(page), "\n")
 	for len(lines) > 0 {
 		lines = r.block(lines)
 	}
-	out := strings.TrimRight(r.out.String(), "\n") + "\n"
-	if style.ASCII {
-		out = strings.NewReplacer("›", ">", "·", "-", "…", "...", "│", "|", "┌─", "+-", "✓", "ok", "✗", "FAIL", "→", "->").Replace(out)
-	}
-	return out
+	return strings.TrimRight(r.out.String(), "\n") + "\n"
 }
 
 type renderer struct {

@@ -117,7 +117,7 @@ func (g *gutter) above(e excerpt, lines []string) (last int) {
 // message prints carets and what they are about: beside them, or below where
 // there is no room.
 func (g *gutter) message(carets, message string, used int) {
-	message = Clean(message)
+	message = g.style.plain(Clean(message))
 	room := g.room() - used - 1
 	head := g.empty() + " "
 	if carets != "" {

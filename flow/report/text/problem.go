@@ -31,7 +31,7 @@ func (s Style) Problem(b *bytes.Buffer, p source.Problem, file []byte) {
 	}
 	if p.Pos.Line == 0 {
 		// It is about no line: the heading has said where.
-		for _, line := range wrap(Clean(p.Message), s.width()-4) {
+		for _, line := range wrap(s.plain(Clean(p.Message)), s.width()-4) {
 			fmt.Fprintf(b, "    %s\n", line)
 		}
 	} else {
@@ -72,6 +72,7 @@ func (s Style) fact(b *bytes.Buffer, name, text string) {
 // list prints a fact of several lines.
 func (s Style) list(b *bytes.Buffer, name string, lines []string) {
 	for i, line := range lines {
+		line = s.plain(line)
 		head := strings.Repeat(" ", factColumns)
 		if i == 0 {
 			head = s.paint(dim, "    = "+Pad(name, factColumns-7)) + " "

@@ -1,5 +1,7 @@
 package text
 
+import "strings"
+
 // Style says how a terminal shows things: colour is the 16 of ANSI, so that it
 // follows the person's theme, and status is never said by colour alone.
 type Style struct {
@@ -81,6 +83,14 @@ func (s Style) choose(glyph, ascii string) string {
 		return ascii
 	}
 	return glyph
+}
+
+// plain spells what messages of ours have beyond ASCII, where that is asked for.
+func (s Style) plain(text string) string {
+	if !s.ASCII || !strings.ContainsAny(text, "→…·›‹") {
+		return text
+	}
+	return strings.NewReplacer("→", "->", "…", "...", "·", "-", "›", ">", "‹", "<").Replace(text)
 }
 
 // sign is the mark of a status: a glyph, or four letters where the locale has
