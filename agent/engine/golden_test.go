@@ -94,7 +94,7 @@ func compile(t testing.TB, p *project) {
 	}
 	programs, problems := flow.NewLoader(o).Flows("flow.yaml")
 	if err := problems.Err(); err != nil {
-		for _, problem := range problems {
+		for _, problem := range problems.Errors() {
 			t.Errorf("compile: %s", problem.Error())
 		}
 		t.FailNow()

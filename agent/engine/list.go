@@ -19,6 +19,9 @@ type place struct {
 	quiet   bool        // failures here do not count: handlers, rounds, tries
 	matched bool        // a container above matches the step tags
 	limit   int         // of steps at once
+	// regardless runs each step although an earlier one failed, one after the
+	// other: teardown, on_error, handlers, clean-up.
+	regardless bool
 	// container is the step that the list is in; nil at the top. It starts when
 	// the first step in it does, since a skipped step has no start.
 	container *stepRun
@@ -28,8 +31,11 @@ type place struct {
 func (p *place) in(phase event.Phase) *place {
 	q := *p
 	q.phase = phase
-	if phase == event.PhaseSteps {
+	switch phase {
+	case event.PhaseSteps:
 		q.retry = p.f.prog.Config.Retry
+	case event.PhaseOnError, event.PhaseTeardown:
+		q.regardless = true
 	}
 	return &q
 }
@@ -120,6 +126,9 @@ func (s summary) status() event.Status {
 func (p *place) list(ctx context.Context, steps []*flow.Step) summary {
 	if len(steps) == 0 {
 		return summary{}
+	}
+	if p.regardless {
+		return p.each(ctx, steps)
 	}
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -285,9 +294,9 @@ func (r *listRun) skipBlocked(started []bool) []int {
 	return ready
 }
 
-// teardown runs every step in the file's order, each although an earlier one
-// failed, and without needs.
-func (p *place) teardown(ctx context.Context, steps []*flow.Step) summary {
+// each runs every step in the file's order, each although an earlier one failed,
+// and without needs.
+func (p *place) each(ctx context.Context, steps []*flow.Step) summary {
 	var s summary
 	for _, step := range steps {
 		switch {

@@ -88,7 +88,7 @@ func (x *run) phases(parent context.Context, f *frame, p *place, interrupt <-cha
 	x.protect("teardown", func() {
 		last, done := x.lastContext(prog.Config.TeardownTimeout, interrupt)
 		defer done()
-		down = p.in(event.PhaseTeardown).teardown(last, prog.Teardown)
+		down = p.in(event.PhaseTeardown).list(last, prog.Teardown)
 	})
 	if down.bad() || down.cancelled > 0 {
 		end.incomplete("teardown")

@@ -209,7 +209,7 @@ func (r *stepRun) handle(ctx context.Context, t *try) {
 	names := r.failure(t).names()
 	names["FLOW_STATUS"] = string(t.status)
 	q := r.children()
-	q.quiet = true
+	q.quiet, q.regardless = true, true
 	q.l = r.p.l.child(names)
 	q.list(ctx, steps)
 	r.p.l.fold(q.l)
@@ -256,7 +256,8 @@ func (r *stepRun) finish(t *try) stepVerdict {
 		status: t.status, ignored: bad && s.OnFailure == flow.Ignore,
 		benign: t.status == event.Skipped, root: s.ID,
 	}
-	v.stop = (bad || t.status == event.Cancelled) && s.OnFailure != flow.Continue && s.OnFailure != flow.Ignore
+	v.stop = (bad || t.status == event.Cancelled) && s.OnFailure != flow.Continue && s.OnFailure != flow.Ignore &&
+		!r.p.regardless
 	r.p.l.put(&record{step: s, status: t.status, outputs: t.outputs, result: t.result, has: t.has},
 		fmt.Sprintf("step %s, line %d", s.ID, s.Pos.Line))
 	if bad && !v.ignored {

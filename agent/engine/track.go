@@ -90,7 +90,7 @@ func (x *run) cleanUp(end *ending, interrupt <-chan struct{}) {
 
 // remove cleans up one resource and reports what became of it.
 func (x *run) remove(ctx context.Context, res *resource, at int) bool {
-	p := &place{f: res.frame, l: res.scope.l, path: []string{fmt.Sprintf("cleanup[%d]", at)}, phase: event.PhaseCleanup, tally: &x.tally, quiet: true}
+	p := &place{f: res.frame, l: res.scope.l, path: []string{fmt.Sprintf("cleanup[%d]", at)}, phase: event.PhaseCleanup, tally: &x.tally, quiet: true, regardless: true}
 	s := res.cleanup
 	reason := ""
 	var step *event.Step
