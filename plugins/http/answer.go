@@ -1,95 +1,156 @@
 package http
 
 import (
+	"bufio"
 	"bytes"
 	"compress/flate"
 	"compress/gzip"
-	"encoding/base64"
+	"compress/zlib"
 	"errors"
 	"fmt"
 	"io"
 	"mime"
 	"net/http"
-	"strconv"
 	"strings"
-	"unicode/utf8"
+	"sync"
 
 	"github.com/andybalholm/brotli"
-	"github.com/go-json-experiment/json/jsontext"
 	"github.com/klauspost/compress/zstd"
 )
 
-const acceptEncoding = "gzip, br, zstd"
-
-// maxZstdWindow bounds the memory that a zstd frame may ask for.
-const maxZstdWindow = 8 << 20
+const (
+	// maxZstdWindow bounds the memory that a zstd frame may ask for; 8 MiB is
+	// what RFC 9659 allows in HTTP.
+	maxZstdWindow = 8 << 20
+	// maxEncodings bounds how often a body may be packed.
+	maxEncodings = 4
+	// maxKeptBuffer bounds a buffer that waits for the next body.
+	maxKeptBuffer = 1 << 20
+)
 
 // answer is a response with its body read.
 type answer struct {
+	buffer    *bytes.Buffer // where data lies
 	data      []byte
 	mediaType string
+	charset   string
+	packed    string // an encoding that was not taken off
 	limited   string
 }
 
-// readAnswer reads the body up to its limit, decoding what it was packed in.
-func readAnswer(c *config, res *http.Response) (*answer, error) {
+// readAnswer reads the body up to its limit, taking off what it was packed in,
+// and counts it in received as it comes.
+func (p *Plugin) readAnswer(c *config, res *http.Response, received *int64) (*answer, error) {
 	a := &answer{}
-	a.mediaType, _, _ = mime.ParseMediaType(res.Header.Get("Content-Type"))
+	a.mediaType, a.charset = mediaType(res.Header.Get("Content-Type"))
+	if !hasBody(res) {
+		return a, nil
+	}
 	limit := int64(DefaultMaxBody)
 	if c.MaxBody != nil {
 		limit = *c.MaxBody
 	}
-	body, err := decoded(c, res)
+	wire := &wire{body: res.Body}
+	defer func() { *received = wire.read }()
+	body, done, err := p.decoded(c, res, wire, a)
+	defer done()
 	if err != nil {
-		return a, err
+		return a, wire.blame(a.packed, err)
 	}
-	var buf bytes.Buffer
-	if n := res.ContentLength; n > 0 && n <= limit {
-		buf.Grow(int(n) + bytes.MinRead)
+	a.buffer, _ = p.buffers.Get().(*bytes.Buffer)
+	if a.buffer == nil {
+		a.buffer = new(bytes.Buffer)
 	}
-	_, err = buf.ReadFrom(io.LimitReader(body, limit+1))
-	a.data = buf.Bytes()
+	if n := res.ContentLength; n > 0 && n <= limit && n <= maxKeptBuffer {
+		a.buffer.Grow(int(n) + bytes.MinRead)
+	}
+	_, err = a.buffer.ReadFrom(io.LimitReader(body, limit+1))
+	a.data = a.buffer.Bytes()
 	if int64(len(a.data)) > limit {
 		a.data = a.data[:limit]
-		a.limited = fmt.Sprintf("the body was cut at %d bytes (config.max_body)", limit)
+		a.limited = fmt.Sprintf("body over %s (config.max_body)", size(limit))
 		return a, nil
 	}
-	return a, err
+	if err != nil {
+		return a, wire.blame(res.Header.Get("Content-Encoding"), err)
+	}
+	return a, nil
 }
 
-// decoded unpacks the encodings that we offered. What the flow asked for by its
-// own Accept-Encoding header with compressed: false stays packed.
-func decoded(c *config, res *http.Response) (io.Reader, error) {
-	if !isTrue(c.Compressed) || res.Body == http.NoBody || res.Request != nil && res.Request.Method == http.MethodHead {
-		return res.Body, nil
+// release gives the buffer back; nothing may read the answer's data afterwards.
+func (p *Plugin) release(a *answer) {
+	if a.buffer != nil && a.buffer.Cap() <= maxKeptBuffer {
+		a.buffer.Reset()
+		p.buffers.Put(a.buffer)
 	}
-	r := io.Reader(res.Body)
-	encodings := strings.Split(res.Header.Get("Content-Encoding"), ",")
-	for i := len(encodings) - 1; i >= 0; i-- {
-		var err error
-		switch enc := strings.ToLower(strings.TrimSpace(encodings[i])); enc {
-		case "", "identity":
-		case "gzip", "x-gzip":
-			r, err = gzip.NewReader(r)
-		case "deflate":
-			r = flate.NewReader(r)
-		case "br":
-			r = brotli.NewReader(r)
-		case "zstd":
-			var z *zstd.Decoder
-			z, err = zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxZstdWindow), zstd.WithDecoderLowmem(true))
-			r = z
-		default:
-			return r, nil // not ours: the body stays as it came, as bytes
-		}
-		if errors.Is(err, io.EOF) {
-			return strings.NewReader(""), nil // an empty body needs no frame
-		}
-		if err != nil {
-			return nil, &encodingError{encodings[i], err}
-		}
+	a.buffer, a.data = nil, nil
+}
+
+// hasBody is false where the connection carries something else after the head:
+// reading there would wait for what never comes.
+func hasBody(res *http.Response) bool {
+	switch {
+	case res.StatusCode == http.StatusSwitchingProtocols:
+		return false
+	case res.Request == nil:
+		return true
+	case res.Request.Method == http.MethodConnect:
+		return res.StatusCode >= 300
 	}
-	return r, nil
+	return res.Request.Method != http.MethodHead
+}
+
+func mediaType(header string) (kind, charset string) {
+	switch header {
+	case "":
+		return "", ""
+	case "application/json":
+		return header, ""
+	case "application/json; charset=utf-8":
+		return "application/json", "utf-8"
+	}
+	kind, params, err := mime.ParseMediaType(header)
+	if err != nil {
+		kind, _, _ = strings.Cut(header, ";")
+		kind = strings.ToLower(strings.TrimSpace(kind))
+	}
+	return kind, params["charset"]
+}
+
+func size(n int64) string {
+	switch {
+	case n >= 1<<20 && n%(1<<20) == 0:
+		return fmt.Sprintf("%d MiB", n>>20)
+	case n >= 1<<10 && n%(1<<10) == 0:
+		return fmt.Sprintf("%d KiB", n>>10)
+	}
+	return fmt.Sprintf("%d bytes", n)
+}
+
+// wire counts what comes from the network and keeps its error, so that a
+// decoder's error can be told from it.
+type wire struct {
+	body io.Reader
+	read int64
+	err  error
+}
+
+// Read implements io.Reader.
+func (w *wire) Read(p []byte) (int, error) {
+	n, err := w.body.Read(p)
+	w.read += int64(n)
+	if err != nil && !errors.Is(err, io.EOF) {
+		w.err = err
+	}
+	return n, err
+}
+
+// blame gives an error to the network or to what the body is packed in.
+func (w *wire) blame(encoding string, err error) error {
+	if w.err != nil {
+		return w.err
+	}
+	return &encodingError{encoding, err}
 }
 
 type encodingError struct {
@@ -98,167 +159,111 @@ type encodingError struct {
 }
 
 func (e *encodingError) Error() string {
-	return fmt.Sprintf("the body is not the %s that its Content-Encoding says: %s", e.encoding, e.cause)
+	what := e.cause.Error()
+	if errors.Is(e.cause, io.ErrUnexpectedEOF) || errors.Is(e.cause, io.EOF) {
+		what = "it ends early"
+	}
+	return fmt.Sprintf("the body is not the %s that its Content-Encoding says: %s", e.encoding, what)
 }
 
 func (e *encodingError) Unwrap() error { return e.cause }
 
-// result prints the response as the step's result. A JSON body stands in it as
-// it came, its numbers verbatim.
-func (x *exchange) result(res *http.Response, a *answer) ([]byte, error) {
-	out := make([]byte, 0, len(a.data)+512)
-	out = append(out, `{"status":`...)
-	out = strconv.AppendInt(out, int64(res.StatusCode), 10)
-	out = appendKey(out, "status_text", reason(res))
-	out = appendKey(out, "protocol", res.Proto)
-	out = appendKey(out, "url", res.Request.URL.String())
-	out = appendHeaders(out, res.Header)
-	out = append(out, `,"cookies":{`...)
-	for i, cookie := range res.Cookies() {
-		if i > 0 {
-			out = append(out, ',')
-		}
-		out = append(appendString(out, cookie.Name), ':')
-		out = appendString(out, cookie.Value)
-	}
-	out = append(out, '}')
-	out = appendBody(out, x.config, a)
-	if a.mediaType != "" {
-		out = appendKey(out, "content_type", a.mediaType)
-	}
-	out = append(out, `,"size":`...)
-	out = strconv.AppendInt(out, int64(len(a.data)), 10)
-	out = x.trace.append(out)
-	out = append(out, `,"redirects":[`...)
-	for i, u := range x.redirects {
-		if i > 0 {
-			out = append(out, ',')
-		}
-		out = appendString(out, u)
-	}
-	return append(out, "]}"...), nil
-}
+// decoders keeps those that are dear to make.
+type decoders struct{ gzip, brotli sync.Pool }
 
-func reason(res *http.Response) string {
-	if _, text, ok := strings.Cut(res.Status, " "); ok && text != "" {
-		return text
+// decoded takes off the encodings that we offer. What the flow asked for with
+// compressed: false stays packed. done gives the decoders back.
+func (p *Plugin) decoded(c *config, res *http.Response, from io.Reader, a *answer) (r io.Reader, done func(), err error) {
+	r, done = from, func() {}
+	header := res.Header.Values("Content-Encoding")
+	if len(header) == 0 || res.ContentLength == 0 {
+		return r, done, nil
 	}
-	return http.StatusText(res.StatusCode)
-}
-
-func appendHeaders(out []byte, h http.Header) []byte {
-	names := make([]string, 0, len(h))
-	for name := range h {
-		names = append(names, name)
+	packings := strings.Split(strings.Join(header, ","), ",")
+	if !isTrue(c.Compressed) || len(packings) > maxEncodings {
+		a.packed = strings.Join(header, ", ")
+		return r, done, nil
 	}
-	sorted(names)
-	out = append(out, `,"headers":{`...)
-	for i, name := range names {
-		if i > 0 {
-			out = append(out, ',')
+	first := bufio.NewReader(r)
+	if _, err := first.Peek(1); errors.Is(err, io.EOF) {
+		return first, done, nil // an empty body, as of 204 or 304, is packed in nothing
+	}
+	r = first
+	var used []func()
+	done = func() {
+		for _, f := range used {
+			f()
 		}
-		out = append(appendString(out, name), ':')
-		out = appendString(out, strings.Join(h[name], ", "))
 	}
-	out = append(out, `},"header_values":{`...)
-	for i, name := range names {
-		if i > 0 {
-			out = append(out, ',')
+	for i := len(packings) - 1; i >= 0; i-- {
+		var giveBack func()
+		packing := strings.ToLower(strings.TrimSpace(packings[i]))
+		r, giveBack, err = p.decoders.open(packing, r)
+		if giveBack != nil {
+			used = append(used, giveBack)
 		}
-		out = append(appendString(out, name), ':', '[')
-		for j, v := range h[name] {
-			if j > 0 {
-				out = append(out, ',')
-			}
-			out = appendString(out, v)
+		if errors.Is(err, errUnknownEncoding) {
+			a.packed = strings.Join(packings[:i+1], ",")
+			return r, done, nil
 		}
-		out = append(out, ']')
-	}
-	return append(out, '}')
-}
-
-// appendBody prints body and what explains it.
-func appendBody(out []byte, c *config, a *answer) []byte {
-	as := c.Response
-	if as == "" || as == "auto" {
-		as = kindOf(a)
-	}
-	switch {
-	case as == "bytes" || !utf8.Valid(a.data) && as != "text":
-		return append(appendKey(out, "body", base64.StdEncoding.EncodeToString(a.data)), `,"body_encoding":"base64"`...)
-	case as == "json" && a.limited == "" && len(bytes.TrimSpace(a.data)) > 0:
-		if err := validJSON(a.data); err != nil {
-			out = appendKey(out, "body", string(a.data))
-			return appendKey(out, "body_error", "the body is not JSON: "+err.Error())
-		}
-		return append(append(out, `,"body":`...), bytes.TrimSpace(a.data)...)
-	}
-	if len(a.data) == 0 {
-		return append(out, `,"body":null`...)
-	}
-	out = appendKey(out, "body", string(a.data))
-	if as == "xml" && a.limited == "" {
-		parsed, err := parseXML(a.data)
 		if err != nil {
-			return appendKey(out, "body_error", "the body is not XML: "+err.Error())
+			a.packed = packing
+			return nil, done, err
 		}
-		out = append(append(out, `,"xml":`...), parsed...)
 	}
-	return out
+	return r, done, nil
 }
 
-// kindOf reads the Content-Type; without one a body that looks like JSON is.
-func kindOf(a *answer) string {
-	t := a.mediaType
-	switch {
-	case t == "application/json" || strings.HasSuffix(t, "+json") || t == "text/json":
-		return "json"
-	case t == "application/xml" || t == "text/xml" || strings.HasSuffix(t, "+xml") && t != "image/svg+xml":
-		return "xml"
-	case t == "":
-		if b := bytes.TrimSpace(a.data); len(b) > 0 && (b[0] == '{' || b[0] == '[') && validJSON(b) == nil {
-			return "json"
+var errUnknownEncoding = errors.New("unknown encoding")
+
+func (d *decoders) open(packing string, r io.Reader) (io.Reader, func(), error) {
+	switch packing {
+	case "", "identity":
+		return r, nil, nil
+	case "gzip", "x-gzip":
+		if z, ok := d.gzip.Get().(*gzip.Reader); ok {
+			return z, func() { d.gzip.Put(z) }, z.Reset(r)
 		}
-		if utf8.Valid(a.data) {
-			return "text"
+		z, err := gzip.NewReader(r)
+		if err != nil {
+			return nil, nil, err
 		}
-		return "bytes"
-	case strings.HasPrefix(t, "text/") || strings.Contains(t, "javascript") || t == "application/x-www-form-urlencoded" ||
-		t == "application/graphql" || strings.HasSuffix(t, "yaml") || t == "image/svg+xml" || t == "application/x-ndjson":
-		return "text"
+		return z, func() { d.gzip.Put(z) }, nil
+	case "br":
+		z, ok := d.brotli.Get().(*brotli.Reader)
+		if !ok {
+			z = new(brotli.Reader)
+		}
+		return z, func() { d.brotli.Put(z) }, z.Reset(r)
+	case "zstd":
+		return openZstd(r)
+	case "deflate":
+		z, err := openDeflate(r)
+		return z, nil, err
 	}
-	if utf8.Valid(a.data) && !bytes.ContainsRune(a.data, 0) {
-		return "text"
-	}
-	return "bytes"
+	return r, nil, errUnknownEncoding
 }
 
-// validJSON checks a document, of which duplicate keys are accepted as every
-// client does; the last one wins where it is read.
-func validJSON(data []byte) error {
-	dec := jsontext.NewDecoder(bytes.NewBuffer(bytes.TrimSpace(data)), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
-	if err := dec.SkipValue(); err != nil {
-		if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
-			return fmt.Errorf("it ends early, at byte %d", len(data))
-		}
-		return err
+// openZstd makes a decoder that works in Read, without goroutines, and is closed
+// with its body.
+func openZstd(r io.Reader) (io.Reader, func(), error) {
+	z, err := zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(maxZstdWindow), zstd.WithDecoderLowmem(true))
+	if err != nil {
+		return nil, nil, err
 	}
-	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("more text follows it at byte %d", dec.InputOffset())
-	}
-	return nil
+	return z, z.Close, nil
 }
 
-func appendKey(out []byte, key, text string) []byte {
-	out = append(out, ',', '"')
-	out = append(append(out, key...), '"', ':')
-	return appendString(out, text)
-}
-
-func appendString(out []byte, s string) []byte {
-	quoted, err := jsontext.AppendQuote(out, s)
-	if err != nil { // invalid UTF-8: AppendQuote replaced it and says so
-		return quoted
+// openDeflate reads deflate as RFC 9110 section 8.4.1.2 means it, which is
+// zlib's format, and as many servers mean it, which is the bare stream.
+func openDeflate(r io.Reader) (io.Reader, error) {
+	b := bufio.NewReader(r)
+	head, err := b.Peek(2)
+	if err != nil {
+		return nil, err
 	}
-	return quoted
+	if head[0]&0x0f == 8 && (int(head[0])<<8|int(head[1]))%31 == 0 {
+		return zlib.NewReader(b)
+	}
+	return flate.NewReader(b), nil
 }

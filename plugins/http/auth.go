@@ -2,168 +2,202 @@ package http
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net/http"
-	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
-	"github.com/icholy/digest"
+	"net/url"
+	"strings"
 
 	"github.com/testmesh/testmesh/sdk/plugin"
 )
 
 // auth is config.auth; config.schema.json describes each key.
 type auth struct {
-	Type         string            `json:"type"`
-	Username     string            `json:"username"`
-	Password     string            `json:"password"`
-	Token        string            `json:"token"`
-	Key          string            `json:"key"`
-	Value        string            `json:"value"`
-	Location     string            `json:"location"`
-	AccessKey    string            `json:"access_key"`
-	SecretKey    string            `json:"secret_key"`
-	SessionToken string            `json:"session_token"`
-	Region       string            `json:"region"`
-	Service      string            `json:"service"`
-	Algorithm    string            `json:"algorithm"`
-	Claims       json.RawMessage   `json:"claims"`
-	Header       json.RawMessage   `json:"header"`
-	ExpiresIn    duration          `json:"expires_in"`
-	GrantType    string            `json:"grant_type"`
-	TokenURL     string            `json:"token_url"`
-	ClientID     string            `json:"client_id"`
-	ClientSecret string            `json:"client_secret"`
-	ClientAuth   string            `json:"client_auth"`
-	RefreshToken string            `json:"refresh_token"`
-	Scope        json.RawMessage   `json:"scope"`
-	Audience     string            `json:"audience"`
-	Params       map[string]string `json:"params"`
+	Type         string          `json:"type"`
+	Username     string          `json:"username"`
+	Password     string          `json:"password"`
+	Token        string          `json:"token"`
+	Name         string          `json:"name"`
+	Value        string          `json:"value"`
+	Location     string          `json:"location"`
+	AccessKey    string          `json:"access_key"`
+	SecretKey    string          `json:"secret_key"`
+	SessionToken string          `json:"session_token"`
+	Region       string          `json:"region"`
+	Service      string          `json:"service"`
+	Algorithm    string          `json:"algorithm"`
+	Claims       json.RawMessage `json:"claims"`
+	Header       json.RawMessage `json:"header"`
+	ExpiresIn    duration        `json:"expires_in"`
+	GrantType    string          `json:"grant_type"`
+	TokenURL     string          `json:"token_url"`
+	ClientID     string          `json:"client_id"`
+	ClientSecret string          `json:"client_secret"`
+	ClientAuth   string          `json:"client_auth"`
+	RefreshToken string          `json:"refresh_token"`
+	Scope        scope           `json:"scope"`
+	Audience     string          `json:"audience"`
+	Params       map[string]text `json:"params"`
 }
 
-// authorizer proves who sends a request.
-type authorizer interface {
-	// roundTrip sends the request with its proof.
-	roundTrip(next http.RoundTripper, hr *http.Request) (*http.Response, error)
-	// renew is told of a 401 and says whether another try has a chance.
-	renew(ctx context.Context, res *http.Response) bool
+// proof shows who sends a request. It belongs to one exchange and is not used
+// concurrently.
+type proof interface {
+	// prove adds the proof to a request that is about to be sent.
+	prove(ctx context.Context, hr *http.Request) error
+	// again is told of a 401, once, and says whether another proof has a chance.
+	again(res *http.Response) (bool, error)
 }
 
-// header adds a proof that does not depend on the request.
-type header func(hr *http.Request)
+// fixed is a proof that a 401 does not change.
+type fixed func(hr *http.Request) error
 
-func (h header) roundTrip(next http.RoundTripper, hr *http.Request) (*http.Response, error) {
-	hr = hr.Clone(hr.Context())
-	h(hr)
-	return next.RoundTrip(hr)
-}
+func (f fixed) prove(_ context.Context, hr *http.Request) error { return f(hr) }
 
-func (header) renew(context.Context, *http.Response) bool { return false }
+func (fixed) again(*http.Response) (bool, error) { return false, nil }
 
-// authorizer makes the proof that the config asks for; nil: none.
-func (x *exchange) authorizer() (authorizer, error) {
-	a := x.config.Auth
-	if a == nil {
-		return nil, nil
-	}
-	need := func(fields map[string]string) error {
-		for _, name := range []string{"username", "token", "key", "value", "access_key", "secret_key", "region", "service", "token_url", "client_id", "refresh_token"} {
-			if v, asked := fields[name]; asked && v == "" {
-				return configError("auth."+name, "", "config.auth.%s is needed for type %s", name, a.Type)
+// check refuses an auth that lacks what its type needs.
+func (a *auth) check() error {
+	need := func(pairs ...string) error {
+		for i := 0; i < len(pairs); i += 2 {
+			if pairs[i+1] == "" {
+				return configError("auth."+pairs[i], "", "it is needed for type %s, and empty", a.Type)
 			}
 		}
 		return nil
 	}
 	switch a.Type {
 	case "none":
-		return nil, nil
-	case "basic":
-		return header(func(hr *http.Request) { hr.SetBasicAuth(a.Username, a.Password) }), need(map[string]string{"username": a.Username})
+		return nil
+	case "basic", "digest":
+		return need("username", a.Username)
 	case "bearer":
-		return header(func(hr *http.Request) { hr.Header.Set("Authorization", "Bearer "+a.Token) }), need(map[string]string{"token": a.Token})
+		if err := need("token", a.Token); err != nil {
+			return err
+		}
+		return fieldValue("auth.token", a.Token)
 	case "api_key":
-		return a.apiKey(), need(map[string]string{"key": a.Key, "value": a.Value})
-	case "digest":
-		return &digestProof{user: a.Username, password: a.Password, body: x.body}, need(map[string]string{"username": a.Username})
+		return a.checkAPIKey(need("name", a.Name, "value", a.Value))
 	case "aws_sigv4":
-		return &awsProof{auth: a, body: x.body}, need(map[string]string{"access_key": a.AccessKey, "secret_key": a.SecretKey, "region": a.Region, "service": a.Service})
+		return need("access_key", a.AccessKey, "secret_key", a.SecretKey, "region", a.Region, "service", a.Service)
+	case "jwt":
+		return need("secret_key", a.SecretKey)
+	case "oauth2":
+		return a.checkOAuth(need("token_url", a.TokenURL, "client_id", a.ClientID))
+	}
+	return configError("auth.type", "", "%q is not a kind of authentication", clip(a.Type))
+}
+
+func (a *auth) checkAPIKey(err error) error {
+	if err != nil {
+		return err
+	}
+	switch a.Location {
+	case "", "header", "cookie":
+		if !isToken(a.Name) {
+			return configError("auth.name", "", "%q is not the name of a header or cookie", clip(a.Name))
+		}
+		if a.Location == "cookie" && strings.Contains(a.Value, ";") {
+			return configError("auth.value", "", "it holds a semicolon, which ends a cookie")
+		}
+		return fieldValue("auth.value", a.Value)
+	case "query":
+		return nil
+	}
+	return configError("auth.location", "header, query or cookie", "%q is not a place for a key", clip(a.Location))
+}
+
+func (a *auth) checkOAuth(err error) error {
+	if err != nil {
+		return err
+	}
+	switch a.GrantType {
+	case "", "client_credentials":
+	case "password":
+		if a.Username == "" {
+			return configError("auth.username", "", "it is needed for the grant password, and empty")
+		}
+	case "refresh_token":
+		if a.RefreshToken == "" {
+			return configError("auth.refresh_token", "", "it is needed for the grant refresh_token, and empty")
+		}
+	default:
+		return configError("auth.grant_type", "client_credentials, password or refresh_token", "%q is not a grant that TestMesh knows", clip(a.GrantType))
+	}
+	if a.ClientAuth != "" && a.ClientAuth != "basic" && a.ClientAuth != "body" {
+		return configError("auth.client_auth", "basic or body", "%q is not a way that a client proves itself", clip(a.ClientAuth))
+	}
+	u, err := url.Parse(a.TokenURL)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || strings.ContainsAny(a.TokenURL, " \r\n") {
+		return configError("auth.token_url", "", "%q is not an http or https URL", clip(a.TokenURL))
+	}
+	return nil
+}
+
+func fieldValue(field, value string) error {
+	if !isFieldValue(value) {
+		return configError(field, "look for a line break at its end", "it holds a line break or a control character")
+	}
+	return nil
+}
+
+// newProof makes the proof that the config asks for; nil: none.
+func (x *exchange) newProof() (proof, error) {
+	a := x.config.Auth
+	if a == nil {
+		return nil, nil
+	}
+	switch a.Type {
+	case "basic":
+		return fixed(func(hr *http.Request) error {
+			hr.Header["Authorization"] = []string{basic(a.Username, a.Password)}
+			return nil
+		}), nil
+	case "bearer":
+		return bearer(a.Token), nil
+	case "api_key":
+		return a.apiKey(), nil
+	case "digest":
+		return &digestProof{user: a.Username, password: a.Password}, nil
+	case "aws_sigv4":
+		return x.awsProof(), nil
 	case "jwt":
 		return x.jwtProof()
 	case "oauth2":
-		fields := map[string]string{"token_url": a.TokenURL, "client_id": a.ClientID}
-		if a.GrantType == "refresh_token" {
-			fields["refresh_token"] = a.RefreshToken
-		}
-		return &oauthProof{exchange: x}, need(fields)
+		return &oauthProof{exchange: x}, nil
 	}
-	return nil, configError("auth.type", "", "config.auth.type %q is not a kind of authentication", a.Type)
+	return nil, nil
 }
 
-func (a *auth) apiKey() header {
-	return func(hr *http.Request) {
+func bearer(token string) fixed {
+	return func(hr *http.Request) error {
+		hr.Header["Authorization"] = []string{"Bearer " + token}
+		return nil
+	}
+}
+
+func (a *auth) apiKey() fixed {
+	return func(hr *http.Request) error {
 		switch a.Location {
 		case "query":
-			q := hr.URL.Query()
-			q.Set(a.Key, a.Value)
-			hr.URL.RawQuery = q.Encode()
+			pair := url.QueryEscape(a.Name) + "=" + url.QueryEscape(a.Value)
+			if hr.URL.RawQuery != "" {
+				pair = hr.URL.RawQuery + "&" + pair
+			}
+			hr.URL.RawQuery = pair
 		case "cookie":
-			hr.AddCookie(&http.Cookie{Name: a.Key, Value: a.Value})
+			pair := a.Name + "=" + a.Value
+			if others := hr.Header.Get("Cookie"); others != "" {
+				pair = others + "; " + pair
+			}
+			hr.Header["Cookie"] = []string{pair}
 		default:
-			hr.Header.Set(a.Key, a.Value)
+			hr.Header.Set(a.Name, a.Value)
 		}
+		return nil
 	}
 }
-
-// digestProof answers the challenge of RFC 7616.
-type digestProof struct {
-	user, password string
-	body           *requestBody
-}
-
-func (d *digestProof) roundTrip(next http.RoundTripper, hr *http.Request) (*http.Response, error) {
-	t := &digest.Transport{Username: d.user, Password: d.password, Transport: next}
-	return t.RoundTrip(hr)
-}
-
-func (*digestProof) renew(context.Context, *http.Response) bool { return false }
-
-// awsProof signs with AWS Signature Version 4.
-type awsProof struct {
-	auth *auth
-	body *requestBody
-}
-
-func (p *awsProof) roundTrip(next http.RoundTripper, hr *http.Request) (*http.Response, error) {
-	hr = hr.Clone(hr.Context())
-	payload := p.body.data
-	if hr.Body == nil || hr.Body == http.NoBody {
-		payload = nil
-	}
-	sum := sha256.Sum256(payload)
-	hash := hex.EncodeToString(sum[:])
-	if p.auth.Service == "s3" {
-		hr.Header.Set("X-Amz-Content-Sha256", hash)
-	}
-	signer := v4.NewSigner(func(o *v4.SignerOptions) { o.DisableURIPathEscaping = p.auth.Service == "s3" })
-	credentials := aws.Credentials{AccessKeyID: p.auth.AccessKey, SecretAccessKey: p.auth.SecretKey, SessionToken: p.auth.SessionToken}
-	if err := signer.SignHTTP(hr.Context(), credentials, hr, hash, p.auth.Service, p.auth.Region, time.Now()); err != nil {
-		return nil, authError("the request could not be signed: %s", err)
-	}
-	return next.RoundTrip(hr)
-}
-
-func (*awsProof) renew(context.Context, *http.Response) bool { return false }
 
 func authError(format string, args ...any) *plugin.Error {
 	return &plugin.Error{Code: plugin.CodeAuth, Message: fmt.Sprintf(format, args...)}
 }
-
-// maxTokenBytes bounds a token endpoint's answer.
-const maxTokenBytes = 1 << 20
-
-func readSmall(r io.Reader) ([]byte, error) { return io.ReadAll(io.LimitReader(r, maxTokenBytes)) }

@@ -5,12 +5,13 @@ import (
 	"encoding/base64"
 	"fmt"
 	"io"
-	"mime"
 	"mime/multipart"
+	"net/http"
 	"net/textproto"
-	"net/url"
 	"path"
 	"strings"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/testmesh/testmesh/sdk/plugin"
 )
@@ -18,136 +19,163 @@ import (
 // requestBody is a body that can be sent again after a redirect or a 401.
 type requestBody struct {
 	data        []byte
-	size        int64
 	contentType string
+	file        string // that it was read from, as the config names it
 }
 
 func (b *requestBody) open() (io.ReadCloser, error) {
+	if len(b.data) == 0 {
+		return http.NoBody, nil
+	}
 	return io.NopCloser(bytes.NewReader(b.data)), nil
 }
 
-func newBody(data []byte, contentType string) *requestBody {
-	return &requestBody{data: data, size: int64(len(data)), contentType: contentType}
-}
-
 // buildBody makes the body that the config describes; none is empty.
-func (c *config) buildBody(req *plugin.Request) (*requestBody, error) {
+func (c *config) buildBody(req *plugin.Request) (requestBody, error) {
 	switch {
 	case len(c.JSON) > 0:
-		return newBody(c.JSON, "application/json"), nil
+		return requestBody{data: c.JSON, contentType: "application/json"}, nil
 	case c.Form != nil:
-		return c.formBody()
+		return requestBody{data: appendPairs(nil, c.Form), contentType: "application/x-www-form-urlencoded"}, nil
 	case c.Multipart != nil:
 		return c.multipartBody(req)
 	case c.BodyFile != "":
 		data, err := readFile(req, "body_file", c.BodyFile, MaxFileBytes)
+		return requestBody{data: data, contentType: typeOf(c.BodyFile), file: c.BodyFile}, err
+	case c.BodyBase64 != nil:
+		data, err := base64.StdEncoding.DecodeString(*c.BodyBase64)
 		if err != nil {
-			return nil, err
+			return requestBody{}, configError("body_base64", "", "it is not base64: %s", err)
 		}
-		return newBody(data, typeOf(c.BodyFile)), nil
-	case c.BodyBase64 != "":
-		data, err := base64.StdEncoding.DecodeString(c.BodyBase64)
-		if err != nil {
-			return nil, configError("body_base64", "", "config.body_base64 is not base64: %s", err)
-		}
-		return newBody(data, "application/octet-stream"), nil
+		return requestBody{data: data, contentType: "application/octet-stream"}, nil
 	case len(c.Body) == 0 || string(c.Body) == "null":
-		return newBody(nil, ""), nil
+		return requestBody{}, nil
 	case c.Body[0] == '"':
-		s, err := scalar(c.Body)
+		data, err := jsontext.AppendUnquote(nil, c.Body)
 		if err != nil {
-			return nil, configError("body", "", "config.body: %s", err)
+			return requestBody{}, configError("body", "", "%s", err)
 		}
-		return newBody([]byte(s), "text/plain; charset=utf-8"), nil
+		return requestBody{data: data, contentType: "text/plain; charset=utf-8"}, nil
 	}
-	return newBody(c.Body, "application/json"), nil
+	return requestBody{data: c.Body, contentType: "application/json"}, nil
 }
 
+// typeOf is the media type of a file by its name. The system's own tables are
+// left alone: they differ from machine to machine, and so would the request.
 func typeOf(name string) string {
-	if t := mime.TypeByExtension(path.Ext(name)); t != "" {
-		return t
+	switch strings.ToLower(path.Ext(name)) {
+	case ".json":
+		return "application/json"
+	case ".xml":
+		return "application/xml"
+	case ".yaml", ".yml":
+		return "application/yaml"
+	case ".txt", ".log":
+		return "text/plain; charset=utf-8"
+	case ".csv":
+		return "text/csv; charset=utf-8"
+	case ".html", ".htm":
+		return "text/html; charset=utf-8"
+	case ".md":
+		return "text/markdown; charset=utf-8"
+	case ".js":
+		return "text/javascript; charset=utf-8"
+	case ".css":
+		return "text/css; charset=utf-8"
+	case ".png":
+		return "image/png"
+	case ".jpg", ".jpeg":
+		return "image/jpeg"
+	case ".gif":
+		return "image/gif"
+	case ".webp":
+		return "image/webp"
+	case ".svg":
+		return "image/svg+xml"
+	case ".pdf":
+		return "application/pdf"
+	case ".zip":
+		return "application/zip"
+	case ".gz":
+		return "application/gzip"
+	case ".mp4":
+		return "video/mp4"
 	}
 	return "application/octet-stream"
 }
 
-func (c *config) formBody() (*requestBody, error) {
-	var parts []string
-	for _, name := range sortedKeys(c.Form) {
-		list, err := values(c.Form[name])
-		if err != nil {
-			return nil, configError("form."+name, "", "config.form.%s: %s", name, err)
-		}
-		for _, v := range list {
-			parts = append(parts, url.QueryEscape(name)+"="+url.QueryEscape(v))
-		}
-	}
-	return newBody([]byte(strings.Join(parts, "&")), "application/x-www-form-urlencoded"), nil
-}
-
-func (c *config) multipartBody(req *plugin.Request) (*requestBody, error) {
+func (c *config) multipartBody(req *plugin.Request) (requestBody, error) {
 	var buf bytes.Buffer
 	w := multipart.NewWriter(&buf)
-	for i, p := range c.Multipart {
+	for i := range c.Multipart {
+		p := &c.Multipart[i]
 		field := fmt.Sprintf("multipart[%d]", i)
-		data, h, err := p.content(req, field)
+		data, err := p.content(req, field)
 		if err != nil {
-			return nil, err
+			return requestBody{}, err
 		}
-		out, err := w.CreatePart(h)
+		if buf.Len()+len(data) > MaxFileBytes {
+			return requestBody{}, configError(field, "", "the parts are over %d MiB together", MaxFileBytes>>20)
+		}
+		out, err := w.CreatePart(p.header())
 		if err == nil {
 			_, err = out.Write(data)
 		}
 		if err != nil {
-			return nil, configError(field, "", "config.%s: %s", field, err)
+			return requestBody{}, configError(field, "", "%s", err)
 		}
 	}
 	if err := w.Close(); err != nil {
-		return nil, configError("multipart", "", "config.multipart: %s", err)
+		return requestBody{}, configError("multipart", "", "%s", err)
 	}
-	return newBody(buf.Bytes(), w.FormDataContentType()), nil
+	return requestBody{data: buf.Bytes(), contentType: w.FormDataContentType()}, nil
 }
 
-var quoteEscaper = strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\r", "%0D", "\n", "%0A")
-
-func (p part) content(req *plugin.Request, field string) ([]byte, textproto.MIMEHeader, error) {
-	h := make(textproto.MIMEHeader)
-	disposition := fmt.Sprintf(`form-data; name="%s"`, quoteEscaper.Replace(p.Name))
-	contentType := p.ContentType
-	var data []byte
+// content reads a part and fills in the names and types that follow from it.
+func (p *part) content(req *plugin.Request, field string) ([]byte, error) {
 	switch {
 	case p.Name == "":
-		return nil, nil, configError(field+".name", "", "config.%s has no name", field)
+		return nil, configError(field+".name", "", "the part has no name")
+	case !isFieldValue(p.ContentType):
+		return nil, configError(field+".content_type", "", "it holds a line break or a control character")
 	case p.File != "" && len(p.Value) > 0:
-		return nil, nil, configError(field, "keep one of them", "config.%s has both a value and a file", field)
+		return nil, configError(field, "keep one of them", "it has both a value and a file")
 	case p.File != "":
-		var err error
-		if data, err = readFile(req, field+".file", p.File, MaxFileBytes); err != nil {
-			return nil, nil, err
-		}
+		data, err := readFile(req, field+".file", p.File, MaxFileBytes)
 		if p.Filename == "" {
 			p.Filename = path.Base(p.File)
 		}
-		if contentType == "" {
-			contentType = typeOf(p.File)
+		if p.ContentType == "" {
+			p.ContentType = typeOf(p.File)
 		}
-	case len(p.Value) > 0 && (p.Value[0] == '{' || p.Value[0] == '['):
-		data = p.Value
-		if contentType == "" {
-			contentType = "application/json"
+		return data, err
+	case len(p.Value) == 0 || string(p.Value) == "null":
+		return nil, configError(field, "give it a value or a file", "it has neither a value nor a file")
+	case p.Value[0] == '{' || p.Value[0] == '[':
+		if p.ContentType == "" {
+			p.ContentType = "application/json"
 		}
-	default:
-		s, err := scalar(p.Value)
+	case p.Value[0] == '"':
+		data, err := jsontext.AppendUnquote(nil, p.Value)
 		if err != nil {
-			return nil, nil, configError(field+".value", "", "config.%s.value: %s", field, err)
+			return nil, configError(field+".value", "", "%s", err)
 		}
-		data = []byte(s)
+		return data, nil
 	}
+	return p.Value, nil
+}
+
+// header is that of the part, its names quoted as HTML says and browsers do:
+// a quote and line breaks in percent signs.
+func (p *part) header() textproto.MIMEHeader {
+	escape := strings.NewReplacer(`"`, "%22", "\r", "%0D", "\n", "%0A")
+	disposition := `form-data; name="` + escape.Replace(p.Name) + `"`
 	if p.Filename != "" {
-		disposition += fmt.Sprintf(`; filename="%s"`, quoteEscaper.Replace(p.Filename))
+		disposition += `; filename="` + escape.Replace(p.Filename) + `"`
 	}
-	h.Set("Content-Disposition", disposition)
-	if contentType != "" {
-		h.Set("Content-Type", contentType)
+	h := textproto.MIMEHeader{"Content-Disposition": {disposition}}
+	if p.ContentType != "" {
+		h.Set("Content-Type", p.ContentType)
 	}
-	return data, h, nil
+	return h
 }

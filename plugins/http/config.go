@@ -1,16 +1,17 @@
 package http
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
 	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/testmesh/testmesh/sdk/plugin"
 )
@@ -18,6 +19,7 @@ import (
 // Limits and defaults of a request.
 const (
 	DefaultMaxBody        = 10 << 20
+	MaxMaxBody            = 1 << 30 // a result is held in memory
 	DefaultMaxRedirects   = 10
 	DefaultConnectTimeout = 10 * time.Second
 	MaxFileBytes          = 256 << 20 // of a body or part read from a file
@@ -26,30 +28,34 @@ const (
 // config is the expanded config of http.request; config.schema.json describes
 // each key.
 type config struct {
-	Method          string                     `json:"method"`
-	URL             string                     `json:"url"`
-	Query           map[string]json.RawMessage `json:"query"`
-	Headers         map[string]json.RawMessage `json:"headers"`
-	Cookies         map[string]json.RawMessage `json:"cookies"`
-	CookieJar       *bool                      `json:"cookie_jar"`
-	Body            json.RawMessage            `json:"body"`
-	JSON            json.RawMessage            `json:"json"`
-	Form            map[string]json.RawMessage `json:"form"`
-	Multipart       []part                     `json:"multipart"`
-	BodyFile        string                     `json:"body_file"`
-	BodyBase64      string                     `json:"body_base64"`
-	Auth            *auth                      `json:"auth"`
-	FollowRedirects *bool                      `json:"follow_redirects"`
-	MaxRedirects    *int                       `json:"max_redirects"`
-	HTTPVersion     string                     `json:"http_version"`
-	TLS             tlsConfig                  `json:"tls"`
-	Proxy           string                     `json:"proxy"`
-	Timeout         duration                   `json:"timeout"`
-	ConnectTimeout  duration                   `json:"connect_timeout"`
-	Compressed      *bool                      `json:"compressed"`
-	Response        string                     `json:"response"`
-	MaxBody         *int64                     `json:"max_body"`
-	TraceParent     *bool                      `json:"traceparent"`
+	Method          string          `json:"method"`
+	URL             string          `json:"url"`
+	Query           map[string]list `json:"query"`
+	Headers         map[string]list `json:"headers"`
+	Cookies         map[string]text `json:"cookies"`
+	CookieJar       *bool           `json:"cookie_jar"`
+	Body            json.RawMessage `json:"body"`
+	JSON            json.RawMessage `json:"json"`
+	Form            map[string]list `json:"form"`
+	Multipart       []part          `json:"multipart"`
+	BodyFile        string          `json:"body_file"`
+	BodyBase64      *string         `json:"body_base64"`
+	Auth            *auth           `json:"auth"`
+	FollowRedirects *bool           `json:"follow_redirects"`
+	MaxRedirects    *int            `json:"max_redirects"`
+	HTTPVersion     text            `json:"http_version"`
+	TLS             tlsConfig       `json:"tls"`
+	Proxy           string          `json:"proxy"`
+	Timeout         duration        `json:"timeout"`
+	ConnectTimeout  duration        `json:"connect_timeout"`
+	Compressed      *bool           `json:"compressed"`
+	Response        string          `json:"response"`
+	MaxBody         *int64          `json:"max_body"`
+	TraceParent     *bool           `json:"traceparent"`
+
+	target       *url.URL // URL with Query, without user and fragment
+	user         *url.Userinfo
+	cookieHeader []string // what Headers has for Cookie
 }
 
 type part struct {
@@ -69,26 +75,11 @@ type tlsConfig struct {
 	Cert       string `json:"cert"`
 	Key        string `json:"key"`
 	ServerName string `json:"server_name"`
-	MinVersion string `json:"min_version"`
+	MinVersion text   `json:"min_version"`
 }
 
-// duration reads the language's durations: 500ms, 30s, 1m30s, 2h.
-type duration time.Duration
-
-// UnmarshalJSON reads a text; a bare number has no unit and is refused.
-func (d *duration) UnmarshalJSON(text []byte) error {
-	var s string
-	if err := json.Unmarshal(text, &s); err != nil {
-		return errors.New(`a duration is a text with its unit: "30s"`)
-	}
-	v, err := time.ParseDuration(s)
-	if err != nil || v < 0 {
-		return fmt.Errorf("%q is not a duration: write 500ms, 30s, 5m or 1h", s)
-	}
-	*d = duration(v)
-	return nil
-}
-
+// configError is a fault of config.<field>; the host puts that before the
+// message.
 func configError(field, hint, format string, args ...any) *plugin.Error {
 	return &plugin.Error{
 		Code: plugin.CodeConfig, Blame: plugin.BlameDefinition, Field: field,
@@ -99,95 +90,216 @@ func configError(field, hint, format string, args ...any) *plugin.Error {
 func parseConfig(text json.RawMessage) (*config, error) {
 	c := new(config)
 	if err := jsonv2.Unmarshal(text, c, jsonv2.RejectUnknownMembers(true)); err != nil {
-		var semantic *jsonv2.SemanticError
-		if errors.As(err, &semantic) {
-			field := strings.ReplaceAll(strings.TrimPrefix(string(semantic.JSONPointer), "/"), "/", ".")
-			reason := "does not fit"
-			if semantic.Err != nil {
-				reason = semantic.Err.Error()
-			} else if semantic.GoType != nil {
-				reason = fmt.Sprintf("a JSON %s does not fit", semantic.JSONKind)
-			}
-			return nil, configError(field, "", "config.%s: %s", field, reason)
-		}
-		return nil, configError("", "", "config: %s", err)
+		return nil, decodeError(err)
 	}
-	return c, c.check()
+	if err := c.check(); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
+func decodeError(err error) *plugin.Error {
+	var semantic *jsonv2.SemanticError
+	if !errors.As(err, &semantic) {
+		return configError("", "", "config: %s", err)
+	}
+	field := fieldOf(semantic.JSONPointer)
+	switch {
+	case errors.Is(err, jsonv2.ErrUnknownName):
+		return configError(field, "", "http.request has no such key")
+	case semantic.Err != nil:
+		return configError(field, "", "%s", semantic.Err)
+	}
+	return configError(field, "", "a %s does not fit", semantic.JSONKind)
+}
+
+// fieldOf writes a JSON pointer as the path of a config key: multipart[0].name.
+func fieldOf(pointer jsontext.Pointer) string {
+	var out strings.Builder
+	for name := range pointer.Tokens() {
+		if _, err := strconv.Atoi(name); err == nil && out.Len() > 0 {
+			out.WriteString("[" + name + "]")
+			continue
+		}
+		if out.Len() > 0 {
+			out.WriteByte('.')
+		}
+		out.WriteString(name)
+	}
+	return out.String()
+}
+
+// check refuses what no request can be made of.
 func (c *config) check() error {
 	if c.Method == "" {
-		c.Method = http.MethodGet
+		c.Method = "GET"
 	}
 	c.Method = strings.ToUpper(c.Method)
+	if !isToken(c.Method) {
+		return configError("method", "", "%q is not a method", c.Method)
+	}
+	if err := c.oneBody(); err != nil {
+		return err
+	}
+	for _, e := range [...]struct {
+		field, value string
+		allowed      string
+	}{{"http_version", string(c.HTTPVersion), " auto 1.1 2 "}, {"response", c.Response, " auto json xml text bytes "}} {
+		if e.value != "" && !strings.Contains(e.allowed, " "+e.value+" ") {
+			return configError(e.field, "", "%q is not one of%s", e.value, strings.TrimRight(e.allowed, " "))
+		}
+	}
+	if c.MaxBody != nil && (*c.MaxBody < 0 || *c.MaxBody > MaxMaxBody) {
+		return configError("max_body", "", "%d is not between 0 and %d", *c.MaxBody, MaxMaxBody)
+	}
+	if c.Auth != nil {
+		if err := c.Auth.check(); err != nil {
+			return err
+		}
+	}
+	return c.parseURL()
+}
+
+func (c *config) oneBody() error {
 	var bodies []string
-	for name, set := range map[string]bool{
-		"body": len(c.Body) > 0, "json": len(c.JSON) > 0, "form": c.Form != nil, "multipart": c.Multipart != nil,
-		"body_file": c.BodyFile != "", "body_base64": c.BodyBase64 != "",
+	for _, b := range [...]struct {
+		name string
+		set  bool
+	}{
+		{"body", len(c.Body) > 0}, {"body_base64", c.BodyBase64 != nil}, {"body_file", c.BodyFile != ""},
+		{"form", c.Form != nil}, {"json", len(c.JSON) > 0}, {"multipart", c.Multipart != nil},
 	} {
-		if set {
-			bodies = append(bodies, name)
+		if b.set {
+			bodies = append(bodies, b.name)
 		}
 	}
 	if len(bodies) > 1 {
-		return configError(bodies[0], "keep one of them", "config has %d bodies: %s", len(bodies), strings.Join(sorted(bodies), ", "))
-	}
-	u, err := url.Parse(c.URL)
-	switch {
-	case c.URL == "":
-		return configError("url", "", "config.url is empty")
-	case err != nil:
-		return configError("url", "", "config.url %q is not a URL: %s", c.URL, errors.Unwrap(err))
-	case u.Scheme != "http" && u.Scheme != "https":
-		return configError("url", "write http:// or https:// before the host", "config.url %q is not an http or https URL", c.URL)
-	case u.Host == "":
-		return configError("url", "", "config.url %q has no host", c.URL)
+		return configError(bodies[1], "keep one of them", "there are %d bodies: %s", len(bodies), strings.Join(bodies, ", "))
 	}
 	return nil
 }
 
-// values reads a query, form or header value: a scalar, a list, or null for
-// none.
-func values(raw json.RawMessage) ([]string, error) {
-	raw = bytes.TrimSpace(raw)
-	switch {
-	case len(raw) == 0 || string(raw) == "null":
-		return nil, nil
-	case raw[0] == '[':
-		var list []json.RawMessage
-		if err := json.Unmarshal(raw, &list); err != nil {
-			return nil, err
-		}
-		var out []string
-		for _, e := range list {
-			s, err := scalar(e)
-			if err != nil {
-				return nil, err
-			}
-			out = append(out, s)
-		}
-		return out, nil
+// parseURL makes target of url and query. What a browser's address line would
+// repair is an error here: the test would not say what is sent.
+func (c *config) parseURL() error {
+	const scheme = "write http:// or https:// before the host"
+	if c.URL == "" {
+		return configError("url", "", "it is empty")
 	}
-	s, err := scalar(raw)
-	return []string{s}, err
+	if i := strings.IndexFunc(c.URL, func(r rune) bool { return r <= ' ' || r == 0x7f }); i >= 0 {
+		what, hint := "a space", "write %20, wrap the value in url_encode(), or give it under query"
+		if c.URL[i] != ' ' {
+			what, hint = "a control character", "look for a line break in the value that it is made of"
+		}
+		return configError("url", hint, "%q has %s at character %d", clip(c.URL), what, len([]rune(c.URL[:i]))+1)
+	}
+	u, err := url.Parse(escapePath(c.URL))
+	if err != nil {
+		hint := ""
+		if !strings.Contains(c.URL, "://") {
+			hint = scheme
+		}
+		return configError("url", hint, "%q is not a URL: %s", clip(c.URL), errors.Unwrap(err))
+	}
+	u.Scheme = strings.ToLower(u.Scheme)
+	if u.Scheme != "http" && u.Scheme != "https" {
+		return configError("url", scheme, "%q is not an http or https URL", clip(c.URL))
+	}
+	if u.Hostname() == "" {
+		return configError("url", "", "%q has no host", clip(u.Redacted()))
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+			return configError("url", "", "%s is not a port", port)
+		}
+	}
+	c.user, u.User = u.User, nil
+	u.Fragment, u.RawFragment = "", ""
+	u.RawQuery = escape(u.RawQuery, `"<>`)
+	if len(c.Query) > 0 {
+		u.RawQuery = string(appendPairs([]byte(u.RawQuery), c.Query))
+	}
+	c.target = u
+	return nil
 }
 
-// scalar prints a JSON scalar: texts without quotes, numbers as they stand.
-func scalar(raw json.RawMessage) (string, error) {
-	raw = bytes.TrimSpace(raw)
-	switch {
-	case len(raw) == 0:
-		return "", nil
-	case raw[0] == '"':
-		var s string
-		err := json.Unmarshal(raw, &s)
-		return s, err
-	case raw[0] == '{' || raw[0] == '[':
-		return "", errors.New("a map or list has no place here")
-	case string(raw) == "null":
-		return "", errors.New("null has no place in a list")
+// escapePath escapes what a path has no place for. net/url would do it too, but
+// undo %2F and its like in the same path on the way.
+func escapePath(s string) string {
+	_, rest, found := strings.Cut(s, "://")
+	begin := strings.IndexByte(rest, '/')
+	if !found || begin < 0 {
+		return s
 	}
-	return string(raw), nil
+	begin += len(s) - len(rest)
+	end := len(s)
+	if i := strings.IndexAny(s[begin:], "?#"); i >= 0 {
+		end = begin + i
+	}
+	return s[:begin] + escape(s[begin:end], "\"<>\\^`{|}") + s[end:]
+}
+
+// escape writes bytes past ASCII, and the signs given, in percent signs, as
+// browsers do, and leaves the rest as the flow wrote it.
+func escape(s, signs string) string {
+	bad := func(b byte) bool { return b >= 0x80 || strings.IndexByte(signs, b) >= 0 }
+	if !slices.ContainsFunc([]byte(s), bad) {
+		return s
+	}
+	const hex = "0123456789ABCDEF"
+	var out strings.Builder
+	for i := range len(s) {
+		if b := s[i]; bad(b) {
+			out.Write([]byte{'%', hex[b>>4], hex[b&15]})
+		} else {
+			out.WriteByte(b)
+		}
+	}
+	return out.String()
+}
+
+// appendPairs adds names and values as application/x-www-form-urlencoded, names
+// in alphabetical order, since a map has none.
+func appendPairs(out []byte, pairs map[string]list) []byte {
+	for _, name := range sortedKeys(pairs) {
+		for _, v := range pairs[name] {
+			if len(out) > 0 {
+				out = append(out, '&')
+			}
+			out = append(append(append(out, url.QueryEscape(name)...), '='), url.QueryEscape(v)...)
+		}
+	}
+	return out
+}
+
+// isToken is the grammar of methods and header names (RFC 9110 section 5.6.2).
+func isToken(s string) bool {
+	for i := range len(s) {
+		c := s[i]
+		if c <= ' ' || c >= 0x7f || strings.IndexByte(`"(),/:;<=>?@[\]{}`, c) >= 0 {
+			return false
+		}
+	}
+	return s != ""
 }
 
 func isTrue(b *bool) bool { return b == nil || *b }
+
+// maxQuoted bounds what a message quotes.
+const maxQuoted = 120
+
+func clip(s string) string {
+	if r := []rune(s); len(r) > maxQuoted {
+		return string(r[:maxQuoted]) + "…"
+	}
+	return s
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

@@ -6,6 +6,7 @@ import (
 	"net/http/cookiejar"
 	"net/url"
 	"sync"
+	"time"
 
 	testmeshv1 "github.com/testmesh/testmesh/proto/testmesh/v1"
 	"github.com/testmesh/testmesh/sdk/plugin"
@@ -13,26 +14,26 @@ import (
 
 // Config is what the plugin takes from its host.
 type Config struct {
-	// Proxy chooses the proxy of a request whose flow names none;
-	// http.ProxyFromEnvironment on a person's machine. Nil: none.
+	// Proxy chooses the proxy of a request whose flow names none. On a person's
+	// machine that is http.ProxyFromEnvironment, which reads the environment
+	// once and never sends requests for this machine to a proxy. Nil: none.
 	Proxy func(*http.Request) (*url.URL, error)
 	// UserAgent is sent where a flow sets none.
 	UserAgent string
+	// Now is the clock of signatures and of the life of tokens; nil: time.Now.
+	Now func() time.Time
 }
 
 // Plugin executes http.request.
 type Plugin struct {
-	userAgent  string
-	transports *transports
+	agentHeader []string
+	now         func() time.Time
+	transports  *transports
+	buffers     sync.Pool // *bytes.Buffer, for bodies
+	decoders    decoders
 
 	mu   sync.Mutex
 	runs map[string]*run
-}
-
-// run is what lives as long as a run: its cookies and its tokens.
-type run struct {
-	jar    *cookiejar.Jar
-	tokens tokens
 }
 
 // New makes the plugin; it opens nothing.
@@ -40,15 +41,31 @@ func New(c Config) *Plugin {
 	if c.UserAgent == "" {
 		c.UserAgent = "TestMesh"
 	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
 	return &Plugin{
-		userAgent:  c.UserAgent,
-		transports: &transports{byKey: make(map[transportKey]*http.Transport), proxy: c.Proxy},
-		runs:       make(map[string]*run),
+		agentHeader: []string{c.UserAgent},
+		now:         c.Now,
+		transports:  newTransports(c.Proxy),
+		runs:        make(map[string]*run),
 	}
 }
 
 // Describe is Descriptor.
 func (p *Plugin) Describe() *testmeshv1.Descriptor { return Descriptor() }
+
+// Execute sends one request.
+func (p *Plugin) Execute(ctx context.Context, req *plugin.Request, out plugin.Stream) (*plugin.Response, error) {
+	if req.Action != "http.request" {
+		return nil, configError("", "", "http has no action %q", req.Action)
+	}
+	c, err := parseConfig(req.Config)
+	if err != nil {
+		return nil, err
+	}
+	return p.send(ctx, c, req, out)
+}
 
 // EndRun drops the run's cookies and tokens.
 func (p *Plugin) EndRun(runID string) {
@@ -63,29 +80,41 @@ func (p *Plugin) Close() error {
 	return nil
 }
 
+// run is what lives as long as a run: its cookies and its tokens.
+type run struct {
+	tokens tokens
+
+	mu  sync.Mutex
+	jar *cookiejar.Jar // nil until a response sets a cookie
+}
+
 func (p *Plugin) run(id string) *run {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	r, ok := p.runs[id]
 	if !ok {
-		jar, err := cookiejar.New(nil)
-		if err != nil { // New errors for no options, and there are none
-			panic(err)
-		}
-		r = &run{jar: jar}
+		r = &run{}
 		p.runs[id] = r
 	}
 	return r
 }
 
-// Execute sends one request.
-func (p *Plugin) Execute(ctx context.Context, req *plugin.Request, out plugin.Stream) (*plugin.Response, error) {
-	if req.Action != "http.request" {
-		return nil, &plugin.Error{Code: plugin.CodeConfig, Blame: plugin.BlameDefinition, Message: "http has no action " + req.Action}
+func (r *run) cookies(u *url.URL) []*http.Cookie {
+	r.mu.Lock()
+	jar := r.jar
+	r.mu.Unlock()
+	if jar == nil {
+		return nil
 	}
-	c, err := parseConfig(req.Config)
-	if err != nil {
-		return nil, err
+	return jar.Cookies(secureView(u))
+}
+
+func (r *run) setCookies(u *url.URL, cookies []*http.Cookie) {
+	r.mu.Lock()
+	if r.jar == nil {
+		r.jar = newJar()
 	}
-	return p.send(ctx, c, req, out)
+	jar := r.jar
+	r.mu.Unlock()
+	jar.SetCookies(secureView(u), cookies)
 }

@@ -3,89 +3,157 @@ package http
 import (
 	"context"
 	"crypto/tls"
+	"net"
 	"net/http/httptrace"
-	"strconv"
 	"sync"
 	"time"
 )
 
-// trace takes the time of a request's phases. After redirects it holds those of
-// the last request, and the total of all.
+// trace takes the time of the phases of one request on the wire.
 type trace struct {
+	hooks   httptrace.ClientTrace
 	started time.Time
-	total   time.Duration
 
-	mu                                sync.Mutex // the transport may dial in another goroutine
-	dnsStart, connectStart, tlsStart  time.Time
-	dns, connect, tls, firstByte      time.Duration
-	dialled                           []string
-	reused                            bool
-	gotConnection, wroteRequest, head bool
+	mu                                    sync.Mutex // the transport may still dial when it has found another connection
+	dnsStart, connectStart, tlsStart      time.Time
+	dns, connect, tls                     time.Duration
+	firstByte                             time.Time
+	dialled                               []string // addresses that could not be connected, with the reason
+	connected, reused, wroteRequest, head bool
+	conn                                  *conn // nil where it is not ours
+	written                               int64 // bytes written on conn before this request
 }
 
 func newTrace() *trace { return &trace{started: time.Now()} }
 
 func (t *trace) attach(ctx context.Context) context.Context {
-	lap := func(from time.Time, into *time.Duration) {
-		if !from.IsZero() {
-			*into = time.Since(from)
-		}
+	t.hooks = httptrace.ClientTrace{
+		DNSStart:             t.onDNSStart,
+		DNSDone:              t.onDNSDone,
+		ConnectStart:         t.onConnectStart,
+		ConnectDone:          t.onConnectDone,
+		TLSHandshakeStart:    t.onTLSStart,
+		TLSHandshakeDone:     t.onTLSDone,
+		GotConn:              t.onConn,
+		WroteRequest:         t.onWrote,
+		GotFirstResponseByte: t.onFirstByte,
 	}
-	locked := func(f func()) {
-		t.mu.Lock()
-		defer t.mu.Unlock()
-		f()
-	}
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-		DNSStart:     func(httptrace.DNSStartInfo) { locked(func() { t.dnsStart = time.Now() }) },
-		DNSDone:      func(httptrace.DNSDoneInfo) { locked(func() { lap(t.dnsStart, &t.dns) }) },
-		ConnectStart: func(_, _ string) { locked(func() { t.connectStart = time.Now() }) },
-		ConnectDone: func(_, address string, err error) {
-			locked(func() {
-				lap(t.connectStart, &t.connect)
-				if err != nil && len(t.dialled) < 8 {
-					t.dialled = append(t.dialled, address+" "+cause(err))
-				}
-			})
-		},
-		TLSHandshakeStart:    func() { locked(func() { t.tlsStart = time.Now() }) },
-		TLSHandshakeDone:     func(tls.ConnectionState, error) { locked(func() { lap(t.tlsStart, &t.tls) }) },
-		GotConn:              func(i httptrace.GotConnInfo) { locked(func() { t.reused, t.gotConnection = i.Reused, true }) },
-		WroteRequest:         func(httptrace.WroteRequestInfo) { locked(func() { t.wroteRequest = true }) },
-		GotFirstResponseByte: func() { locked(func() { t.firstByte, t.head = time.Since(t.started), true }) },
-	})
+	return httptrace.WithClientTrace(ctx, &t.hooks)
 }
 
-func (t *trace) finish() { t.total = time.Since(t.started) }
+func (t *trace) onDNSStart(httptrace.DNSStartInfo) { t.start(&t.dnsStart) }
 
-func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+func (t *trace) onDNSDone(httptrace.DNSDoneInfo) { t.end(&t.dnsStart, &t.dns) }
 
-// append prints time and timings as keys of the result.
-func (t *trace) append(out []byte) []byte {
-	out = append(out, `,"time":`...)
-	out = strconv.AppendFloat(out, milliseconds(t.total), 'f', -1, 64)
-	out = append(out, `,"timings":{`...)
-	t.each(func(name string, ms float64) {
-		if out[len(out)-1] != '{' {
-			out = append(out, ',')
-		}
-		out = append(append(append(out, '"'), name...), '"', ':')
-		out = strconv.AppendFloat(out, ms, 'f', -1, 64)
-	})
-	return append(out, '}')
-}
+func (t *trace) onConnectStart(_, _ string) { t.start(&t.connectStart) }
 
-// each gives the phases in their order; those that did not happen, as on a
-// connection used again, are 0.
-func (t *trace) each(f func(name string, ms float64)) {
+func (t *trace) onConnectDone(_, address string, err error) {
+	t.end(&t.connectStart, &t.connect)
+	if err == nil {
+		return
+	}
+	const most = 8
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	f("dns", milliseconds(t.dns))
-	f("connect", milliseconds(t.connect))
-	f("tls", milliseconds(t.tls))
-	f("first_byte", milliseconds(t.firstByte))
-	f("total", milliseconds(t.total))
+	if len(t.dialled) < most {
+		t.dialled = append(t.dialled, address+" "+cause(err))
+	}
 }
+
+func (t *trace) onTLSStart() { t.start(&t.tlsStart) }
+
+func (t *trace) onTLSDone(tls.ConnectionState, error) { t.end(&t.tlsStart, &t.tls) }
+
+func (t *trace) start(at *time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if at.IsZero() && !t.connected {
+		*at = time.Now()
+	}
+}
+
+func (t *trace) end(from *time.Time, took *time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.connected {
+		*took = time.Since(*from)
+	}
+}
+
+// onConn is told of the connection that is used. What was dialled meanwhile and
+// is not used is no phase of this request.
+func (t *trace) onConn(info httptrace.GotConnInfo) {
+	c := ours(info.Conn)
+	if c != nil && info.Reused {
+		c.checkIdle()
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.connected, t.reused, t.conn = true, info.Reused, c
+	if c != nil {
+		t.written = c.written.Load()
+	}
+	if info.Reused {
+		t.dns, t.connect, t.tls = 0, 0, 0
+	}
+}
+
+func ours(nc net.Conn) *conn {
+	for {
+		switch c := nc.(type) {
+		case *conn:
+			return c
+		case *tls.Conn:
+			nc = c.NetConn()
+		default:
+			return nil
+		}
+	}
+}
+
+func (t *trace) onWrote(httptrace.WroteRequestInfo) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.wroteRequest = true
+}
+
+func (t *trace) onFirstByte() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.firstByte, t.head = time.Now(), true
+}
+
+// unsent tells that the request met a connection that had been used before, and
+// that not one byte of it was written there.
+func (t *trace) unsent() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.reused && t.conn != nil && t.conn.written.Load() == t.written
+}
+
+func (t *trace) wasReused() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.reused
+}
+
+// timings are milliseconds. DNS, connect and TLS are how long each took, 0 on a
+// connection used again; firstByte and total count from the start of the step's
+// request, redirects included.
+type timings struct{ dns, connect, tls, firstByte, total float64 }
+
+func (x *exchange) timings(total time.Duration) timings {
+	t := x.trace
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	out := timings{dns: milliseconds(t.dns), connect: milliseconds(t.connect), tls: milliseconds(t.tls), total: milliseconds(total)}
+	if !t.firstByte.IsZero() {
+		out.firstByte = milliseconds(t.firstByte.Sub(x.started))
+	}
+	return out
+}
+
+func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
 // phase says how far the request got, for messages of time limits.
 func (t *trace) phase() string {
@@ -96,7 +164,7 @@ func (t *trace) phase() string {
 		return "while the body was read"
 	case t.wroteRequest:
 		return "while waiting for the first byte of the answer"
-	case t.gotConnection:
+	case t.connected:
 		return "while the request was sent"
 	case !t.tlsStart.IsZero():
 		return "during the TLS handshake"

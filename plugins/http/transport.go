@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,9 +21,15 @@ const (
 	// one service; the default of 2 would reconnect all the time.
 	idlePerHost = 512
 	idleTimeout = 30 * time.Second
+	// maxTransports bounds the pools of connections: a flow that makes a client
+	// certificate for each iteration must not keep them all.
+	maxTransports = 64
 	// maxHeaderBytes bounds what a server can send before its body.
 	maxHeaderBytes = 1 << 20
 	maxPEMBytes    = 1 << 20
+	// continueTimeout is how long a body waits for 100 (Continue), where the
+	// flow sends Expect; RFC 9110 section 10.1.1 leaves it to the client.
+	continueTimeout = time.Second
 )
 
 // transportKey is all that makes two requests need different connections.
@@ -36,23 +43,51 @@ type transportKey struct {
 // transports shares connections between the runs of a process: a flow does not
 // pay for a handshake that the one before it made.
 type transports struct {
-	mu    sync.Mutex
-	byKey map[transportKey]*http.Transport
 	proxy func(*http.Request) (*url.URL, error)
+
+	mu    sync.Mutex
+	byKey map[transportKey]*pooled
+	turn  int // counts requests, for pooled.used
+}
+
+type pooled struct {
+	*http.Transport
+	used int
+}
+
+func newTransports(proxy func(*http.Request) (*url.URL, error)) *transports {
+	return &transports{proxy: proxy, byKey: make(map[transportKey]*pooled)}
 }
 
 func (t *transports) get(key transportKey) (*http.Transport, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.turn++
 	if tr, ok := t.byKey[key]; ok {
-		return tr, nil
+		tr.used = t.turn
+		return tr.Transport, nil
 	}
 	tr, err := t.make(key)
 	if err != nil {
 		return nil, err
 	}
-	t.byKey[key] = tr
+	if len(t.byKey) >= maxTransports {
+		t.dropOldest()
+	}
+	t.byKey[key] = &pooled{tr, t.turn}
 	return tr, nil
+}
+
+func (t *transports) dropOldest() {
+	var oldest transportKey
+	least := t.turn
+	for key, tr := range t.byKey {
+		if tr.used < least {
+			oldest, least = key, tr.used
+		}
+	}
+	t.byKey[oldest].CloseIdleConnections()
+	delete(t.byKey, oldest)
 }
 
 func (t *transports) close() {
@@ -68,67 +103,109 @@ func (t *transports) make(key transportKey) (*http.Transport, error) {
 	dialer := &net.Dialer{Timeout: key.connect, KeepAlive: 30 * time.Second}
 	tr := &http.Transport{
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			return dialer.DialContext(ctx, network, address)
+			c, err := dialer.DialContext(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			return newConn(c), nil
 		},
 		TLSHandshakeTimeout:    key.connect,
+		ExpectContinueTimeout:  continueTimeout,
 		MaxIdleConnsPerHost:    idlePerHost,
 		IdleConnTimeout:        idleTimeout,
 		MaxResponseHeaderBytes: maxHeaderBytes,
 		DisableCompression:     true, // the body's encodings are decoded by us, with limits
 		Proxy:                  t.proxy,
-	}
-	protocols := new(http.Protocols)
-	switch key.version {
-	case "1.1":
-		protocols.SetHTTP1(true)
-	case "2":
-		protocols.SetHTTP2(true)
-		protocols.SetUnencryptedHTTP2(true)
-	default:
-		protocols.SetHTTP1(true)
-		protocols.SetHTTP2(true)
-	}
-	tr.Protocols = protocols
-	switch key.proxy {
-	case "":
-	case "none":
-		tr.Proxy = nil
-	default:
-		u, err := url.Parse(key.proxy)
-		if err != nil || u.Host == "" {
-			return nil, configError("proxy", "write it as http://host:port", "config.proxy %q is not a URL", key.proxy)
-		}
-		tr.Proxy = http.ProxyURL(u)
+		OnProxyConnectResponse: func(_ context.Context, proxy *url.URL, _ *http.Request, res *http.Response) error {
+			if res.StatusCode == http.StatusOK {
+				return nil
+			}
+			return &proxyRefusal{proxy: proxy.Host, status: res.Status, code: res.StatusCode}
+		},
+		Protocols: protocols(key.version),
 	}
 	var err error
+	if tr.Proxy, err = key.chooseProxy(t.proxy); err != nil {
+		return nil, err
+	}
 	tr.TLSClientConfig, err = key.tls()
 	return tr, err
 }
 
-var tlsVersions = map[string]uint16{"1.0": tls.VersionTLS10, "1.1": tls.VersionTLS11, "1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
+// proxyRefusal is a CONNECT that the proxy did not grant.
+type proxyRefusal struct {
+	proxy, status string
+	code          int
+}
 
-func (k transportKey) tls() (*tls.Config, error) {
+func (e *proxyRefusal) Error() string { return "the proxy answered " + e.status }
+
+func protocols(version string) *http.Protocols {
+	p := new(http.Protocols)
+	switch version {
+	case "1.1":
+		p.SetHTTP1(true)
+	case "2":
+		p.SetHTTP2(true)
+		p.SetUnencryptedHTTP2(true)
+	default:
+		p.SetHTTP1(true)
+		p.SetHTTP2(true)
+	}
+	return p
+}
+
+func (k *transportKey) chooseProxy(otherwise func(*http.Request) (*url.URL, error)) (func(*http.Request) (*url.URL, error), error) {
+	switch k.proxy {
+	case "":
+		return otherwise, nil
+	case "none":
+		return nil, nil
+	}
+	const hint = "write it as http://host:port, https://host:port or socks5://host:port"
+	u, err := url.Parse(k.proxy)
+	if err != nil || u.Hostname() == "" { // the text may hold a password
+		return nil, configError("proxy", hint, "it is not a URL")
+	}
+	switch u.Scheme {
+	case "http", "https", "socks5", "socks5h":
+		return http.ProxyURL(u), nil
+	}
+	return nil, configError("proxy", hint, "%q is not a kind of proxy", clip(u.Scheme))
+}
+
+func (k *transportKey) tls() (*tls.Config, error) {
 	c := &tls.Config{ServerName: k.serverName, MinVersion: tls.VersionTLS12, InsecureSkipVerify: k.insecure} //nolint:gosec // asked for by the flow
-	if k.minVersion != "" {
-		v, ok := tlsVersions[k.minVersion]
-		if !ok {
-			return nil, configError("tls.min_version", "1.0, 1.1, 1.2 or 1.3", "config.tls.min_version %q is not a TLS version", k.minVersion)
-		}
-		c.MinVersion = v
+	switch k.minVersion {
+	case "", "1.2":
+	case "1.0", "1":
+		c.MinVersion = tls.VersionTLS10
+	case "1.1":
+		c.MinVersion = tls.VersionTLS11
+	case "1.3":
+		c.MinVersion = tls.VersionTLS13
+	default:
+		return nil, configError("tls.min_version", "1.0, 1.1, 1.2 or 1.3", "%q is not a version of TLS", clip(k.minVersion))
 	}
 	if k.ca != "" {
 		c.RootCAs = x509.NewCertPool()
 		if !c.RootCAs.AppendCertsFromPEM([]byte(k.ca)) {
-			return nil, configError("tls.ca", "it begins with -----BEGIN CERTIFICATE-----", "config.tls.ca holds no PEM certificate")
+			return nil, configError("tls", "it begins with -----BEGIN CERTIFICATE-----", "ca holds no certificate in PEM")
 		}
 	}
-	if k.cert != "" || k.key != "" {
-		pair, err := tls.X509KeyPair([]byte(k.cert), []byte(k.key))
-		if err != nil {
-			return nil, configError("tls.cert", "certificate and key are PEM and belong together", "client certificate: %s", err)
-		}
-		c.Certificates = []tls.Certificate{pair}
+	if k.cert == "" && k.key == "" {
+		return c, nil
 	}
+	if k.cert == "" || k.key == "" {
+		return nil, configError("tls", "give cert_file and key_file, or cert and key", "a client certificate needs both, the certificate and its key")
+	}
+	pair, err := tls.X509KeyPair([]byte(k.cert), []byte(k.key))
+	if err != nil {
+		return nil, configError("tls", "both are PEM, and belong together", "the client certificate or its key: %s", strings.TrimPrefix(err.Error(), "tls: "))
+	}
+	// Given in any case: the default sends none where the server's list of
+	// authorities does not name the issuer, and the flow asked for this one.
+	c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
 	return c, nil
 }
 
@@ -136,21 +213,25 @@ func (k transportKey) tls() (*tls.Config, error) {
 // connections that fit.
 func (p *Plugin) transportFor(c *config, req *plugin.Request) (*http.Transport, error) {
 	key := transportKey{
-		version: c.HTTPVersion, proxy: c.Proxy, serverName: c.TLS.ServerName, minVersion: c.TLS.MinVersion,
+		version: string(c.HTTPVersion), proxy: c.Proxy, serverName: c.TLS.ServerName, minVersion: string(c.TLS.MinVersion),
 		insecure: !isTrue(c.TLS.Verify), ca: c.TLS.CA, cert: c.TLS.Cert, key: c.TLS.Key,
 		connect: DefaultConnectTimeout,
 	}
 	if c.ConnectTimeout > 0 {
 		key.connect = time.Duration(c.ConnectTimeout)
 	}
-	for _, f := range []struct {
+	for _, f := range [...]struct {
 		field, name string
 		into        *string
-	}{{"tls.ca_file", c.TLS.CAFile, &key.ca}, {"tls.cert_file", c.TLS.CertFile, &key.cert}, {"tls.key_file", c.TLS.KeyFile, &key.key}} {
+	}{{"ca", c.TLS.CAFile, &key.ca}, {"cert", c.TLS.CertFile, &key.cert}, {"key", c.TLS.KeyFile, &key.key}} {
 		if f.name == "" {
 			continue
 		}
-		data, err := readFile(req, f.field, f.name, maxPEMBytes)
+		field := "tls." + f.field + "_file"
+		if *f.into != "" {
+			return nil, configError(field, "keep one of them", "tls.%s is given too", f.field)
+		}
+		data, err := readFile(req, field, f.name, maxPEMBytes)
 		if err != nil {
 			return nil, err
 		}
@@ -161,19 +242,14 @@ func (p *Plugin) transportFor(c *config, req *plugin.Request) (*http.Transport, 
 
 func readFile(req *plugin.Request, field, name string, limit int64) ([]byte, error) {
 	data, err := req.ReadFile(name, limit)
+	if err == nil {
+		return data, nil
+	}
 	var known *plugin.Error
-	if err != nil && !errors.As(err, &known) {
-		return nil, configError(field, "paths are relative to the flow file and stay in the project", "config.%s: %s", field, fileReason(name, err))
+	if errors.As(err, &known) {
+		at := *known
+		at.Field = field
+		return nil, &at
 	}
-	return data, err
-}
-
-func fileReason(name string, err error) string {
-	for {
-		inner := errors.Unwrap(err)
-		if inner == nil {
-			return fmt.Sprintf("read %q: %s", name, err)
-		}
-		err = inner
-	}
+	return nil, configError(field, "paths are relative to the flow file and stay in the project", "%s", fmt.Sprintf("read %q: %s", clip(name), cause(err)))
 }

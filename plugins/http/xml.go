@@ -2,7 +2,6 @@ package http
 
 import (
 	"bytes"
-	"encoding/json"
 	"encoding/xml"
 	"errors"
 	"fmt"
@@ -13,17 +12,15 @@ import (
 // maxXMLDepth bounds how deep a document may nest.
 const maxXMLDepth = 200
 
-// parseXML gives a document as a JSON value: attributes are @name, text is
-// #text, an element with text alone is its text, repeated elements are lists.
-// Name spaces are left out.
-func parseXML(data []byte) (json.RawMessage, error) {
+// parseXML gives a document as JSON: attributes are @name, text is #text, an
+// element with text alone is its text, repeated elements are lists. Name spaces
+// are left out. Entities are those of XML and HTML; a document's own are an
+// error, so that none can grow.
+func parseXML(data []byte) ([]byte, error) {
 	dec := xml.NewDecoder(bytes.NewReader(data))
-	dec.CharsetReader = func(charset string, in io.Reader) (io.Reader, error) {
-		if strings.EqualFold(charset, "us-ascii") {
-			return in, nil
-		}
-		return nil, fmt.Errorf("charset %s is not supported", charset)
-	}
+	dec.Entity = xml.HTMLEntity
+	// The text is UTF-8 by now, whatever its declaration says of the bytes.
+	dec.CharsetReader = func(_ string, in io.Reader) (io.Reader, error) { return in, nil }
 	root := make(map[string]any)
 	for {
 		tok, err := dec.Token()
@@ -33,23 +30,45 @@ func parseXML(data []byte) (json.RawMessage, error) {
 		if err != nil {
 			return nil, err
 		}
-		if start, ok := tok.(xml.StartElement); ok {
-			v, err := element(dec, start, 0)
-			if err != nil {
+		switch t := tok.(type) {
+		case xml.StartElement:
+			if len(root) > 0 {
+				return nil, fmt.Errorf("a second root element, %s", clip(t.Name.Local))
+			}
+			if root[t.Name.Local], err = element(dec, t, 0); err != nil {
 				return nil, err
 			}
-			root[start.Name.Local] = v
+		case xml.CharData:
+			if len(bytes.TrimSpace(t)) > 0 {
+				return nil, errors.New("text outside of its root element")
+			}
 		}
 	}
 	if len(root) == 0 {
 		return nil, errors.New("it has no element")
 	}
-	return jsonText(root), nil
+	return jsonText(nil, root), nil
+}
+
+// declaredCharset is the encoding that an XML declaration names, or empty.
+func declaredCharset(data []byte) string {
+	const longest = 200
+	head := string(data[:min(len(data), longest)])
+	declaration, _, found := strings.Cut(head, "?>")
+	if !found || !strings.HasPrefix(declaration, "<?xml") {
+		return ""
+	}
+	_, rest, _ := strings.Cut(declaration, "encoding=")
+	if rest == "" {
+		return ""
+	}
+	name, _, _ := strings.Cut(rest[1:], rest[:1])
+	return name
 }
 
 func element(dec *xml.Decoder, start xml.StartElement, depth int) (any, error) {
 	if depth > maxXMLDepth {
-		return nil, fmt.Errorf("nested deeper than %d", maxXMLDepth)
+		return nil, fmt.Errorf("it is nested deeper than %d", maxXMLDepth)
 	}
 	out := make(map[string]any)
 	for _, a := range start.Attr {
