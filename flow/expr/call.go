@@ -1,6 +1,7 @@
 package expr
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/expr-lang/expr/ast"
@@ -52,21 +53,25 @@ func (c *call) eval(e *evaluation) (any, error) {
 
 // place gives a function's error the place of the call.
 func (s span) place(err error) error {
-	switch err := err.(type) {
-	case *ValueError:
-		if err.Length == 0 {
-			err.Offset, err.Length = s.off, s.end-s.off
+	var wrong *ValueError
+	var missing *MissingError
+	var elsewhere *placed
+	var limit *LimitError
+	var cut *CutError
+	switch {
+	case errors.As(err, &wrong):
+		if wrong.Length == 0 {
+			wrong.Offset, wrong.Length = s.off, s.end-s.off
 		}
-		return err
-	case *MissingError:
-		if err.Length == 0 {
-			err.Offset, err.Length = s.off, s.end-s.off
+	case errors.As(err, &missing):
+		if missing.Length == 0 {
+			missing.Offset, missing.Length = s.off, s.end-s.off
 		}
-		return err
-	case *LimitError, *CutError, *placed:
-		return err
+	case errors.As(err, &limit), errors.As(err, &cut), errors.As(err, &elsewhere):
+	default:
+		return &placed{s, err}
 	}
-	return &placed{s, err}
+	return err
 }
 
 // pluginCall is <plugin>.<function>(…).
@@ -180,9 +185,9 @@ func (b *builder) call(n ast.Node, name string, args []ast.Node) (node, error) {
 	if f == nil {
 		e := syntaxErrorf(source.CodeName, t.off, t.end, "unknown function %q", name)
 		if near := value.Closest(name, FunctionNames()); near != "" {
-			e.hint("did you mean %s()?", near)
+			e.advise("did you mean %s()?", near)
 		} else if lower := functionNamed(strings.ToLower(name)); lower != nil {
-			e.hint("did you mean %s()?", lower.name)
+			e.advise("did you mean %s()?", lower.name)
 		}
 		return nil, e
 	}

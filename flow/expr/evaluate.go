@@ -1,6 +1,7 @@
 package expr
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 
@@ -275,13 +276,14 @@ func (e *evaluation) traced(n node) (any, error) {
 
 func (e *evaluation) record(at int, v any, err error) {
 	o := &e.trace.operands[at]
-	switch err := err.(type) {
-	case nil:
+	var missing *MissingError
+	switch {
+	case err == nil:
 		o.Value = model(v)
-	case *MissingError:
-		o.Missing = err.Nearest
+	case errors.As(err, &missing):
+		o.Missing = missing.Nearest
 		if o.Missing == "" {
-			o.Missing = err.Path + " has no value"
+			o.Missing = missing.Path + " has no value"
 		}
 	default:
 		o.Error = err.Error()

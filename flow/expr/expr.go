@@ -61,7 +61,8 @@ func (u *unit) locate(err error) error {
 }
 
 func unwrapPlaced(err error) error {
-	if p, ok := err.(*placed); ok {
+	var p *placed
+	if errors.As(err, &p) {
 		return p.err
 	}
 	return err

@@ -337,10 +337,10 @@ func xpathOf(_ *evaluation, args []any) (out any, err error) {
 		return nil, valueErrorf("%s", err)
 	}
 	defer func() {
-		switch r := recover(); {
-		case r == error(errMoves):
+		r := recover()
+		if failed, ok := r.(error); ok && errors.Is(failed, errMoves) {
 			out, err = nil, &LimitError{Message: fmt.Sprintf("the XPath takes more than %d steps", maxMoves)}
-		case r != nil:
+		} else if r != nil {
 			out, err = nil, valueErrorf("not an XPath: %v", r)
 		}
 	}()

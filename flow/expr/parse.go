@@ -150,15 +150,15 @@ func (p *parsed) unexpected(i int, t token, written string) error {
 	e := syntaxErrorf(source.CodeExpr, t.off, t.end, "unexpected %s", quoteShort(written))
 	switch {
 	case t.is("="):
-		e.hint("values are compared with ==")
+		e.advise("values are compared with ==")
 	case spelling(written) != "":
-		e.hint("did you mean %q?", spelling(written))
+		e.advise("did you mean %q?", spelling(written))
 	case t.is("#") || t.is("."):
-		e.hint("# and .field stand for the element inside filter, map, any, all and the like")
+		e.advise("# and .field stand for the element inside filter, map, any, all and the like")
 	case strings.HasPrefix(written, ".") && len(written) > 1:
-		e.hint("an index is written in brackets: [%s]", written[1:])
+		e.advise("an index is written in brackets: [%s]", written[1:])
 	case t.kind == lexer.String && afterOperand, t.kind == lexer.Number && afterOperand:
-		e.hint("an operator is missing before it")
+		e.advise("an operator is missing before it")
 	}
 	return e
 }

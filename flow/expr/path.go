@@ -1,6 +1,7 @@
 package expr
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/testmesh/testmesh/flow/source"
@@ -253,7 +254,7 @@ func (c *chain) eval(e *evaluation) (any, error) {
 
 func (c *chain) maybe(e *evaluation) (any, *gap, error) {
 	v, g, err := e.base(c.of)
-	if err == error(errShort) {
+	if errors.Is(err, errShort) {
 		return nil, nil, nil
 	}
 	return v, g, err

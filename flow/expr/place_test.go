@@ -39,7 +39,7 @@ func TestErrorsHaveTheirPlace(t *testing.T) {
 			}
 		})
 	}
-	if _, err := compiled(t, "secret").Eval(&Env{Scope: names{"secret": failing}}); err != failing {
+	if _, err := compiled(t, "secret").Eval(&Env{Scope: names{"secret": failing}}); !errors.Is(err, failing) {
 		t.Errorf("a text without a place gives %#v, want the scope's own error", err)
 	}
 }

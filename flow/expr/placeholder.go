@@ -55,7 +55,7 @@ func placeholderEnd(text string, off int, closing string) (int, error) {
 func unclosed(text string, off int, closing string, err error) error {
 	end := min(off+2, len(text))
 	e := syntaxErrorf(source.CodeExpr, off, end, "the placeholder is not closed")
-	e.hint("end it with %s; for literal braces write $${ or \\{{", closing)
+	e.advise("end it with %s; for literal braces write $${ or \\{{", closing)
 	if err != nil && !strings.Contains(err.Error(), "terminated") {
 		e.Message = "the placeholder is not an expression"
 	}

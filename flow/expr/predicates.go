@@ -31,7 +31,6 @@ type predicate struct {
 	list  node
 	body  node // nil where left out
 	extra node // sortBy's order, reduce's start; nil where left out
-
 }
 
 func (p *predicate) kind() value.Kind {

@@ -1,6 +1,7 @@
 package expr
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/testmesh/testmesh/flow/source"
@@ -270,8 +271,8 @@ func TestTreeReportsThePlaceOfAFailure(t *testing.T) {
 		t.Fatal(problems)
 	}
 	_, err := tree.Eval(testEnv(t))
-	located, ok := err.(*Located)
-	if !ok || located.Pos.Column != 10 || located.Width != len("body.idd") {
+	var located *Located
+	if !errors.As(err, &located) || located.Pos.Column != 10 || located.Width != len("body.idd") {
 		t.Errorf("error is %#v, want a Located at column 10 of 8 characters", err)
 	}
 }

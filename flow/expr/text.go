@@ -1,6 +1,7 @@
 package expr
 
 import (
+	"errors"
 	"math/big"
 	"strings"
 
@@ -65,15 +66,18 @@ func (t *textNode) move(err error) error {
 			*off, *length = t.off, t.end-t.off
 		}
 	}
-	switch err := err.(type) {
-	case *MissingError:
-		place(&err.Offset, &err.Length)
-	case *ValueError:
-		place(&err.Offset, &err.Length)
-	case *placed:
-		length := err.end - err.off
-		place(&err.off, &length)
-		err.end = err.off + length
+	var missing *MissingError
+	var wrong *ValueError
+	var other *placed
+	switch {
+	case errors.As(err, &missing):
+		place(&missing.Offset, &missing.Length)
+	case errors.As(err, &wrong):
+		place(&wrong.Offset, &wrong.Length)
+	case errors.As(err, &other):
+		length := other.end - other.off
+		place(&other.off, &length)
+		other.end = other.off + length
 	}
 	return err
 }
@@ -109,8 +113,8 @@ func (b *builder) quoted(s span, text string) (node, error) {
 }
 
 func (b *builder) moveSyntax(err error, s span, shift int) error {
-	e, ok := err.(*SyntaxError)
-	if !ok {
+	var e *SyntaxError
+	if !errors.As(err, &e) {
 		return err
 	}
 	if shift >= 0 {

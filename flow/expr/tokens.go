@@ -50,8 +50,11 @@ func syntaxErrorf(code source.Code, off, end int, format string, args ...any) *S
 	return &SyntaxError{Code: code, Offset: off, Length: max(end-off, 0), Message: fmt.Sprintf(format, args...)}
 }
 
+// advise says what to do; hint is the same for a return.
+func (e *SyntaxError) advise(format string, args ...any) { e.Hint = fmt.Sprintf(format, args...) }
+
 func (e *SyntaxError) hint(format string, args ...any) *SyntaxError {
-	e.Hint = fmt.Sprintf(format, args...)
+	e.advise(format, args...)
 	return e
 }
 
@@ -179,7 +182,7 @@ func (r *rewriter) bracket(t token) error {
 		e := syntaxErrorf(source.CodeExpr, t.off, t.end, "%q closes nothing", t.text)
 		if n > 0 {
 			open := r.out[r.closers[n-1].open]
-			e.hint("%q is still open", r.text[open.off:open.end])
+			e.advise("%q is still open", r.text[open.off:open.end])
 		}
 		return e
 	}
