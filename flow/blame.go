@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/testmesh/testmesh/flow/expr"
@@ -124,10 +125,16 @@ func (c *compiler) why(subject string, d *node, rel relation, at *scope, output 
 	case child:
 		return subject + which + "runs inside this step, after this is read"
 	}
-	if at.env {
+	switch {
+	case at.env && output == "":
+		return subject + " has not run: values of env are made before any step runs"
+	case at.env:
 		return subject + ", and values of env are made before any step runs"
-	}
-	if at.node == nil && !at.after {
+	case at.node == nil && at.after:
+		return subject + which + "runs after the flow's output is made"
+	case at.node == nil && output == "":
+		return subject + " has not run: this is read before any step runs"
+	case at.node == nil:
 		return subject + ", and this is read before any step runs"
 	}
 	return subject + which + "runs after this step"
@@ -152,7 +159,7 @@ func misplaced(r *expr.Ref, at *scope) string {
 	case "matrix":
 		return "this flow has no `matrix:`"
 	case "status", "body", "headers", "response", "result", "duration_ms":
-		if !at.own && at.node != nil {
+		if !at.own && !at.env {
 			return fmt.Sprintf("%q is the step's own result, which only assert, match, output, retry_on and track see; name the step: <id>.%s", r.Name, r.Name)
 		}
 	case "item", "index":
@@ -332,4 +339,40 @@ func (c *compiler) fix(pos source.Pos, old, replacement string) string {
 		return ""
 	}
 	return source.Corrected(c.file.Data, pos, old, replacement)
+}
+
+// correction is the line of a problem whose hint says what to write instead.
+func (c *compiler) correction(p source.Problem) string {
+	if p.Text == "" {
+		return ""
+	}
+	if near, ok := hintWord(p.Hint, `did you mean "`, `"?`); ok {
+		return c.fix(p.Pos, p.Text, near)
+	}
+	if near, ok := hintWord(p.Hint, "write a unit: ", ", or"); ok {
+		return c.fix(p.Pos, p.Text, near)
+	}
+	if strings.HasPrefix(p.Hint, "write it in quotes: ") {
+		return c.fix(p.Pos, p.Text, strconv.Quote(p.Text))
+	}
+	if p.Hint == "write "+p.Text+" without quotes" {
+		if fixed := c.fix(p.Pos, strconv.Quote(p.Text), p.Text); fixed != "" {
+			return fixed
+		}
+		return c.fix(p.Pos, "'"+p.Text+"'", p.Text)
+	}
+	if strings.HasPrefix(p.Text, "=") && strings.HasSuffix(p.Hint, "compared with ==") {
+		return c.fix(p.Pos, p.Text, "==")
+	}
+	return ""
+}
+
+// hintWord is what a hint names between two texts.
+func hintWord(hint, before, after string) (string, bool) {
+	rest, ok := strings.CutPrefix(hint, before)
+	if !ok {
+		return "", false
+	}
+	word, _, ok := strings.Cut(rest, after)
+	return word, ok
 }

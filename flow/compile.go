@@ -73,6 +73,9 @@ func (c *compiler) add(ps ...source.Problem) {
 		if p.Severity == "" {
 			p.Severity = source.Error
 		}
+		if p.Fix == "" {
+			p.Fix = c.correction(p)
+		}
 		c.problems = append(c.problems, p)
 	}
 }

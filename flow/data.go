@@ -28,15 +28,11 @@ func ParseData(name string, data []byte) (*DataSource, source.Problems) {
 	case ".csv":
 		v, problems = readCSV(name, data)
 	case ".json":
-		decoded, err := value.Decode(data)
-		if err != nil {
-			problems = source.Problems{problem(source.CodeInput, at, "", fmt.Sprintf("the rows are not JSON: %v", err))}
-		}
-		v = decoded
+		v, problems = decodeFile(name, data)
 	case ".jsonl", ".ndjson":
 		v, problems = readLines(name, data)
 	case ".yaml", ".yml":
-		v, problems = source.Decode(name, data)
+		v, problems = decodeFile(name, data)
 	default:
 		problems = source.Problems{hinted(problem(source.CodeInput, source.Pos{File: name}, path.Base(name), fmt.Sprintf("rows cannot be read from %q", path.Base(name))),
 			"rows come from .csv, .json, .jsonl, .yaml or .yml")}
@@ -51,6 +47,18 @@ func ParseData(name string, data []byte) (*DataSource, source.Problems) {
 	}
 	d.Rows = rows
 	return d, problems
+}
+
+// decodeFile reads a value from a JSON or YAML file.
+func decodeFile(name string, data []byte) (any, source.Problems) {
+	if strings.ToLower(path.Ext(name)) != ".json" {
+		return source.Decode(name, data)
+	}
+	v, err := value.Decode(bytes.TrimPrefix(data, []byte("\ufeff")))
+	if err != nil {
+		return nil, source.Problems{problem(source.CodeInput, source.Pos{File: name, Line: 1, Column: 1}, "", fmt.Sprintf("the file is not JSON: %v", err))}
+	}
+	return v, nil
 }
 
 // makeRows reads a list of maps.

@@ -134,8 +134,14 @@ func (f *files) blameAt(pos source.Pos, text, name string, err error) source.Pro
 			"a flow reads only files below the project's root")
 	case errors.Is(err, fs.ErrNotExist):
 		p := problem(source.CodeFile, pos, text, fmt.Sprintf("there is no file %q", name))
-		if near := f.nearest(name); near != "" {
+		// The hint names the file as the author writes it: from its own folder; a
+		// path of the command line has no place in a file.
+		if near := f.nearest(name); near != "" && pos.Line == 0 {
 			p.Hint = fmt.Sprintf("did you mean %q?", near)
+		} else if rest := f.fromRoot(path.Dir(pos.File), text); rest != "" && pos.Line > 0 {
+			p.Hint = fmt.Sprintf("did you mean %q? Paths are relative to the file that they stand in", rest)
+		} else if near != "" {
+			p.Hint = fmt.Sprintf("did you mean %q?", relative(path.Dir(pos.File), near))
 		}
 		return p
 	case errors.Is(err, errNotFile):
@@ -146,6 +152,24 @@ func (f *files) blameAt(pos source.Pos, text, name string, err error) source.Pro
 		err = pe.Err
 	}
 	return problem(source.CodeFile, pos, text, fmt.Sprintf("%q cannot be read: %v", name, err))
+}
+
+// fromRoot is what is left of a path that begins with folders of the project
+// although it is relative to dir, or "".
+func (f *files) fromRoot(dir, text string) string {
+	if f.fsys == nil || f.blamed > maxBlamed {
+		return ""
+	}
+	for {
+		_, rest, ok := strings.Cut(text, "/")
+		if !ok || rest == "" {
+			return ""
+		}
+		if info, err := fs.Stat(f.fsys, path.Join(dir, rest)); err == nil && !info.IsDir() {
+			return rest
+		}
+		text = rest
+	}
 }
 
 // nearest is the existing neighbour with the most similar name, or "".

@@ -149,7 +149,7 @@ func (c *compiler) fileInput(k *control, p *Program, names []string, given map[s
 	if !ok {
 		return false
 	}
-	v, problems := source.Decode(name, data) // JSON is YAML
+	v, problems := decodeFile(name, data)
 	c.add(problems...)
 	if len(problems.Errors()) > 0 {
 		return false
@@ -241,6 +241,11 @@ func (c *compiler) find(n *source.Node, dir string) (flowRef, *source.Problem, b
 		index, p := pickFlow(parsed, name)
 		if p != nil {
 			p.Pos, p.Text = n.Pos, n.Text
+			if near, ok := hintWord(p.Hint, `did you mean "`, `"?`); ok {
+				p.Hint = fmt.Sprintf("did you mean %q?", file+"#"+near)
+			} else if name == "" && len(p.InScope) > 0 {
+				p.Hint = "say which: " + file + "#" + p.InScope[0]
+			}
 		}
 		return flowRef{target, index}, p, p == nil
 	}
