@@ -162,10 +162,50 @@ func (f *fault) openBracket(p *Problem) bool {
 	p.Message = fmt.Sprintf("this %c is not closed, or a comma is missing in it", open)
 	p.Hint = fmt.Sprintf("separate the items by commas and end them with %s (line %d cannot go on here)", closes, f.line)
 	if f.line == f.fromLine {
+		if f.bracketsInItem(p) {
+			return true
+		}
 		p.Hint = fmt.Sprintf("separate the items by commas and end them with %s", closes)
 		p.Pos, p.Text = f.text.pos(f.line, f.column), clipText(f.text.restOf(f.line, f.column), 200)
 		p.Message = fmt.Sprintf("a comma or %s is missing before this", closes)
 	}
+	return true
+}
+
+// bracketsInItem explains an expression with brackets of its own in a list:
+// [status == 200, body.items[0].sku == "A"].
+func (f *fault) bracketsInItem(p *Problem) bool {
+	s := f.text.lineText(f.line)
+	runes := []rune(s)
+	if f.text.charAt(f.fromLine, f.fromColumn) != '[' || f.column < 2 || f.column-1 > len(runes) {
+		return false
+	}
+	from, at := len(string(runes[:f.fromColumn])), len(string(runes[:f.column-1]))
+	if at >= len(s) || s[at] != '[' || from >= at {
+		return false
+	}
+	if comma := strings.LastIndex(s[from:at], ", "); comma >= 0 {
+		from += comma + 2
+	}
+	if strings.TrimSpace(s[from:at]) == "" || strings.ContainsAny(s[from:at], `"'{`) {
+		return false
+	}
+	end, depth := at, 0
+	for ; end < len(s) && (depth > 0 || s[end] != ',' && s[end] != ']'); end++ {
+		switch s[end] {
+		case '[':
+			depth++
+		case ']':
+			depth--
+		}
+	}
+	if end == len(s) {
+		return false
+	}
+	p.Pos, p.Text = f.text.posOf(f.text.starts[f.line-1]+from), clipText(s[from:end], 200)
+	p.Message = "an expression with brackets inside [ ] must be in quotes"
+	p.Hint = "there YAML reads its ] as the end of the list"
+	p.Fix = s[:from] + "'" + strings.ReplaceAll(s[from:end], "'", "''") + "'" + s[end:]
 	return true
 }
 

@@ -23,7 +23,7 @@ func TestExplanations(t *testing.T) {
 		"- *\n", "a: *.json\n", "b: *zz\n", "a: [1, *zz]\n", "a: @x\n", "a: `x`\n", "a: %x\n", "a: }\n", "a: > 5\n", "- !a == b\n", "a: !x y\n",
 		"a: - b\n", "x:\n - \"a\" in b\n", "a: \"b\" c\n", "a: 'it's'\n", "a: \"\\d+\\.\"\n", "a: \"\\xZZ\"\n", "a: \"C:\\Users\"\n",
 		"a: 1\nb:2\nc: 3\n", "a: 1\nb\nc: 3\n", "a: 1\nb c d\ne: 3\n",
-		"a: \"x\nb: 1\n", "a: 'x\n", "a: [1, 2\nb: 1\n", "a: {b: 1\n", "a: [1 2\n", "a: {b: c d: e}\n", "a: {b: #uuid, c: d}\n", "a: [x, #y]\nb: 1\n",
+		"a: \"x\nb: 1\n", "a: 'x\n", "a: [1, 2\nb: 1\n", "a: {b: 1\n", "a: [1 2\n", "a: {b: c d: e}\n", "a: [x == 1, b[0].c == 2]\n", "a: [b[0].c == 2, x == 1]\n", "a: [x in [1, 2], y]\n", "a: [[1] 2]\n", "a: {b: #uuid, c: d}\n", "a: [x, #y]\nb: 1\n",
 		"s:\n  - a: 1\n  b: 2\n", "s:\n  - a: 1\n    c: 1\n  a: 2\n", "s:\n  a: 1\n b: 2\n", "n: x\n   s: 1\n", "n: x\n\n  - s: 1\n", "- name: x\n    y: 1\n",
 		"a: |\n   x\n  y\nb: 1\n", "a:\n  - b\n c: 1\n", "key\nb: 1\n", "a: b\n- c\n", "- c\na: b\n", "a: {b 1, c}\nd: {x y: }\n[",
 		"<<<<<<< HEAD\na: 1\n=======\na: 2\n>>>>>>> x\n", "%YAML 3.0\n---\na: 1\n", "--- a\n--- [b\n", "a: 1\n... x\n", "? a\n? b\n: [\n", "a: &\n", "&a &b c\n", "a: |x\n  y\n",
