@@ -1,97 +1,11 @@
 package value
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io"
 	"math"
 	"strconv"
 	"unicode/utf8"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
-
-// MaxDepth bounds how deep a decoded document may nest.
-const MaxDepth = 1000
-
-// Decode reads one JSON document (RFC 8259) with every number exact. Duplicate
-// keys are an error, since which one a system reads is anyone's guess; invalid
-// UTF-8 is replaced by U+FFFD as browsers do.
-func Decode(text []byte) (any, error) {
-	return decode(text, jsontext.AllowInvalidUTF8(true))
-}
-
-// DecodeLenient is Decode for what a system answered: of duplicate keys the
-// last wins, as in every common client.
-func DecodeLenient(text []byte) (any, error) {
-	return decode(text, jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
-}
-
-func decode(text []byte, opts ...jsontext.Options) (any, error) {
-	dec := jsontext.NewDecoder(bytes.NewBuffer(text), opts...)
-	v, err := decodeValue(dec, 0)
-	if err != nil {
-		if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
-			return nil, fmt.Errorf("decode JSON: the document ends early, at byte %d", len(text))
-		}
-		return nil, fmt.Errorf("decode JSON: %w", err)
-	}
-	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("decode JSON: more text after the document, at byte %d", dec.InputOffset())
-	}
-	return v, nil
-}
-
-func decodeValue(dec *jsontext.Decoder, depth int) (any, error) {
-	if depth > MaxDepth {
-		return nil, fmt.Errorf("nested deeper than %d", MaxDepth)
-	}
-	tok, err := dec.ReadToken()
-	if err != nil {
-		return nil, err
-	}
-	switch tok.Kind() {
-	case 'n':
-		return nil, nil
-	case 't':
-		return true, nil
-	case 'f':
-		return false, nil
-	case '"':
-		return tok.String(), nil
-	case '0':
-		return ParseNumber(tok.String())
-	case '[':
-		list := []any{}
-		for dec.PeekKind() != ']' {
-			v, err := decodeValue(dec, depth+1)
-			if err != nil {
-				return nil, err
-			}
-			list = append(list, v)
-		}
-		_, err = dec.ReadToken()
-		return list, err
-	case '{':
-		m := make(map[string]any)
-		for dec.PeekKind() != '}' {
-			name, err := dec.ReadToken()
-			if err != nil {
-				return nil, err
-			}
-			key := name.String()
-			v, err := decodeValue(dec, depth+1)
-			if err != nil {
-				return nil, err
-			}
-			m[key] = v
-		}
-		_, err = dec.ReadToken()
-		return m, err
-	}
-	return nil, fmt.Errorf("unexpected %q", tok.Kind())
-}
 
 // Compact prints v as compact JSON: keys in alphabetical order, numbers in
 // shortest exact form, no HTML escapes.
