@@ -272,7 +272,7 @@ func (r *stepRun) finish(t *try) stepVerdict {
 		skipped.Try, tries, r.ev = 0, 0, &skipped
 	}
 	done := &event.StepFinished{
-		Status: t.status, Reason: t.reason, Tries: tries, Effect: t.effect, Ignored: v.ignored,
+		Status: t.status, Reason: t.reason, Tries: tries, Waited: s.Eventually != nil, Effect: t.effect, Ignored: v.ignored,
 		DurationMS: milliseconds(run.e.cfg.Now().Sub(r.began)), Assertions: t.assertions, Error: t.err,
 	}
 	if bad && t.cause == nil {

@@ -127,7 +127,7 @@ func (r *reader) exchange(m map[string]any) *Exchange {
 
 func (r *reader) stepFinished(m map[string]any) *StepFinished {
 	f := &StepFinished{
-		Status: r.status(m, "status"), Reason: r.text(m, "reason"), Tries: int(r.integer(m, "tries")),
+		Status: r.status(m, "status"), Reason: r.text(m, "reason"), Tries: int(r.integer(m, "tries")), Waited: r.flag(m, "waited"),
 		DurationMS: r.float(m, "duration_ms"), Effect: r.text(m, "effect"), Ignored: r.flag(m, "ignored"),
 		ResultPreview: r.text(m, "result_preview"), Assertions: r.assertions(m),
 		Outputs: r.object(m, "outputs"), Error: r.failure(m),

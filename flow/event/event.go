@@ -156,9 +156,12 @@ type Retrying struct {
 
 // StepFinished closes a step.
 type StepFinished struct {
-	Status     Status
-	Reason     string // why skipped or cancelled, or what kind of error
-	Tries      int
+	Status Status
+	Reason string // why skipped or cancelled, or what kind of error
+	Tries  int
+	// Waited says that the tries were those of a wait (`eventually`): many of
+	// them are nothing odd.
+	Waited     bool
 	DurationMS float64
 	Effect     string
 	// Ignored marks a step with on_failure: ignore whose failure did not count.

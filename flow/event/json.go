@@ -118,6 +118,7 @@ func (w *writer) stepFinished(f *StepFinished) {
 	w.text("status", string(f.Status))
 	w.text("reason", f.Reason)
 	w.integer("tries", int64(f.Tries))
+	w.flag("waited", f.Waited)
 	w.float("duration_ms", f.DurationMS)
 	w.text("effect", f.Effect)
 	w.flag("ignored", f.Ignored)

@@ -102,7 +102,7 @@ func cases(t *testing.T) map[string]struct {
 		},
 		"step.finished holds verdict, result and what was in play": {
 			inStep(Event{Type: TypeStepFinished, StepFinished: &StepFinished{
-				Status: Failed, Reason: "r", Tries: 2, DurationMS: 12.5, Effect: "once", Ignored: true,
+				Status: Failed, Reason: "r", Tries: 2, Waited: true, DurationMS: 12.5, Effect: "once", Ignored: true,
 				Result: map[string]any{"a": int64(1)}, HasResult: true,
 				Assertions: []Assertion{{
 					Expression: "a == 2", Implicit: true, Message: "m", HasActual: true, Expected: int64(2), HasExpected: true,
@@ -113,7 +113,7 @@ func cases(t *testing.T) map[string]struct {
 				Outputs: map[string]any{"id": "u1"}, Error: failure,
 				Values: []Used{{Name: "API", Value: "http://x", Origin: "--var"}, {Name: "n", Origin: "o"}},
 			}}),
-			`{"v":1,"type":"step.finished"` + stepHead + `,"status":"failed","reason":"r","tries":2,"duration_ms":12.5,"effect":"once","ignored":true,"result":{"a":1},` +
+			`{"v":1,"type":"step.finished"` + stepHead + `,"status":"failed","reason":"r","tries":2,"waited":true,"duration_ms":12.5,"effect":"once","ignored":true,"result":{"a":1},` +
 				`"assertions":[{"expression":"a == 2","implicit":true,"passed":false,"message":"m","actual":null,"expected":2,` +
 				`"operands":[{"text":"a","value":1},{"text":"b.c","missing":"b has d"},{"text":"x","error":"bad"},{"text":"n","value":null}],` +
 				`"diff":[{"path":"a","expected":2},{"path":"b","actual":null}],"diff_more":3,"line":4,"column":6,"width":2},` +
