@@ -3,8 +3,11 @@ package engine
 import (
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/testmesh/testmesh/flow"
 	"github.com/testmesh/testmesh/flow/catalog"
+	"github.com/testmesh/testmesh/flow/expr"
 	testmeshv1 "github.com/testmesh/testmesh/proto/testmesh/v1"
 )
 
@@ -28,5 +31,17 @@ func TestOlderNamesOfAnEarlierResult(t *testing.T) {
 		if v, ok, _ := s.Member("get", name); ok {
 			t.Errorf("get.%s: got %v, want it to be looked up with the step", name, v)
 		}
+	}
+}
+
+func TestServicesAreEvaluated(t *testing.T) {
+	f := &frame{
+		run:  &run{services: map[string]any{"given": "http://given", "users": "${unexpanded}"}},
+		prog: &flow.Program{Services: []flow.NamedTree{{Name: "users", Value: expr.Literal("http://users")}}},
+	}
+	v, ok, err := f.services(nil)
+	want := map[string]any{"given": "http://given", "users": "http://users"}
+	if err != nil || !ok || !cmp.Equal(v, want) {
+		t.Errorf("got %v, %v, %v, want %v", v, ok, err, want)
 	}
 }

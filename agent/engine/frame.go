@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"sync"
 
 	"github.com/testmesh/testmesh/flow"
@@ -127,7 +128,7 @@ func (f *frame) special(name string, chain *envChain) (any, bool, error) {
 			"id": f.run.r.RunID, "attempt": int64(f.run.r.Attempt), "environment": f.run.r.Environment,
 		}, true, nil
 	case "service":
-		return f.run.services, true, nil
+		return f.services(chain)
 	case "RUN_ID", "EXECUTION_ID":
 		return f.run.r.RunID, true, nil
 	case "FLOW_ID":
@@ -138,6 +139,23 @@ func (f *frame) special(name string, chain *envChain) (any, bool, error) {
 		return f.soFar(), true, nil
 	}
 	return nil, false, nil
+}
+
+// services are the addresses of the environment: those that the flow reads are
+// evaluated, since they may hold placeholders.
+func (f *frame) services(chain *envChain) (any, bool, error) {
+	out := make(map[string]any, len(f.run.services)+len(f.prog.Services))
+	for name, v := range f.run.services {
+		out[name] = v
+	}
+	for _, s := range f.prog.Services {
+		v, err := s.Value.Eval(f.evaluate("service."+s.Name, chain))
+		if err != nil {
+			return nil, false, fmt.Errorf("service.%s: %w", s.Name, err)
+		}
+		out[s.Name] = v
+	}
+	return out, true, nil
 }
 
 // evaluate makes what an expression of this flow needs, away from any step.
