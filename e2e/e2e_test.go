@@ -150,7 +150,7 @@ func steady(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 var (
-	durations = regexp.MustCompile(`\b\d+(\.\d+)?(ns|µs|ms|s|m\d+s|m)\b`)
+	durations = regexp.MustCompile(` *\b\d+(\.\d+)? ?(ns|µs|ms|s|m\d+s|m)\b`)
 	ids       = regexp.MustCompile(`\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b`)
 	times     = regexp.MustCompile(`\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)\b`)
 )
@@ -159,5 +159,11 @@ var (
 func steadied(text string) string {
 	text = times.ReplaceAllString(text, "<instant>")
 	text = ids.ReplaceAllString(text, "<id>")
-	return durations.ReplaceAllString(text, "<time>")
+	// A column of durations is as wide as its widest, so the padding goes too.
+	return durations.ReplaceAllStringFunc(text, func(s string) string {
+		if strings.HasPrefix(s, " ") {
+			return " <time>"
+		}
+		return "<time>"
+	})
 }
