@@ -115,7 +115,8 @@ type WaitFor struct {
 // RunFlow runs another flow inside the step.
 type RunFlow struct {
 	// Flow is the called flow, compiled; with a computed name, Candidates holds
-	// the flows of `files` by path and path#name, and Name is evaluated.
+	// the flows of `files` by path, path#name and name (nil where two flows have
+	// it), paths below the project's root, and Name is evaluated.
 	Flow       *Program
 	Name       *expr.Template
 	Candidates map[string]*Program

@@ -203,6 +203,10 @@ func (c *compiler) candidates(k *control, name *source.Node, out *RunFlow) {
 				if len(parsed.Flows) == 1 {
 					out.Candidates[file] = p
 				}
+				if _, twice := out.Candidates[f.Name.Value]; twice {
+					p = nil // a name of two flows names none
+				}
+				out.Candidates[f.Name.Value] = p
 			}
 		}
 	}
