@@ -232,11 +232,11 @@ func (p *predicate) sort(e *evaluation, list []any, order any) (any, error) {
 	}
 	descending, err := direction(order)
 	if err != nil {
-		return nil, err
+		return nil, p.place(err)
 	}
 	sorted, err := sortBy(e, list, keys, descending)
 	if err != nil {
-		return nil, err
+		return nil, p.place(err)
 	}
 	return sorted, nil
 }
