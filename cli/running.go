@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/testmesh/testmesh/flow/event"
+	"github.com/testmesh/testmesh/flow/report/cause"
 	"github.com/testmesh/testmesh/flow/report/text"
 )
 
@@ -94,7 +95,7 @@ func (f *runningFlow) finished(e *event.Event) {
 		return
 	}
 	f.steps++
-	f.retried = f.retried || text.Flaky(e.StepFinished)
+	f.retried = f.retried || cause.Flaky(e.StepFinished)
 	for i := len(f.open) - 1; i >= 0; i-- {
 		if s := f.open[i].step; s.ID == e.Step.ID && len(s.Path) == len(e.Step.Path) && samePath(s.Path, e.Step.Path) {
 			f.open = append(f.open[:i], f.open[i+1:]...)

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/testmesh/testmesh/flow/event"
+	"github.com/testmesh/testmesh/flow/report/cause"
 )
 
 // maxMarks bounds how many failed assertions of a step are shown in full.
@@ -16,17 +17,17 @@ const maxMarks = 8
 // title names the step that failed, by way of what it is inside of.
 func (f *failure) title(arrow string) string {
 	title := runName(f.run)
-	if f.step == nil {
+	if f.Step == nil {
 		return title
 	}
-	for _, at := range f.step.Path {
+	for _, at := range f.Step.Path {
 		title += " " + arrow + " " + OneLine(at)
 	}
 	switch {
-	case f.handler && len(f.step.Path) > 1:
-		title += " (handler of " + OneLine(f.step.Path[len(f.step.Path)-2]) + ")"
-	case f.step.Phase != event.PhaseSteps && f.step.Phase != "":
-		title += " (" + OneLine(string(f.step.Phase)) + ")"
+	case f.Handler && len(f.Step.Path) > 1:
+		title += " (handler of " + OneLine(f.Step.Path[len(f.Step.Path)-2]) + ")"
+	case f.Step.Phase != event.PhaseSteps && f.Step.Phase != "":
+		title += " (" + OneLine(string(f.Step.Phase)) + ")"
 	}
 	return title
 }
@@ -35,21 +36,21 @@ func (f *failure) title(arrow string) string {
 func (w *Writer) block(b *bytes.Buffer, f *failure) {
 	s := w.options.Style
 	label, color, code := "FAIL", red, "E-ASSERT"
-	if f.end.Status == event.Errored {
+	if f.End.Status == event.Errored {
 		label, color = "ERROR", yellow
 	}
-	if f.ignored {
+	if f.Ignored {
 		label, color = "IGNORED", cyan
 	}
-	if f.end.Error != nil {
-		code = OneLine(f.end.Error.Code)
+	if f.End.Error != nil {
+		code = OneLine(f.End.Error.Code)
 	}
-	if f.step == nil {
+	if f.Step == nil {
 		code = ""
 	}
 	s.heading(b, label, color, f.title(s.arrow()), code)
-	if f.step == nil {
-		for _, line := range wrap(OneLine(f.end.Reason), s.width()-4) {
+	if f.Step == nil {
+		for _, line := range wrap(OneLine(f.End.Reason), s.width()-4) {
 			fmt.Fprintf(b, "    %s\n", line)
 		}
 		b.WriteByte('\n')
@@ -63,8 +64,8 @@ func (w *Writer) block(b *bytes.Buffer, f *failure) {
 // excerpt shows the step with what was wrong in it. An error comes after what
 // was observed: a wait that ended says so below the claims that never held.
 func (w *Writer) excerpt(b *bytes.Buffer, f *failure) {
-	at := excerpt{file: w.place(f.step.File), source: w.source(f.step.File), owner: f.step.Line}
-	bad := failedAssertions(f.end.Assertions)
+	at := excerpt{file: w.place(f.Step.File), source: w.source(f.Step.File), owner: f.Step.Line}
+	bad := cause.Broken(f.End.Assertions)
 	for i := range bad {
 		if i == maxMarks {
 			break
@@ -72,25 +73,25 @@ func (w *Writer) excerpt(b *bytes.Buffer, f *failure) {
 		a := &bad[i]
 		m := mark{a.Line, a.Column, a.Width, a.Message}
 		if a.Implicit || a.Line == 0 {
-			m = stepMark(at.source, f.step.Line)
-			m.message = fmt.Sprintf("%s expects %s: %s", f.step.Action, a.Expression, a.Message)
+			m = stepMark(at.source, f.Step.Line)
+			m.message = fmt.Sprintf("%s expects %s: %s", f.Step.Action, a.Expression, a.Message)
 		}
 		if m.message == "" {
 			m.message = "does not hold"
 		}
 		at.marks = append(at.marks, m)
 	}
-	if e := f.end.Error; e != nil && !repeats(e, bad) {
+	if e := f.End.Error; e != nil && !repeats(e, bad) {
 		m := mark{e.Line, e.Column, e.Width, e.Message}
 		if e.Line == 0 {
-			m = stepMark(at.source, f.step.Line)
+			m = stepMark(at.source, f.Step.Line)
 			m.message = e.Message
 		}
 		at.marks = append(at.marks, m)
 	}
 	if len(at.marks) == 0 {
-		m := stepMark(at.source, f.step.Line)
-		m.message = cmp.Or(f.end.Reason, string(f.end.Status))
+		m := stepMark(at.source, f.Step.Line)
+		m.message = cmp.Or(f.End.Reason, string(f.End.Status))
 		at.marks = append(at.marks, m)
 	}
 	slices.SortStableFunc(at.marks, func(x, y mark) int { return cmp.Compare(x.line, y.line) })

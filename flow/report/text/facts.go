@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/testmesh/testmesh/flow/event"
+	"github.com/testmesh/testmesh/flow/report/cause"
 	"github.com/testmesh/testmesh/flow/value"
 )
 
@@ -30,19 +31,19 @@ func (w *Writer) list(b *bytes.Buffer, name string, lines []string) {
 
 // facts print what is known about a failure beside its place.
 func (w *Writer) facts(b *bytes.Buffer, f *failure) {
-	bad := failedAssertions(f.end.Assertions)
+	bad := cause.Broken(f.End.Assertions)
 	for i := range bad[:min(len(bad), maxMarks)] {
 		w.claim(b, &bad[i], len(bad) > 1)
 	}
-	if f.sent.summary != "" && w.options.Format != Verbose {
-		request, _, _ := strings.Cut(f.sent.summary, " → ")
+	if f.Request.Summary != "" && w.options.Format != Verbose {
+		request, _, _ := strings.Cut(f.Request.Summary, " → ")
 		w.fact(b, "request", OneLine(shorten(request, maxBody, w.options.Style)))
 	}
-	w.response(b, f.end)
-	w.details(b, f.end.Error)
+	w.response(b, f.End)
+	w.details(b, f.End.Error)
 	w.also(b, f, bad)
-	w.values(b, f.end.Values)
-	if e := f.end.Error; e != nil {
+	w.values(b, f.End.Values)
+	if e := f.End.Error; e != nil {
 		if blame := blameText(e.Blame); blame != "" {
 			w.fact(b, "blame", blame)
 		}
@@ -52,7 +53,7 @@ func (w *Writer) facts(b *bytes.Buffer, f *failure) {
 	}
 	if w.options.Next != nil {
 		var lines []string
-		for _, line := range w.options.Next(f.run, f.step, f.end) {
+		for _, line := range w.options.Next(f.run, f.Step, f.End) {
 			lines = append(lines, OneLine(line))
 		}
 		w.list(b, "next", lines)
@@ -63,21 +64,21 @@ func (w *Writer) facts(b *bytes.Buffer, f *failure) {
 func (w *Writer) also(b *bytes.Buffer, f *failure, bad []event.Assertion) {
 	dot := " " + w.options.Style.dot() + " "
 	var also []string
-	if n := len(f.end.Assertions); n > 1 {
+	if n := len(f.End.Assertions); n > 1 {
 		also = append(also, fmt.Sprintf("%d of %d assertions passed", n-len(bad), n))
 	}
 	if n := len(bad) - maxMarks; n > 0 {
 		also = append(also, plural(n, "more failed assertion")+" not shown")
 	}
-	if f.end.Tries > 1 {
-		also = append(also, fmt.Sprintf("this is try %d", f.end.Tries))
+	if f.End.Tries > 1 {
+		also = append(also, fmt.Sprintf("this is try %d", f.End.Tries))
 	}
-	if f.later > 0 {
-		also = append(also, plural(f.later, "later step")+" skipped")
+	if f.Later > 0 {
+		also = append(also, plural(f.Later, "later step")+" skipped")
 	}
-	if f.handler {
+	if f.Handler {
 		also = append(also, "a handler changes no verdict")
-	} else if f.ignored {
+	} else if f.Ignored {
 		also = append(also, "it does not count (on_failure: ignore)")
 	}
 	if len(also) > 0 {

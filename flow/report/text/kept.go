@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/testmesh/testmesh/flow/event"
+	"github.com/testmesh/testmesh/flow/report/cause"
 )
 
 const (
@@ -14,6 +15,16 @@ const (
 	// maxSame bounds how many places of one error are named.
 	maxSame = 8
 )
+
+// failure is a failed step of a run, or with a nil Step the run as a whole.
+type failure struct {
+	*cause.Failure
+	run   *event.Event
+	order int // in its run
+
+	more  []*failure // where the same error was met again
+	moreN int
+}
 
 // kept are the failures of a batch that will be printed.
 type kept struct {
@@ -29,7 +40,7 @@ func (k *kept) add(f *failure) {
 		if first, ok := k.same[said]; ok {
 			first.moreN++
 			if len(first.more) < maxSame {
-				first.more = append(first.more, &failure{run: f.run, step: f.step})
+				first.more = append(first.more, f)
 			}
 			return
 		}
@@ -49,10 +60,10 @@ func (k *kept) add(f *failure) {
 
 // said identifies an error by what it says; "" where a failure is its own.
 func (f *failure) said() string {
-	if f.step == nil || f.end.Status != event.Errored || f.end.Error == nil || f.ignored || f.handler {
+	if f.Step == nil || f.End.Status != event.Errored || f.End.Error == nil || f.Ignored || f.Handler {
 		return ""
 	}
-	return f.end.Error.Code + "\x00" + f.end.Error.Message
+	return f.End.Error.Code + "\x00" + f.End.Error.Message
 }
 
 // inOrder sorts failures as the files stand in the batch, whatever order the

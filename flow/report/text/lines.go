@@ -5,17 +5,18 @@ import (
 	"strings"
 
 	"github.com/testmesh/testmesh/flow/event"
+	"github.com/testmesh/testmesh/flow/report/cause"
 )
 
 // runFinished counts a run, keeps its failures and prints its line.
-func (w *Writer) runFinished(r *run, e *event.Event) {
+func (w *Writer) runFinished(r *cause.Run, e *event.Event) {
 	if r == nil {
-		r = &run{started: e}
+		r = cause.New(e)
 	}
-	if r.started.RunStarted == nil {
+	if r.Started.RunStarted == nil {
 		started := *e
 		started.RunStarted = &event.RunStarted{Row: e.RunFinished.Row}
-		r.started = &started
+		r.Started = &started
 	}
 	end := e.RunFinished
 	w.done++
@@ -23,7 +24,7 @@ func (w *Writer) runFinished(r *run, e *event.Event) {
 	w.steps += ran(end.Steps)
 	w.assertions += ran(end.Assertions)
 	status := string(end.Status)
-	if end.Status == event.Passed && r.tries > 1 {
+	if end.Status == event.Passed && r.Tries > 1 {
 		status = "flaky"
 		w.flaky++
 	}
@@ -47,24 +48,22 @@ func ran(c event.Counts) (n int) {
 
 // keep takes the failures of a run over. A run that did not pass and has none
 // is a failure of its own, so that every red verdict has a cause.
-func (w *Writer) keep(r *run, end *event.RunFinished) {
-	counted := false
-	for i, f := range r.failures {
-		f.order = i
-		counted = counted || !f.ignored && !f.handler
-		w.kept.add(f)
+func (w *Writer) keep(r *cause.Run, end *event.RunFinished) {
+	for i, f := range r.Failures {
+		w.kept.add(&failure{Failure: f, run: r.Started, order: i})
 	}
-	w.kept.more += r.dropped
-	if (end.Status == event.Failed || end.Status == event.Errored) && !counted && len(r.orphans) == 0 {
+	w.kept.more += r.Dropped
+	if (end.Status == event.Failed || end.Status == event.Errored) && r.First() == nil && len(r.Orphans) == 0 {
 		reason := end.Reason
 		if reason == "" {
 			reason = "no step says why"
 		}
-		w.kept.add(&failure{run: r.started, end: &event.StepFinished{Status: end.Status, Reason: reason}, order: len(r.failures)})
+		whole := &cause.Failure{End: &event.StepFinished{Status: end.Status, Reason: reason}}
+		w.kept.add(&failure{Failure: whole, run: r.Started, order: len(r.Failures)})
 	}
 }
 
-func (w *Writer) runLine(r *run, end *event.RunFinished, status string) {
+func (w *Writer) runLine(r *cause.Run, end *event.RunFinished, status string) {
 	s := w.options.Style
 	switch w.options.Format {
 	case Quiet:
@@ -82,9 +81,9 @@ func (w *Writer) runLine(r *run, end *event.RunFinished, status string) {
 		counter = fmt.Sprintf("[%*d/%d] ", len(fmt.Sprint(w.total)), w.done, w.total)
 	}
 	sign, columns := s.sign(status), w.nameColumns()
-	head := fmt.Sprintf(" %s%s %s", s.paint(dim, counter), sign, Pad(runName(r.started), columns))
+	head := fmt.Sprintf(" %s%s %s", s.paint(dim, counter), sign, Pad(runName(r.Started), columns))
 	about, more := w.about(r, end, status)
-	room := s.width() - (len(counter) + Columns(Style{ASCII: s.ASCII}.sign(status)) + 2 + max(columns, Columns(runName(r.started)))) - 2 - Columns(about)
+	room := s.width() - (len(counter) + Columns(Style{ASCII: s.ASCII}.sign(status)) + 2 + max(columns, Columns(runName(r.Started)))) - 2 - Columns(about)
 	line := head + "  " + about
 	if more != "" {
 		line += "  " + s.Clip(more, max(room-2, 24))
@@ -93,7 +92,7 @@ func (w *Writer) runLine(r *run, end *event.RunFinished, status string) {
 }
 
 // about is what a run's line says behind its name: numbers, and the reason.
-func (w *Writer) about(r *run, end *event.RunFinished, status string) (numbers, reason string) {
+func (w *Writer) about(r *cause.Run, end *event.RunFinished, status string) (numbers, reason string) {
 	reason = OneLine(end.Reason)
 	if end.Status == event.Skipped || end.Status == event.Cancelled {
 		if reason == "" || reason == status {
@@ -112,15 +111,13 @@ func (w *Writer) about(r *run, end *event.RunFinished, status string) (numbers, 
 	numbers = fmt.Sprintf("%s %7s", Pad(steps, 10), duration(end.DurationMS))
 	switch {
 	case status == "flaky":
-		reason = fmt.Sprintf("%s passed on try %d", OneLine(r.retried), r.tries)
+		reason = fmt.Sprintf("%s passed on try %d", OneLine(r.Retried), r.Tries)
 	default:
-		for _, f := range r.failures {
-			if !f.ignored && !f.handler {
-				return numbers, f.why()
-			}
+		if f := r.First(); f != nil {
+			return numbers, why(f.End)
 		}
-		if len(r.failures) > 0 && end.Status == event.Passed {
-			reason = plural(len(r.failures), "failure") + " ignored"
+		if len(r.Failures) > 0 && end.Status == event.Passed {
+			reason = plural(len(r.Failures), "failure") + " ignored"
 		}
 	}
 	return numbers, reason
@@ -129,31 +126,31 @@ func (w *Writer) about(r *run, end *event.RunFinished, status string) (numbers, 
 func (w *Writer) nameColumns() int { return min(44, max(20, w.options.Style.width()-56)) }
 
 // why is a failure in a few words.
-func (f *failure) why() string {
-	if e := f.end.Error; e != nil {
+func why(end *event.StepFinished) string {
+	if e := end.Error; e != nil {
 		return OneLine(e.Message)
 	}
-	if bad := failedAssertions(f.end.Assertions); len(bad) > 0 {
+	if bad := cause.Broken(end.Assertions); len(bad) > 0 {
 		return OneLine(bad[0].Expression)
 	}
-	return OneLine(f.end.Reason)
+	return OneLine(end.Reason)
 }
 
-func (w *Writer) orphans(r *run) {
-	if w.options.Format == Dot && len(r.orphans) > 0 && w.column > 0 {
+func (w *Writer) orphans(r *cause.Run) {
+	if w.options.Format == Dot && len(r.Orphans) > 0 && w.column > 0 {
 		w.printf("\n")
 		w.column = 0
 	}
 	s := w.options.Style
-	for _, o := range r.orphans {
-		line := fmt.Sprintf("left behind in %s: %s %s", runName(r.started), OneLine(o.Type), OneLine(o.ID))
+	for _, o := range r.Orphans {
+		line := fmt.Sprintf("left behind in %s: %s %s", runName(r.Started), OneLine(o.Type), OneLine(o.ID))
 		if o.Reason != "" {
 			line += ": " + OneLine(o.Reason)
 		}
 		w.printf("   %s\n", s.paint(yellow, line))
 	}
-	if r.lost > 0 {
-		w.printf("   %s\n", s.paint(yellow, fmt.Sprintf("left behind in %s: %d more", runName(r.started), r.lost)))
+	if r.Lost > 0 {
+		w.printf("   %s\n", s.paint(yellow, fmt.Sprintf("left behind in %s: %d more", runName(r.Started), r.Lost)))
 	}
 }
 

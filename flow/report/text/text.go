@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/testmesh/testmesh/flow/event"
+	"github.com/testmesh/testmesh/flow/report/cause"
 )
 
 // Format is how much is shown while runs go.
@@ -47,7 +48,7 @@ type Writer struct {
 	mu      sync.Mutex
 	out     io.Writer
 	err     error
-	runs    map[string]*run
+	runs    map[string]*cause.Run
 	files   map[string]int // place in the batch, for order
 	total   int
 	done    int
@@ -68,7 +69,7 @@ func New(out io.Writer, o Options) *Writer {
 	if o.Format == "" {
 		o.Format = List
 	}
-	return &Writer{options: o, out: out, runs: make(map[string]*run), counts: event.Counts{}}
+	return &Writer{options: o, out: out, runs: make(map[string]*cause.Run), counts: event.Counts{}}
 }
 
 // WantsExchanges tells whether step.exchange is printed.
@@ -93,7 +94,7 @@ func (w *Writer) Write(e *event.Event) error {
 	case event.TypeBatchStarted:
 		w.batchStarted(e)
 	case event.TypeRunStarted:
-		w.runs[e.RunID] = &run{started: e, open: map[string]sent{}}
+		w.runs[e.RunID] = cause.New(e)
 	case event.TypeRunFinished:
 		delete(w.runs, e.RunID)
 		w.runFinished(r, e)
@@ -101,7 +102,7 @@ func (w *Writer) Write(e *event.Event) error {
 		w.batchFinished(e)
 	default:
 		if r != nil {
-			r.see(e)
+			r.See(e)
 		}
 	}
 	return w.err

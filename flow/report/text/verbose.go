@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/testmesh/testmesh/flow/event"
+	"github.com/testmesh/testmesh/flow/report/cause"
 	"github.com/testmesh/testmesh/flow/value"
 )
 
@@ -27,7 +28,7 @@ func (w *Writer) verbose(e *event.Event) {
 	head := ""
 	if len(w.runs) > 1 {
 		if r := w.runs[e.RunID]; r != nil {
-			head = w.options.Style.paint(dim, runName(r.started)+" "+w.options.Style.bar()+" ")
+			head = w.options.Style.paint(dim, runName(r.Started)+" "+w.options.Style.bar()+" ")
 		}
 	}
 	head += strings.Repeat("  ", min(len(e.Step.Path), 20))
@@ -122,7 +123,7 @@ func retryCause(r *event.Retrying) string {
 	if r.Error != nil {
 		return OneLine(" (" + r.Error.Code + " " + r.Error.Message + ")")
 	}
-	if bad := failedAssertions(r.Assertions); len(bad) > 0 {
+	if bad := cause.Broken(r.Assertions); len(bad) > 0 {
 		return OneLine(" (" + bad[0].Expression + ": " + bad[0].Message + ")")
 	}
 	return ""
