@@ -36,7 +36,7 @@ func TestOlderNamesOfAnEarlierResult(t *testing.T) {
 
 func TestServicesAreEvaluated(t *testing.T) {
 	f := &frame{
-		run:  &run{services: map[string]any{"given": "http://given", "users": "${unexpanded}"}},
+		run:  &run{e: &Engine{}, services: map[string]any{"given": "http://given", "users": "${unexpanded}"}},
 		prog: &flow.Program{Services: []flow.NamedTree{{Name: "users", Value: expr.Literal("http://users")}}},
 	}
 	v, ok, err := f.services(nil)
