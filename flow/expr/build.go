@@ -26,6 +26,7 @@ type builder struct {
 	p        *parsed
 	defaults []fallback
 	depth    int
+	extents  map[ast.Node]extent // of a long text
 }
 
 // scope is what an expression inside a quoted text may use of the one around.
@@ -51,7 +52,7 @@ func (b *builder) compile(from, to int) (node, error) {
 	if err != nil {
 		return nil, err
 	}
-	b.p, b.defaults = p, defaults
+	b.p, b.defaults, b.extents = p, defaults, nil
 	return b.build(p.root, false)
 }
 

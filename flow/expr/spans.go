@@ -27,9 +27,29 @@ func (b *builder) wide(n ast.Node) extent {
 	return x
 }
 
-// extent finds the tokens of n: the parser keeps one token of each node, its
-// sign or name; brackets know their partners.
+// longText is how many tokens make it worth to remember extents: finding them
+// anew at every level costs the square of the depth.
+const longText = 100
+
+// extent finds the tokens of n.
 func (b *builder) extent(n ast.Node) extent {
+	if len(b.p.tokens) < longText {
+		return b.findExtent(n)
+	}
+	if x, ok := b.extents[n]; ok {
+		return x
+	}
+	x := b.findExtent(n)
+	if b.extents == nil {
+		b.extents = map[ast.Node]extent{}
+	}
+	b.extents[n] = x
+	return x
+}
+
+// findExtent: the parser keeps one token of each node, its sign or name;
+// brackets know their partners.
+func (b *builder) findExtent(n ast.Node) extent {
 	at := b.p.index(n.Location())
 	switch n := n.(type) {
 	case *ast.PointerNode:
