@@ -50,21 +50,29 @@ func (s *sink) add(w eventWriter) {
 	s.exchanges = s.exchanges || w.WantsExchanges()
 }
 
-// store writes an artifact below the batch's folder; its name is data and must
-// not lead out of it.
-func (s *sink) store(e *event.Event) error {
+// file is where an artifact is stored, below the batch's folder: its name is data
+// and must not lead out of it. "": it is not stored.
+func (s *sink) file(e *event.Event) string {
 	if s.artifacts == "" || e.Artifact.Data == nil {
-		return nil
+		return ""
 	}
 	name := filepath.Base(filepath.Clean("/" + e.Artifact.Name))
 	if name == "/" || name == "." {
 		name = "artifact"
 	}
-	dir := filepath.Join(s.artifacts, e.RunID)
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	return filepath.Join(s.artifacts, e.RunID, name)
+}
+
+// store writes an artifact.
+func (s *sink) store(e *event.Event) error {
+	file := s.file(e)
+	if file == "" {
+		return nil
+	}
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return fmt.Errorf("store artifact %q: %w", e.Artifact.Name, err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, name), e.Artifact.Data, 0o644); err != nil {
+	if err := os.WriteFile(file, e.Artifact.Data, 0o644); err != nil {
 		return fmt.Errorf("store artifact %q: %w", e.Artifact.Name, err)
 	}
 	s.mu.Lock()
@@ -105,7 +113,7 @@ func (s *sink) addReport(spec string, stdout io.Writer, dir string, human func(i
 	case "json":
 		s.add(json.New(out))
 	case "junit":
-		s.add(junit.New(out))
+		s.add(junit.New(out, junit.Options{Attachment: s.file}))
 	default:
 		return usage("the kinds are "+strings.Join(reportKinds, ", "), "there is no report %q", kind)
 	}

@@ -7,6 +7,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -151,7 +152,7 @@ func show(t *testing.T, spec string, events []*event.Event, sources map[string][
 	case "json":
 		w = json.New(&out)
 	case "junit":
-		w = junit.New(&out)
+		w = junit.New(&out, junit.Options{Attachment: func(e *event.Event) string { return "/artifacts/" + e.Artifact.Name }})
 	default:
 		w = text.New(&out, options(t, words, sources))
 	}
@@ -160,7 +161,20 @@ func show(t *testing.T, spec string, events []*event.Event, sources map[string][
 			t.Fatalf("%s: %v", spec, err)
 		}
 	}
+	if words[0] == "junit" {
+		keepsDialect(t, out.Bytes())
+	}
 	return strings.ReplaceAll(out.String(), "\x1b", "^[")
+}
+
+// keepsDialect asks xmllint (Debian: libxml2-utils).
+func keepsDialect(t *testing.T, document []byte) {
+	t.Helper()
+	cmd := exec.Command("xmllint", "--noout", "--schema", "junit/testdata/junit.xsd", "-")
+	cmd.Stdin = bytes.NewReader(document)
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Errorf("junit: %v: %s", err, out)
+	}
 }
 
 func options(t *testing.T, words []string, sources map[string][]byte) text.Options {

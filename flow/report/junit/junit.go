@@ -1,6 +1,7 @@
 // Package junit writes JUnit XML as CI systems read it: a suite a folder, a
 // test case a run, steps as properties, failed as failure and errored as error.
-// It is a view of the event stream and judges nothing.
+// testdata/junit.xsd states the dialect. It is a view of the event stream and
+// judges nothing.
 package junit
 
 import (
@@ -8,289 +9,288 @@ import (
 	"fmt"
 	"io"
 	"path"
+	"slices"
 	"strings"
 	"sync"
 	"time"
-	"unicode/utf8"
 
 	"github.com/testmesh/testmesh/flow/event"
-	"github.com/testmesh/testmesh/flow/value"
+	"github.com/testmesh/testmesh/flow/report/cause"
 )
 
-// maxText bounds one failure's text: CI systems refuse files past their limits
-// (GitLab: 30 MB), and a whole body helps nobody there.
-const maxText = 8 << 10
+const (
+	// maxText bounds one failure's text, and maxAllText those of a document:
+	// GitLab refuses files over 30 MB, and a whole body helps nobody there.
+	maxText    = 8 << 10
+	maxAllText = 8 << 20
+	// maxSteps bounds the steps listed of a run, maxAllSteps those of a document:
+	// GitLab refuses more than 250,000 elements.
+	maxSteps    = 200
+	maxAllSteps = 150_000
+)
+
+// Options are what a report cannot know by itself.
+type Options struct {
+	// Attachment is where an artifact's file is, given its step.artifact; nil or
+	// "": it is nowhere.
+	Attachment func(e *event.Event) string
+}
 
 // Writer collects a batch and writes the document when it ends.
 type Writer struct {
-	out io.Writer
+	out     io.Writer
+	options Options
 
 	mu      sync.Mutex
 	started time.Time
-	runs    map[string]*testcase
+	files   map[string]int // place in the batch, for order
+	runs    map[string]*run
 	suites  map[string]*suite
-	order   []string
-	names   map[string]int // to keep test cases unique: GitLab keeps the first of a name
+	text    int // bytes of all texts
+	steps   int // properties of all steps
+}
+
+// run is a run that has not ended.
+type run struct {
+	*cause.Run
+	steps       []property
+	left        int // steps past the bounds
+	attachments []string
 }
 
 // New makes a Writer that writes to out once the batch has ended.
-func New(out io.Writer) *Writer {
-	return &Writer{out: out, runs: map[string]*testcase{}, suites: map[string]*suite{}, names: map[string]int{}}
+func New(out io.Writer, o Options) *Writer {
+	return &Writer{out: out, options: o, runs: map[string]*run{}, suites: map[string]*suite{}}
 }
 
 // WantsExchanges is false.
 func (w *Writer) WantsExchanges() bool { return false }
 
-type document struct {
-	XMLName  xml.Name `xml:"testsuites"`
-	Name     string   `xml:"name,attr"`
-	Tests    int      `xml:"tests,attr"`
-	Failures int      `xml:"failures,attr"`
-	Errors   int      `xml:"errors,attr"`
-	Skipped  int      `xml:"skipped,attr"`
-	Time     string   `xml:"time,attr"`
-	Suites   []*suite `xml:"testsuite"`
-}
-
-type suite struct {
-	Name      string      `xml:"name,attr"`
-	Tests     int         `xml:"tests,attr"`
-	Failures  int         `xml:"failures,attr"`
-	Errors    int         `xml:"errors,attr"`
-	Skipped   int         `xml:"skipped,attr"`
-	Time      string      `xml:"time,attr"`
-	Timestamp string      `xml:"timestamp,attr"`
-	Cases     []*testcase `xml:"testcase"`
-	seconds   float64
-}
-
-type testcase struct {
-	Name       string      `xml:"name,attr"`
-	Classname  string      `xml:"classname,attr"`
-	File       string      `xml:"file,attr,omitempty"`
-	Line       int         `xml:"line,attr,omitempty"`
-	Time       string      `xml:"time,attr"`
-	Properties *properties `xml:"properties,omitempty"`
-	Skipped    *outcome    `xml:"skipped,omitempty"`
-	Error      *outcome    `xml:"error,omitempty"`
-	Failure    *outcome    `xml:"failure,omitempty"`
-	Output     string      `xml:"system-out,omitempty"`
-
-	folder   string
-	failures []string
-	kind     string
-	first    string
-	retried  bool
-}
-
-type properties struct {
-	List []property `xml:"property"`
-}
-
-type property struct {
-	Name  string `xml:"name,attr"`
-	Value string `xml:"value,attr"`
-}
-
-type outcome struct {
-	Message string `xml:"message,attr,omitempty"`
-	Type    string `xml:"type,attr,omitempty"`
-	Text    string `xml:",chardata"`
-}
-
 // Write takes one event; the document is written with batch.finished.
 func (w *Writer) Write(e *event.Event) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	r := w.runs[e.RunID]
 	switch e.Type {
 	case event.TypeBatchStarted:
-		w.started = e.Time
-	case event.TypeRunStarted:
-		w.open(e)
-	case event.TypeStepFinished:
-		if c := w.runs[e.RunID]; c != nil {
-			c.step(e)
+		w.started, w.files = e.Time, map[string]int{}
+		for i, f := range e.BatchStarted.Files {
+			w.files[f] = i
 		}
+	case event.TypeRunStarted:
+		w.runs[e.RunID] = &run{Run: cause.New(e)}
 	case event.TypeRunFinished:
-		w.close(e)
+		if r != nil {
+			delete(w.runs, e.RunID)
+			w.finished(r, e)
+		}
 	case event.TypeBatchFinished:
 		return w.print(e)
+	default:
+		if r != nil {
+			w.step(r, e)
+		}
 	}
 	return nil
 }
 
-func (w *Writer) open(e *event.Event) {
-	s := e.RunStarted
-	folder := path.Dir(s.File)
-	c := &testcase{
-		Name: clean(e.Flow), Classname: clean(strings.ReplaceAll(strings.TrimSuffix(strings.TrimSuffix(s.File, path.Ext(s.File)), ".testmesh"), "/", ".")),
-		File: clean(s.File), folder: folder, Properties: &properties{},
-	}
-	var about []string
-	if s.Row != nil {
-		row := fmt.Sprintf("row %d", s.Row.Index+1)
-		if s.Row.Name != "" {
-			row += " " + s.Row.Name
+func (w *Writer) step(r *run, e *event.Event) {
+	r.See(e)
+	switch e.Type {
+	case event.TypeStepFinished:
+		if len(r.steps) >= maxSteps || w.steps >= maxAllSteps {
+			r.left++
+			return
 		}
-		about = append(about, row)
-	} else if s.Iteration > 1 {
-		about = append(about, fmt.Sprintf("iteration %d", s.Iteration))
-	}
-	if s.Environment != "" {
-		about = append(about, s.Environment)
-	}
-	if len(about) > 0 {
-		c.Name += clean(" [" + strings.Join(about, ", ") + "]")
-	}
-	key := c.Classname + "\x00" + c.Name
-	if w.names[key]++; w.names[key] > 1 {
-		c.Name += fmt.Sprintf(" #%d", w.names[key])
-	}
-	for _, t := range s.Tags {
-		c.Properties.List = append(c.Properties.List, property{"tag", clean(t)})
-	}
-	w.runs[e.RunID] = c
-}
-
-func (c *testcase) step(e *event.Event) {
-	end := e.StepFinished
-	name := clean(strings.Join(e.Step.Path, "/"))
-	c.Properties.List = append(c.Properties.List, property{"step[" + string(end.Status) + "]", name})
-	c.retried = c.retried || end.Status == event.Passed && end.Tries > 1
-	if end.Status != event.Failed && end.Status != event.Errored || end.Ignored {
-		return
-	}
-	kind, text := "assertion", ""
-	for _, a := range end.Assertions {
-		if !a.Passed {
-			text += fmt.Sprintf("%s:%d:%d: %s\n    %s\n", e.Step.File, a.Line, a.Column, a.Expression, a.Message)
-			if c.first == "" {
-				c.first = name + ": " + a.Expression + ": " + a.Message
+		w.steps++
+		r.steps = append(r.steps, property{"step[" + string(e.StepFinished.Status) + "]", label(strings.Join(e.Step.Path, "/"))})
+	case event.TypeStepArtifact:
+		if w.options.Attachment != nil && len(r.attachments) < maxSteps {
+			if file := w.options.Attachment(e); file != "" {
+				r.attachments = append(r.attachments, label(file))
 			}
 		}
 	}
-	if err := end.Error; err != nil {
-		kind = kindOf(err)
-		text += fmt.Sprintf("%s:%d: %s %s\n", e.Step.File, e.Step.Line, err.Code, err.Message)
-		if err.Hint != "" {
-			text += "    " + err.Hint + "\n"
-		}
-		if c.first == "" {
-			c.first = name + ": " + err.Message
-		}
-	}
-	if m, ok := end.Result.(map[string]any); ok && m["body"] != nil {
-		body := value.Text(m["body"])
-		if len(body) > 1000 {
-			body = body[:1000] + fmt.Sprintf("… (cut, %d bytes)", len(body))
-		}
-		text += "    body: " + body + "\n"
-	}
-	if c.kind == "" {
-		c.kind = kind
-	}
-	c.failures = append(c.failures, name+"\n"+text)
 }
 
-// kindOf is the type attribute of an error: its cause in one word.
-func kindOf(err *event.Error) string {
-	switch err.Code {
-	case "E-CONN", "E-DNS", "E-TLS":
-		return "connection"
-	case "E-TIMEOUT", "E-RUNTIME":
-		return "timeout"
-	case "E-PLUGIN":
-		return "plugin"
+// finished turns a run into a test case of its folder's suite.
+func (w *Writer) finished(r *run, e *event.Event) {
+	s, end := r.Started.RunStarted, e.RunFinished
+	name := strings.TrimSuffix(strings.TrimSuffix(s.File, path.Ext(s.File)), ".testmesh")
+	c := &testcase{
+		Name: caseName(r.Started), Classname: label(strings.ReplaceAll(name, "/", ".")), File: label(s.File),
+		Time: seconds(end.DurationMS / 1000), rank: w.rank(s), id: e.RunID,
 	}
-	return strings.ToLower(strings.TrimPrefix(err.Code, "E-"))
-}
-
-func (w *Writer) close(e *event.Event) {
-	c := w.runs[e.RunID]
-	if c == nil {
-		return
+	if c.Classname == "" {
+		c.Classname = "testmesh"
 	}
-	delete(w.runs, e.RunID)
-	end := e.RunFinished
-	seconds := end.DurationMS / 1000
-	c.Time = fmt.Sprintf("%.3f", seconds)
-	s, ok := w.suites[c.folder]
+	w.verdict(c, r, end)
+	c.Properties = newProperties(r, end)
+	c.Output = &cdata{clean(w.output(r))}
+	if c.Output.Text == "" {
+		c.Output = nil
+	}
+	folder := path.Dir(s.File)
+	if s.File == "" {
+		folder = "testmesh"
+	}
+	in, ok := w.suites[folder]
 	if !ok {
-		s = &suite{Name: clean(c.folder), Timestamp: e.Time.UTC().Format("2006-01-02T15:04:05")}
-		w.suites[c.folder] = s
-		w.order = append(w.order, c.folder)
+		in = &suite{Name: label(folder), started: r.Started.Time}
+		w.suites[folder] = in
 	}
-	s.Tests++
-	s.seconds += seconds
-	text := strings.Join(c.failures, "\n")
-	if len(text) > maxText {
-		text = cut(text, maxText) + fmt.Sprintf("\n… (cut, %d bytes)", len(text))
+	if r.Started.Time.Before(in.started) {
+		in.started = r.Started.Time
 	}
-	what := &outcome{Message: clean(c.first), Type: c.kind, Text: clean(text)}
-	if what.Message == "" {
-		what.Message = clean(end.Reason)
+	in.add(c, end.DurationMS/1000)
+}
+
+// rank is a run's place in the document: that of its file, then its row.
+func (w *Writer) rank(s *event.RunStarted) [3]int {
+	at, ok := w.files[s.File]
+	if !ok {
+		at = len(w.files)
+	}
+	row := -1
+	if s.Row != nil {
+		row = s.Row.Index
+	}
+	return [3]int{at, row, s.Iteration}
+}
+
+// caseName is "checkout [row 3 ada] (staging, eu-1)".
+func caseName(e *event.Event) string {
+	s := e.RunStarted
+	name := e.Flow
+	switch {
+	case s.Row != nil && s.Row.Name != "":
+		name += fmt.Sprintf(" [row %d %s]", s.Row.Index+1, s.Row.Name)
+	case s.Row != nil:
+		name += fmt.Sprintf(" [row %d]", s.Row.Index+1)
+	case s.Iteration > 1:
+		name += fmt.Sprintf(" [iteration %d]", s.Iteration)
+	}
+	var at []string
+	if s.Environment != "" {
+		at = append(at, s.Environment)
+	}
+	if s.Agent != "" && s.Agent != "local" {
+		at = append(at, s.Agent)
+	}
+	if len(at) > 0 {
+		name += " (" + strings.Join(at, ", ") + ")"
+	}
+	if name = strings.TrimSpace(label(name)); name == "" {
+		return "unnamed"
+	}
+	return name
+}
+
+// verdict sets the element that says how the run ended.
+func (w *Writer) verdict(c *testcase, r *run, end *event.RunFinished) {
+	what := &outcome{Message: label(end.Reason), Type: string(end.Status)}
+	if f := r.First(); f != nil {
+		what.Message, what.Type = message(f), kind(f.End)
+		c.Line = line(f)
 	}
 	switch end.Status {
 	case event.Passed:
-		if c.retried {
-			c.Properties.List = append(c.Properties.List, property{"flaky", "true"})
-		}
 	case event.Failed:
-		s.Failures++
-		c.Failure = what
+		what.Text, c.Failure = w.cut(texts(r)), what
 	case event.Skipped:
-		s.Skipped++
-		c.Skipped = &outcome{Message: clean(end.Reason)}
+		c.Skipped = &skipped{what.Message}
 	default: // errored and cancelled: it was not judged
-		s.Errors++
-		if what.Type == "" {
-			what.Type = string(end.Status)
-		}
-		c.Error = what
+		what.Text, c.Error = w.cut(texts(r)), what
 	}
-	if len(c.Properties.List) == 0 {
-		c.Properties = nil
+	if what.Message == "" {
+		what.Message = "no step says why"
 	}
-	s.Cases = append(s.Cases, c)
 }
 
+// cut keeps a text within the bounds, and says where it did not.
+func (w *Writer) cut(text string) string {
+	limit, whole := min(maxText, max(maxAllText-w.text, 200)), len(text)
+	text = clean(head(text, 4*limit)) // what is cleaned away may be long, too
+	if len(text) > limit || whole > 4*limit {
+		text = head(text, limit) + fmt.Sprintf("\n… (cut: %d bytes)", whole)
+	}
+	w.text += len(text)
+	return text
+}
+
+func newProperties(r *run, end *event.RunFinished) *properties {
+	var list []property
+	for _, t := range r.Started.RunStarted.Tags {
+		list = append(list, property{"tag", label(t)})
+	}
+	list = append(list, r.steps...)
+	if r.left > 0 {
+		list = append(list, property{"steps", fmt.Sprintf("%d more are not listed: CI systems refuse larger files", r.left)})
+	}
+	if end.Status == event.Passed && r.Tries > 1 {
+		list = append(list, property{"flaky", "true"})
+	}
+	for _, file := range r.attachments {
+		list = append(list, property{"attachment", file})
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	return &properties{list}
+}
+
+// output says what changed no verdict, what was left behind, and where the
+// artifacts are as the attachments of Jenkins and GitLab want it.
+func (w *Writer) output(r *run) string {
+	var b strings.Builder
+	for _, f := range r.Failures {
+		if f.Ignored || f.Handler {
+			word := "ignored"
+			if f.Handler {
+				word = "in a handler"
+			}
+			fmt.Fprintf(&b, "%s: %s\n", word, message(f))
+		}
+	}
+	for _, o := range r.Orphans {
+		fmt.Fprintf(&b, "left behind: %s %s: %s\n", o.Type, o.ID, o.Reason)
+	}
+	if r.Lost > 0 {
+		fmt.Fprintf(&b, "left behind: %d more\n", r.Lost)
+	}
+	if r.Tries > 1 {
+		fmt.Fprintf(&b, "%s passed on try %d\n", r.Retried, r.Tries)
+	}
+	text := w.cut(b.String())
+	for _, file := range r.attachments {
+		text += "[[ATTACHMENT|" + file + "]]\n"
+	}
+	return text
+}
+
+// print writes the document: suites by name, cases in the batch's order.
 func (w *Writer) print(e *event.Event) error {
-	doc := document{Name: "testmesh", Time: fmt.Sprintf("%.3f", e.Time.Sub(w.started).Seconds())}
-	for _, name := range w.order {
-		s := w.suites[name]
-		s.Time = fmt.Sprintf("%.3f", s.seconds)
+	doc := document{Name: "testmesh", Time: seconds(e.Time.Sub(w.started).Seconds())}
+	for _, s := range w.suites {
+		s.finish()
 		doc.Tests += s.Tests
 		doc.Failures += s.Failures
 		doc.Errors += s.Errors
 		doc.Skipped += s.Skipped
 		doc.Suites = append(doc.Suites, s)
 	}
+	slices.SortFunc(doc.Suites, func(a, b *suite) int { return strings.Compare(a.Name, b.Name) })
+	unique(doc.Suites)
 	if _, err := io.WriteString(w.out, xml.Header); err != nil {
-		return err
+		return fmt.Errorf("write JUnit XML: %w", err)
 	}
 	enc := xml.NewEncoder(w.out)
 	enc.Indent("", "  ")
 	if err := enc.Encode(doc); err != nil {
 		return fmt.Errorf("write JUnit XML: %w", err)
 	}
-	_, err := io.WriteString(w.out, "\n")
-	return err
-}
-
-// clean drops what XML 1.0 cannot hold (section 2.2), ANSI escapes included.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\t' || r == '\n' || r == '\r' || r >= 0x20 && r <= 0xD7FF || r >= 0xE000 && r <= 0xFFFD || r >= 0x10000:
-			return r
-		}
-		return -1
-	}, s)
-}
-
-func cut(s string, n int) string {
-	for n > 0 && !utf8.RuneStart(s[n]) {
-		n--
+	if _, err := io.WriteString(w.out, "\n"); err != nil {
+		return fmt.Errorf("write JUnit XML: %w", err)
 	}
-	return s[:n]
+	return nil
 }
