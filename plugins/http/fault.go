@@ -54,7 +54,8 @@ func (x *exchange) describe(parent, ctx context.Context, err error, target strin
 		e.Message = fmt.Sprintf("the proxy cannot be reached: %s", cause(err))
 		e.Details = dialled(x.trace)
 		e.Hint = "check config.proxy or HTTP_PROXY, or go past it with config.proxy: none"
-	case describeTLS(e, err, target):
+	case x.trace.wasAskedWho() && x.describeRefusal(e, err, target), describeTLS(e, err, target):
+		e.Code = plugin.CodeTLS
 	case errors.As(err, &op) && op.Op == "dial" || errors.Is(err, syscall.ECONNREFUSED):
 		e.Message = fmt.Sprintf("%s: %s", cause(err), target)
 		e.Details = dialled(x.trace)
@@ -104,10 +105,7 @@ func describeProtocol(e *plugin.Error, err error, target string) {
 	e.Hint = "check that the port speaks HTTP, and http or https in config.url"
 	switch {
 	case strings.Contains(what, "response headers exceeded") || strings.Contains(what, "header list too large") || strings.Contains(what, "header list was too long"):
-		e.Message = fmt.Sprintf("the headers of %s's answer are over %s", target, size(maxHeaderBytes))
-		e.Hint = ""
-	case strings.Contains(what, "too many 1xx"):
-		e.Message = fmt.Sprintf("%s sends informational (1xx) answers without end", target)
+		e.Message = fmt.Sprintf("the headers of %s's answer, informational ones counted, are over %s", target, size(maxHeaderBytes))
 		e.Hint = ""
 	case strings.Contains(what, `malformed HTTP response "\x15\x03`):
 		e.Message = fmt.Sprintf("%s speaks TLS on this port, and the request was not", target)

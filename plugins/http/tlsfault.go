@@ -15,7 +15,6 @@ import (
 // about.
 func describeTLS(e *plugin.Error, err error, target string) bool {
 	if describeCertificate(e, err, target) {
-		e.Code = plugin.CodeTLS
 		return true
 	}
 	what := strings.TrimPrefix(cause(err), "tls: ")
@@ -28,9 +27,6 @@ func describeTLS(e *plugin.Error, err error, target string) bool {
 	case strings.Contains(what, "no application protocol") || strings.Contains(what, "unadvertised ALPN protocol"):
 		e.Message = fmt.Sprintf("%s does not speak HTTP/2", target)
 		e.Hint = "leave config.http_version out"
-	case strings.Contains(what, "certificate required"):
-		e.Message = fmt.Sprintf("%s asks for a client certificate", target)
-		e.Hint = "give tls.cert_file and tls.key_file"
 	case strings.Contains(what, "protocol version"):
 		e.Message = fmt.Sprintf("%s and tls.min_version have no version of TLS in common", target)
 		e.Hint = "lower tls.min_version, 1.2 by default, if the service is meant to be that old"
@@ -43,7 +39,27 @@ func describeTLS(e *plugin.Error, err error, target string) bool {
 	default:
 		return false
 	}
-	e.Code = plugin.CodeTLS
+	return true
+}
+
+// describeRefusal is about a server that asked for a client certificate and did
+// not like what it got.
+func (x *exchange) describeRefusal(e *plugin.Error, err error, target string) bool {
+	var op *net.OpError
+	alert := errors.As(err, &op) && op.Op == "remote error"
+	if !alert && !isClosed(err) && !strings.Contains(err.Error(), "could not be established") {
+		return false
+	}
+	if c := x.config.TLS; c.Cert == "" && c.CertFile == "" {
+		e.Message = fmt.Sprintf("%s asks for a client certificate, and got none", target)
+		e.Hint = "give tls.cert_file and tls.key_file"
+		return true
+	}
+	e.Message = fmt.Sprintf("%s refused the client certificate", target)
+	if alert {
+		e.Message += ": " + strings.TrimPrefix(cause(err), "tls: ")
+	}
+	e.Hint = "is it the right one, and does the service trust its issuer?"
 	return true
 }
 

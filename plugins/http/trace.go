@@ -20,6 +20,7 @@ type trace struct {
 	firstByte                             time.Time
 	dialled                               []string // addresses that could not be connected, with the reason
 	connected, reused, wroteRequest, head bool
+	askedWho                              bool  // the server wanted a client certificate
 	conn                                  *conn // nil where it is not ours
 	written                               int64 // bytes written on conn before this request
 }
@@ -38,7 +39,31 @@ func (t *trace) attach(ctx context.Context) context.Context {
 		WroteRequest:         t.onWrote,
 		GotFirstResponseByte: t.onFirstByte,
 	}
-	return httptrace.WithClientTrace(ctx, &t.hooks)
+	return httptrace.WithClientTrace(context.WithValue(ctx, traceKey{}, t), &t.hooks)
+}
+
+type traceKey struct{}
+
+// clientCertificate gives what a server asks for, or none, and keeps in mind
+// that it was asked: in TLS 1.3 the server's refusal comes after the handshake,
+// and not always through net/http.
+func clientCertificate(own *tls.Certificate) func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	return func(info *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		if t, ok := info.Context().Value(traceKey{}).(*trace); ok {
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			t.askedWho = true
+		}
+		return own, nil
+	}
+}
+
+// wasAskedWho tells that the connection of this very request began with the
+// server's wish for a client certificate.
+func (t *trace) wasAskedWho() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.askedWho && !t.reused
 }
 
 func (t *trace) onDNSStart(httptrace.DNSStartInfo) { t.start(&t.dnsStart) }
@@ -111,10 +136,10 @@ func ours(nc net.Conn) *conn {
 	}
 }
 
-func (t *trace) onWrote(httptrace.WroteRequestInfo) {
+func (t *trace) onWrote(info httptrace.WroteRequestInfo) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.wroteRequest = true
+	t.wroteRequest = info.Err == nil
 }
 
 func (t *trace) onFirstByte() {

@@ -194,6 +194,7 @@ func (k *transportKey) tls() (*tls.Config, error) {
 		}
 	}
 	if k.cert == "" && k.key == "" {
+		c.GetClientCertificate = clientCertificate(&tls.Certificate{})
 		return c, nil
 	}
 	if k.cert == "" || k.key == "" {
@@ -205,7 +206,7 @@ func (k *transportKey) tls() (*tls.Config, error) {
 	}
 	// Given in any case: the default sends none where the server's list of
 	// authorities does not name the issuer, and the flow asked for this one.
-	c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return &pair, nil }
+	c.GetClientCertificate = clientCertificate(&pair)
 	return c, nil
 }
 
