@@ -49,3 +49,28 @@ func isMarker(comment string) bool {
 	}
 	return rest == "" || word == "regex"
 }
+
+// cutByComment notes a plain value with #5 right behind it, which YAML takes for
+// a comment: comments for people have a blank after the #.
+func (l *loader) cutByComment(n *Node, offset int) {
+	src := l.text.plain
+	end := offset + len(n.Text)
+	if end > len(src) || src[offset:end] != n.Text {
+		return
+	}
+	at := end
+	for at < len(src) && (src[at] == ' ' || src[at] == '\t') {
+		at++
+	}
+	if at == end || at == len(src) || src[at] != '#' || keyLength(clipText(src[at+1:], 1)) == 0 {
+		return
+	}
+	comment := strings.TrimRight(firstLine(src[at:]), " ")
+	if len(l.problems) < maxProblems {
+		l.problems = append(l.problems, Problem{
+			Severity: Note, Code: CodeYAML, Pos: l.text.posOf(at), Text: clipText(comment, 200),
+			Message: clipText(comment, 80) + " is a comment, and no part of the value", Hint: "put the value in quotes if it belongs to it",
+			Fix: l.text.quoteFrom(n.Pos.Line, n.Pos.Column),
+		})
+	}
+}

@@ -39,6 +39,7 @@ func (l *loader) scalar(out *Node, n *yaml.Node, tag string, offset int) {
 	out.Kind, out.Value = kind, v
 	if kind == String {
 		l.place(out, offset)
+		l.cutByComment(out, offset)
 	}
 }
 
