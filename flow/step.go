@@ -217,6 +217,9 @@ func (c *compiler) configFiles(spec *catalog.Action, n *node, config *source.Nod
 
 // checkStatic judges a config without placeholders by its whole schema.
 func (c *compiler) checkStatic(out *Step, spec *catalog.Action, config *source.Node) {
+	if spec.CheckedWhole() {
+		return
+	}
 	v, ok := out.Config.Static()
 	if !ok {
 		return

@@ -306,45 +306,54 @@ func dig(v any, path string) (any, bool) {
 	return v, true
 }
 
-// CheckValue judges the expanded config as a plugin will get it; the error
-// names the field. Nothing is compiled before the first call.
+// CheckedWhole tells that CheckConfig judges a config without placeholders as
+// completely as CheckValue does.
+func (a *Action) CheckedWhole() bool {
+	d, err := a.config()
+	return err == nil && !d.partial
+}
+
+// CheckValue judges the expanded config as a plugin will get it; the error, a
+// *ConfigError, names the field. Nothing is compiled before the first call.
 func (a *Action) CheckValue(v any) error {
-	s, err := a.exact()
+	d, err := a.config()
 	if err != nil {
 		return fmt.Errorf("config schema of %s: %w", a.Name, err)
 	}
 	if v == nil {
 		v = map[string]any{}
 	}
+	if !d.partial && d.accepts(d.root, v, 0) {
+		return nil
+	}
+	c := checker{d: d, action: a.Name}
+	c.check(d.root, nodeOf(v), "config", 0)
+	if len(c.problems) > 0 {
+		return &ConfigError{Action: a.Name, Message: c.problems[0].Message, Hint: c.problems[0].Hint, More: len(c.problems) - 1}
+	}
+	s, err := a.exact()
+	if err != nil {
+		return fmt.Errorf("config schema of %s: %w", a.Name, err)
+	}
 	findings := s.Validate(v)
 	if len(findings) == 0 {
 		return nil
 	}
-	return &ConfigError{Action: a.Name, Path: strings.TrimPrefix(strings.TrimPrefix(findings[0].Path, "$"), "."), Message: findings[0].Message, More: len(findings) - 1}
+	message := "config" + strings.TrimPrefix(findings[0].Message, "$")
+	return &ConfigError{Action: a.Name, Message: message, More: len(findings) - 1}
 }
 
 // ConfigError is a config value that the action does not take.
 type ConfigError struct {
 	Action  string
-	Path    string // below the config: headers["X-A"], body.items[0]; "" is the whole
-	Message string
+	Message string // begins with the field: config.headers.X-A must be a string
+	Hint    string
 	More    int // further findings
 }
 
 // Error says the field and what is wrong with it.
 func (e *ConfigError) Error() string {
-	message := e.Message
-	if _, rest, ok := strings.Cut(message, ": "); ok && strings.HasPrefix(message, "$") {
-		message = rest
-	}
-	where := "config"
-	switch {
-	case strings.HasPrefix(e.Path, "["):
-		where += e.Path
-	case e.Path != "":
-		where += "." + e.Path
-	}
-	s := fmt.Sprintf("%s of %s: %s", where, e.Action, message)
+	s := e.Action + ": " + e.Message
 	if e.More > 0 {
 		s += fmt.Sprintf(" (and %d more)", e.More)
 	}

@@ -236,11 +236,17 @@ func cut(s string) string {
 	return string([]rune(s)[:maxQuoted]) + "…"
 }
 
-// checkChoice judges enum and const of scalars; those of lists and maps are
-// left to CheckValue.
+// checkChoice judges enum and const; choices that are lists or maps are left to
+// CheckValue.
 func (c *checker) checkChoice(s *shape, n *source.Node, path string) bool {
+	for _, choice := range append(s.enum[:len(s.enum):len(s.enum)], s.constant) {
+		switch choice.(type) {
+		case []any, map[string]any:
+			return true
+		}
+	}
 	if n.Kind == source.Map || n.Kind == source.List {
-		return true
+		n = &source.Node{Kind: n.Kind, Pos: n.Pos, Value: []any{}} // equals none of them
 	}
 	if s.hasConst && !value.Equal(s.constant, n.Value) {
 		c.add(source.CodeType, n, fmt.Sprintf("%s must be %s, not %s", path, value.Compact(s.constant), describe(n)), "")

@@ -82,14 +82,16 @@ func TestCheckValue(t *testing.T) {
 		v    any
 		want string
 	}{
-		"a field":             {map[string]any{"url": "x", "port": "80"}, "config.port of demo.call: "},
-		"a field in a list":   {map[string]any{"url": "x", "items": []any{map[string]any{"sku": int64(1)}}}, "config.items[0].sku of demo.call: "},
-		"a field of any name": {map[string]any{"url": "x", "headers": map[string]any{"X-A": int64(1)}}, `config.headers["X-A"] of demo.call: `},
-		"nothing at all":      {nil, "config of demo.call: "},
+		"a field":             {map[string]any{"url": "x", "port": "80"}, `demo.call: config.port must be a whole number, not the string "80"`},
+		"a field in a list":   {map[string]any{"url": "x", "items": []any{map[string]any{"sku": int64(1)}}}, "demo.call: config.items[0].sku must be a string, not 1"},
+		"a field of any name": {map[string]any{"url": "x", "headers": map[string]any{"X-A": true}}, "demo.call: config.headers.X-A must be a string, not true"},
+		"nothing at all":      {nil, `demo.call: demo.call needs the key "url"`},
+		"several":             {map[string]any{"port": "x", "verify": nil}, `demo.call: config.port must be a whole number, not the string "x" (and 2 more)`},
+		"no more placeholder": {map[string]any{"url": "x", "port": "${P}"}, `demo.call: config.port must be a whole number, not the string "${P}"`},
 	} {
 		err := a.CheckValue(tt.v)
-		if err == nil || !strings.HasPrefix(err.Error(), tt.want) {
-			t.Errorf("%s: got %v, want it to begin with %q", name, err, tt.want)
+		if err == nil || err.Error() != tt.want {
+			t.Errorf("%s: got %v, want %q", name, err, tt.want)
 		}
 	}
 }
@@ -152,5 +154,59 @@ func TestFilePathsAndLate(t *testing.T) {
 	}
 	if !a.HasConfigKey("auth") || a.HasConfigKey("token") {
 		t.Error("auth is a key of the config, token is not")
+	}
+}
+
+// The quick judgement of values is the checker's: what one accepts the other
+// does, for every config of the table above and more.
+func TestAcceptsAgreesWithTheChecker(t *testing.T) {
+	a := action(t)
+	d, err := a.config()
+	if err != nil || !a.CheckedWhole() {
+		t.Fatalf("the schema is not understood whole: %v", err)
+	}
+	values := []any{nil, true, "", "x", "abcde", "30s", "soon", int64(0), int64(80), int64(70000), 0.5, 1.5, []any{}, []any{map[string]any{}}, []any{"a", "b", "c"}, map[string]any{}, map[string]any{"type": "basic", "user": "u"}, map[string]any{"sku": "a", "more": map[string]any{"sku": int64(1)}}}
+	accepted := 0
+	for _, key := range d.propertyNames(d.root) {
+		for _, v := range values {
+			config := map[string]any{"url": "x", key: v}
+			c := checker{d: d, action: a.Name}
+			c.check(d.root, nodeOf(config), "config", 0)
+			quick := d.accepts(d.root, config, 0)
+			if quick != (len(c.problems) == 0) {
+				t.Errorf("%s: %v: accepts says %v, the checker %v", key, v, quick, c.problems)
+			}
+			if exact, err := a.exact(); err != nil || quick && len(exact.Validate(config)) > 0 && key != "wait" {
+				t.Errorf("%s: %v: accepted, and the schema says %v, %v", key, v, exact.Validate(config), err)
+			}
+			if quick {
+				accepted++
+			}
+		}
+	}
+	if accepted < 40 || accepted > 200 {
+		t.Errorf("%d values were accepted: the table shows nothing", accepted)
+	}
+}
+
+func TestKeywordsThatShapesLeaveOut(t *testing.T) {
+	d := descriptor()
+	d.Actions[0].ConfigSchema = `{"type": "object", "properties": {"code": {"type": "string", "pattern": "^[a-z]+$"}, "pick": {"enum": [{"a": 1}]}}}`
+	c, err := New(d)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, _, _ := c.Action("demo.call")
+	if a.CheckedWhole() {
+		t.Error("a schema with a pattern counts as understood")
+	}
+	if err := a.CheckValue(map[string]any{"code": "abc", "pick": map[string]any{"a": int64(1)}}); err != nil {
+		t.Errorf("what fits: %v", err)
+	}
+	for _, v := range []map[string]any{{"code": "A"}, {"pick": map[string]any{"a": int64(2)}}} {
+		err := a.CheckValue(v)
+		if err == nil || !strings.HasPrefix(err.Error(), "demo.call: config.") {
+			t.Errorf("%v: got %v, want the field", v, err)
+		}
 	}
 }

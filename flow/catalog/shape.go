@@ -45,9 +45,10 @@ type shape struct {
 
 // document is a parsed schema: its root and what $ref may name.
 type document struct {
-	root  *shape
-	value any // the decoded schema
-	refs  map[string]*shape
+	root    *shape
+	value   any // the decoded schema
+	refs    map[string]*shape
+	partial bool // it has keywords that shapes leave out
 }
 
 // maxShapeDepth bounds the nesting of a plugin's schema.
@@ -86,6 +87,9 @@ func (d *document) parse(v any, at string, depth int) (*shape, error) {
 }
 
 func (d *document) fill(s *shape, m map[string]any, at string, depth int) error {
+	for keyword := range m {
+		d.partial = d.partial || !understood(keyword)
+	}
 	s.ref, _ = m["$ref"].(string)
 	switch t := m["type"].(type) {
 	case string:
@@ -103,6 +107,12 @@ func (d *document) fill(s *shape, m map[string]any, at string, depth int) error 
 	s.minItems, s.maxItems = integer(m, "minItems", 0), integer(m, "maxItems", -1)
 	s.file = m["x-testmesh-file"] == true
 	s.late = m["x-testmesh-template"] == "late"
+	for _, choice := range append(s.enum[:len(s.enum):len(s.enum)], s.constant) {
+		switch choice.(type) {
+		case []any, map[string]any:
+			d.partial = true
+		}
+	}
 	s.duration = m["x-testmesh-duration"] == true
 	_, s.patterned = m["patternProperties"]
 	required, _ := m["required"].([]any)
