@@ -391,3 +391,20 @@ func TestExpectContinueWaitsForTheWord(t *testing.T) {
 		t.Errorf("got %v, want 417", got["status"])
 	}
 }
+
+func TestWhenToComeAgainIsPassedOn(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	for header, want := range map[string]time.Duration{
+		"": 0, "0": 0, "120": 2 * time.Minute, "99999999": 24 * time.Hour, "soon": 0, "-5": 0,
+		"Fri, 02 Jan 2026 03:04:35 GMT": 30 * time.Second, "Fri, 02 Jan 2025 03:04:35 GMT": 0,
+	} {
+		c := newCaller(t, Config{Now: func() time.Time { return now }})
+		res, err := c.try(t.Context(), m{"url": answerWith(t, "", "Retry-After", header)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res.RetryAfter != want {
+			t.Errorf("Retry-After %q: got %s, want %s", header, res.RetryAfter, want)
+		}
+	}
+}

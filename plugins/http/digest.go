@@ -6,7 +6,6 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"net/http"
 	"strings"
 
@@ -28,9 +27,8 @@ func (d *digestProof) prove(_ context.Context, hr *http.Request) error {
 		Username: d.user, Password: d.password,
 	}
 	challenge := *d.challenge
-	session := strings.HasSuffix(strings.ToLower(challenge.Algorithm), "-sess")
-	if session {
-		challenge.Algorithm = challenge.Algorithm[:len(challenge.Algorithm)-len("-sess")]
+	if algorithm, session := cutSession(challenge.Algorithm); session {
+		challenge.Algorithm = algorithm
 		if err := d.sessionKey(&challenge, &options); err != nil {
 			return err
 		}
@@ -66,13 +64,32 @@ func (d *digestProof) sessionKey(challenge *digest.Challenge, options *digest.Op
 // again takes the challenge of the first 401; a second says that the answer to
 // it was wrong.
 func (d *digestProof) again(res *http.Response) (bool, error) {
-	challenge, err := digest.FindChallenge(res.Header)
-	if errors.Is(err, digest.ErrNoChallenge) {
-		return false, nil // the 401 itself is the answer
+	var fault error
+	for _, header := range res.Header.Values("WWW-Authenticate") {
+		if !digest.IsDigest(header) {
+			continue
+		}
+		challenge, err := digest.ParseChallenge(header)
+		if err != nil {
+			fault = authError("%s sent a digest challenge that cannot be read: %s", res.Request.URL.Host, strings.TrimPrefix(err.Error(), "digest: "))
+			continue
+		}
+		for i := range challenge.QOP {
+			challenge.QOP[i] = strings.TrimSpace(challenge.QOP[i])
+		}
+		algorithm, _ := cutSession(challenge.Algorithm)
+		if digest.CanDigest(&digest.Challenge{Algorithm: algorithm, QOP: challenge.QOP}) {
+			d.challenge = challenge // the first, which is the server's choice
+			return true, nil
+		}
+		fault = authError("%s wants the digest algorithm %q with %q, which is not supported", res.Request.URL.Host, clip(challenge.Algorithm), clip(strings.Join(challenge.QOP, ",")))
 	}
-	if err != nil {
-		return false, authError("%s sent a digest challenge that cannot be read: %s", res.Request.URL.Host, strings.TrimPrefix(err.Error(), "digest: "))
+	return false, fault // none: the 401 itself is the answer
+}
+
+func cutSession(algorithm string) (base string, session bool) {
+	if i := len(algorithm) - len("-sess"); i > 0 && strings.EqualFold(algorithm[i:], "-sess") {
+		return algorithm[:i], true
 	}
-	d.challenge = challenge
-	return true, nil
+	return algorithm, false
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strconv"
 	"time"
 
 	"github.com/testmesh/testmesh/sdk/plugin"
@@ -35,14 +36,16 @@ type exchange struct {
 // error too: a token was obtained although the request failed.
 func (p *Plugin) send(ctx context.Context, c *config, req *plugin.Request, out plugin.Stream) (*plugin.Response, error) {
 	x := &exchange{plugin: p, config: c, run: p.run(req.RunID), started: time.Now()}
-	result, limited, err := x.execute(ctx, req, out)
+	answered := &plugin.Response{}
+	err := x.execute(ctx, req, out, answered)
 	if err != nil && len(x.secrets) == 0 {
 		return nil, err
 	}
-	return &plugin.Response{Result: result, Secrets: x.secrets, Limited: limited}, err
+	answered.Secrets = x.secrets
+	return answered, err
 }
 
-func (x *exchange) execute(parent context.Context, req *plugin.Request, out plugin.Stream) (result []byte, limited string, err error) {
+func (x *exchange) execute(parent context.Context, req *plugin.Request, out plugin.Stream, into *plugin.Response) (err error) {
 	ctx, c := parent, x.config
 	if c.Timeout > 0 {
 		var cancel context.CancelFunc
@@ -50,17 +53,17 @@ func (x *exchange) execute(parent context.Context, req *plugin.Request, out plug
 		defer cancel()
 	}
 	if x.transport, err = x.plugin.transportFor(c, req); err != nil {
-		return nil, "", err
+		return err
 	}
 	if x.body, err = c.buildBody(req); err != nil {
-		return nil, "", err
+		return err
 	}
 	hr, err := x.plugin.newRequest(c, &x.body, req)
 	if err != nil {
-		return nil, "", err
+		return err
 	}
 	if x.proof, err = x.newProof(); err != nil {
-		return nil, "", err
+		return err
 	}
 	x.first, x.url = hr, hr.URL
 	res, err := x.follow(ctx, hr)
@@ -69,20 +72,38 @@ func (x *exchange) execute(parent context.Context, req *plugin.Request, out plug
 	}
 	if err != nil {
 		x.report(out, req, nil, nil)
-		return nil, "", x.fault(parent, ctx, err)
+		return x.fault(parent, ctx, err)
 	}
 	defer res.Body.Close()
 	a, err := x.plugin.readAnswer(c, res, &x.received)
 	total := time.Since(x.started)
 	x.report(out, req, res, a)
-	if err == nil {
-		result = x.result(res, a, total)
-	} else {
+	if err != nil {
 		err = x.bodyFault(parent, ctx, res, err)
+	} else {
+		into.Result, into.Limited = x.result(res, a, total), a.limited
+		into.RetryAfter = x.retryAfter(res.Header.Get("Retry-After"))
 	}
-	limited = a.limited
 	x.plugin.release(a)
-	return result, limited, err
+	return err
+}
+
+// maxRetryAfter bounds what a server asks for; who repeats has bounds of its own.
+const maxRetryAfter = 24 * time.Hour
+
+// retryAfter reads seconds or a date (RFC 9110 section 10.2.3).
+func (x *exchange) retryAfter(header string) time.Duration {
+	if header == "" {
+		return 0
+	}
+	if seconds, err := strconv.ParseUint(header, 10, 32); err == nil {
+		return min(time.Duration(seconds)*time.Second, maxRetryAfter)
+	}
+	at, err := http.ParseTime(header)
+	if err != nil {
+		return 0
+	}
+	return max(0, min(at.Sub(x.plugin.now()), maxRetryAfter))
 }
 
 // maxDrained bounds what is read of a response that is not the answer, so that
