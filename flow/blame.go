@@ -46,10 +46,14 @@ func (c *compiler) unknown(r *expr.Ref, at *scope) {
 
 // mayBeAbsent accepts names that are written with a default, as `${PORT:8080}`:
 // a source of env may have them or not. A name that is nearly one that exists is
-// a slip all the same.
+// a slip all the same. In a flow with rows an output may also be that of the row
+// before (--keep-variables), which the first row does not have.
 func (c *compiler) mayBeAbsent(r *expr.Ref, at *scope) bool {
 	if c.vague && len(c.outputs[r.Name]) == 0 && c.byID[r.Name] == nil {
 		return true // what could not be read may have it; that is said already
+	}
+	if r.Guarded && len(r.Path) == 0 && len(c.outputs[r.Name]) > 0 && c.p.Data != nil && c.p.Data.As == "" {
+		return true
 	}
 	if !r.Guarded || len(r.Path) > 0 || len(c.outputs[r.Name]) > 0 || c.byID[r.Name] != nil {
 		return false

@@ -247,8 +247,16 @@ func (c *compiler) checkRows() {
 	}
 }
 
-// data reads the rows of the flow, or takes those that replace them.
+// data reads the rows of the flow, or takes those that replace them. Without a
+// single row nobody knows the columns, and nothing runs that could lack one.
 func (c *compiler) data() {
+	c.readData()
+	if d := c.p.Data; d != nil && d.As == "" && len(d.Rows) == 0 {
+		c.vague = true
+	}
+}
+
+func (c *compiler) readData() {
 	if c.l.o.Data != nil {
 		d := *c.l.o.Data
 		if c.flow.DataAs == "" {
