@@ -55,7 +55,7 @@ func format(cmd *cobra.Command, s *State, args []string, check, diff, ids bool) 
 		if err != nil {
 			return usage("", "read %s: %w", file, err)
 		}
-		after, found := syntax.Format(file, before, ids)
+		after, found := syntax.Format(file, before, ids, actions(s.Plugins))
 		if errs := found.Errors(); len(errs) > 0 {
 			problems = append(problems, errs...)
 			continue

@@ -15,11 +15,12 @@ const maxPasses = 200
 // Format writes a flow file in today's form: dialects rewritten, two blanks a
 // level, double quotes where either would do, no blanks at the ends of lines.
 // Comments, blank lines and everything else stay as they are. With ids it also
-// writes the ids that steps were given. Formatting twice changes nothing more.
+// writes the ids that steps were given; with cat it writes today's names of
+// plugin actions and their keys. Formatting twice changes nothing more.
 //
 // A file with errors is not formatted: out is nil. Notes among the problems tell
 // which dialects had to stay because they could not be rewritten safely.
-func Format(path string, data []byte, ids bool) (out []byte, problems source.Problems) {
+func Format(path string, data []byte, ids bool, cat CatalogView) (out []byte, problems source.Problems) {
 	if _, problems = Parse(path, data); len(problems.Errors()) > 0 {
 		return nil, problems
 	}
@@ -28,8 +29,8 @@ func Format(path string, data []byte, ids bool) (out []byte, problems source.Pro
 		breaks = "\r\n"
 	}
 	text := strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(strings.TrimPrefix(string(data), "\ufeff"))
-	f := &formatter{path: path, ids: ids}
-	text = f.rewrite(text)
+	f := &formatter{path: path, ids: ids, names: aliasesOf(cat)}
+	text = f.modernize(f.rewrite(text))
 	for _, step := range []func(string) string{f.quotes, f.indent, f.trim} {
 		if next := step(text); next != text && f.sameNodes(text, next) {
 			text = next
@@ -55,8 +56,9 @@ func Format(path string, data []byte, ids bool) (out []byte, problems source.Pro
 
 // formatter changes the text of one file, step by step, each verified.
 type formatter struct {
-	path string
-	ids  bool
+	path  string
+	ids   bool
+	names aliases
 }
 
 // rewrite brings dialects into today's form.

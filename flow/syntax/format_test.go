@@ -15,7 +15,7 @@ import (
 func checkFormat(t *testing.T, name string, data []byte, ids bool) []byte {
 	t.Helper()
 	before, problems := Parse(name, data)
-	out, notes := Format(name, data, ids)
+	out, notes := Format(name, data, ids, nil)
 	if len(problems.Errors()) > 0 {
 		if out != nil || len(notes.Errors()) == 0 {
 			t.Fatalf("a file with errors was formatted: %v", problems)
@@ -32,7 +32,7 @@ func checkFormat(t *testing.T, name string, data []byte, ids bool) []byte {
 	if !same(reflect.ValueOf(before.Flows), reflect.ValueOf(after.Flows), "") {
 		t.Fatalf("the flow means something else: %s\n%s\n---\n%s", cmp.Diff(ast(before), ast(after)), data, out)
 	}
-	again, _ := Format(name, out, ids)
+	again, _ := Format(name, out, ids, nil)
 	if diff := cmp.Diff(string(out), string(again)); diff != "" {
 		t.Fatalf("formatting twice changes more:\n%s\nof\n%s", diff, data)
 	}
@@ -77,7 +77,7 @@ func comments(data []byte) []string {
 func TestFormatRewritesDialects(t *testing.T) {
 	golden(t, "format", func(t *testing.T, name string, data []byte) string {
 		out := string(checkFormat(t, name, data, false))
-		_, notes := Format(name, data, false)
+		_, notes := Format(name, data, false, nil)
 		for _, n := range notes {
 			out += "# " + n.Error() + "\n"
 		}
@@ -94,14 +94,14 @@ func TestFormatWritesIDs(t *testing.T) {
 }
 
 func TestFormatKeepsLineBreaks(t *testing.T) {
-	out, _ := Format("f", []byte("\ufeffname: f\r\nsteps:\r\n- action: log\r\n  config: {message: hi}\r\n"), false)
+	out, _ := Format("f", []byte("\ufeffname: f\r\nsteps:\r\n- action: log\r\n  config: {message: hi}\r\n"), false, nil)
 	if want := "flow:\r\n  name: f\r\n  steps:\r\n    - action: log\r\n      config: {message: hi}\r\n"; string(out) != want {
 		t.Errorf("got %q", out)
 	}
 }
 
 func TestFormatRefusesErrors(t *testing.T) {
-	out, problems := Format("f", []byte("flow:\n  nam: x\n"), false)
+	out, problems := Format("f", []byte("flow:\n  nam: x\n"), false, nil)
 	if out != nil || len(problems.Errors()) == 0 {
 		t.Errorf("got %q, %v", out, problems)
 	}
