@@ -44,6 +44,8 @@ func (x *exchange) command() string {
 	x.headerWords(add)
 	x.settingWords(add)
 	switch data := x.body.data; {
+	case len(data) == 0 && (hr.Method == http.MethodPost || hr.Method == http.MethodPut || hr.Method == http.MethodPatch):
+		add("-H", "'Content-Type:'", "--data-raw", "''") // Content-Length: 0, as net/http says it
 	case len(data) == 0:
 	case x.body.file != "":
 		add("--data-binary", quote("@"+x.body.file))

@@ -213,7 +213,9 @@ func (p *oauthProof) keep(res *http.Response, text []byte) error {
 		return e
 	}
 	if !isFieldValue(got.Access) || !isFieldValue(got.Type) {
-		return authError("%s gave a token that no header can hold", x.config.Auth.TokenURL)
+		e := authError("%s gave a token that no header can hold", x.config.Auth.TokenURL)
+		e.Hint = "look at its access_token and token_type: one holds a control character"
+		return e
 	}
 	tok.access, tok.kind, tok.expires = got.Access, "Bearer", time.Time{}
 	if got.Type != "" && !strings.EqualFold(got.Type, "bearer") {
