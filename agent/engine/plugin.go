@@ -85,22 +85,35 @@ func (r *stepRun) take(t *try, resp *plugin.Response) {
 		_ = r.p.f.run.mask.Add(s.Name, s.Value)
 	}
 	t.limited, t.retryAfter = resp.Limited, resp.RetryAfter
-	t.raw = resp.Result
-	if len(resp.Result) == 0 {
-		return
-	}
-	result, err := value.DecodeLenient(resp.Result)
-	if err == nil {
-		if _, ok := result.(map[string]any); !ok {
-			err = fmt.Errorf("a result is an object, this is %s", value.KindOf(result))
-		}
-	}
+	result, err := r.result(t, resp)
 	if err != nil {
-		t.status, t.raw = event.Errored, nil
+		t.status = event.Errored
 		t.err = &event.Error{Code: string(source.CodePlugin), Message: fmt.Sprintf("result of %s: %s", r.s.Action, err), Blame: "plugin"}
 		return
 	}
-	t.result, t.has, t.answered = result, true, true
+	if result != nil {
+		t.result, t.has, t.answered = result, true, true
+	}
+}
+
+// result makes values of what a plugin sent, as JSON or as fields; nil: nothing.
+func (r *stepRun) result(t *try, resp *plugin.Response) (any, error) {
+	if resp.Fields != nil {
+		result, _, err := adopt(resp.Fields, &t.bytes)
+		return result, err
+	}
+	if len(resp.Result) == 0 {
+		return nil, nil
+	}
+	result, err := value.DecodeLenient(resp.Result)
+	if err != nil {
+		return nil, err
+	}
+	if _, ok := result.(map[string]any); !ok {
+		return nil, fmt.Errorf("a result is an object, this is %s", value.KindOf(result))
+	}
+	t.raw, t.bytes = resp.Result, len(resp.Result)
+	return result, nil
 }
 
 // interpret gives the try the status of the plugin's error, if it has one.

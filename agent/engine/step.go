@@ -54,6 +54,7 @@ type try struct {
 	result     any
 	has        bool
 	raw        []byte // the result's JSON, where a plugin sent it
+	bytes      int    // about what the result prints as, where a plugin sent it
 	limited    string // a body was cut: what was said
 	answered   bool   // the system answered, whatever it said
 	effect     string

@@ -153,7 +153,7 @@ func (r *stepRun) attach(done *event.StepFinished, t *try) {
 	if !t.has || r.s.Spec == nil {
 		return // children and outputs tell what a control action did
 	}
-	if len(t.raw) <= maxResultBytes {
+	if t.bytes <= maxResultBytes {
 		done.Result, done.HasResult = t.result, true
 		return
 	}

@@ -99,9 +99,13 @@ func (c *caller) do(config m) m {
 // result reads a result, after its schema had a look at it.
 func result(t *testing.T, res *plugin.Response) m {
 	t.Helper()
-	fits(t, schemas()[1], "result", res.Result)
+	text, err := res.JSON()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fits(t, schemas()[1], "result", text)
 	var out m
-	if err := json.Unmarshal(res.Result, &out); err != nil {
+	if err := json.Unmarshal(text, &out); err != nil {
 		t.Fatal(err)
 	}
 	return out

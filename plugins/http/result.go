@@ -3,6 +3,7 @@ package http
 import (
 	"bytes"
 	"encoding/base64"
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -13,48 +14,59 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// result prints the response as the step's result. A JSON body stands in it as
-// it came, its numbers verbatim.
-func (x *exchange) result(res *http.Response, a *answer, total time.Duration) []byte {
-	const rest = 1024 // of a usual answer, its headers twice
-	out := make([]byte, 0, len(a.data)+len(a.data)/8+rest)
-	out = append(out, `{"status":`...)
-	out = strconv.AppendInt(out, int64(res.StatusCode), 10)
-	out = appendKey(out, "status_text", reason(res))
-	out = appendKey(out, "protocol", res.Proto)
-	out = appendKey(out, "url", x.url.String())
-	out = append(out, `,"headers":`...)
-	out = appendHeaders(out, res.Header)
-	out = append(out, `,"header_values":`...)
-	out = appendHeaderLists(out, res.Header)
+// Values that many results share; nobody changes them.
+var (
+	noMap  any = map[string]any{}
+	noList any = []any{}
+)
+
+// result is the response as the step's result. A JSON body stands in it as it
+// came, its numbers verbatim.
+func (x *exchange) result(res *http.Response, a *answer, total time.Duration) map[string]any {
+	const usual = 14 // keys
+	out := make(map[string]any, usual)
+	out["status"] = int64(res.StatusCode)
+	out["status_text"] = valid(reason(res))
+	out["protocol"] = res.Proto
+	out["url"] = valid(x.url.String())
+	out["headers"], out["header_values"] = headers(res.Header)
 	if len(res.Trailer) > 0 {
-		out = append(out, `,"trailers":`...)
-		out = appendHeaders(out, res.Trailer)
+		out["trailers"], _ = headers(res.Trailer)
 	}
-	out = append(out, `,"cookies":{`...)
-	for i, cookie := range x.cookies {
-		if i > 0 {
-			out = append(out, ',')
+	out["cookies"], out["redirects"] = noMap, noList
+	if len(x.cookies) > 0 {
+		cookies := make(map[string]any, len(x.cookies))
+		for _, cookie := range x.cookies {
+			cookies[valid(cookie.Name)] = valid(cookie.Value)
 		}
-		out = append(appendString(out, cookie.Name), ':')
-		out = appendString(out, cookie.Value)
+		out["cookies"] = cookies
 	}
-	out = append(out, '}')
-	out = appendBody(out, x.config.Response, a)
+	if len(x.redirects) > 0 {
+		redirects := make([]any, len(x.redirects))
+		for i, u := range x.redirects {
+			redirects[i] = valid(u)
+		}
+		out["redirects"] = redirects
+	}
+	addBody(out, x.config.Response, a)
 	if a.mediaType != "" {
-		out = appendKey(out, "content_type", a.mediaType)
+		out["content_type"] = valid(a.mediaType)
 	}
-	out = append(out, `,"size":`...)
-	out = strconv.AppendInt(out, int64(len(a.data)), 10)
-	out = x.timings(total).append(out)
-	out = append(out, `,"redirects":[`...)
-	for i, u := range x.redirects {
-		if i > 0 {
-			out = append(out, ',')
-		}
-		out = appendString(out, u)
+	out["size"] = int64(len(a.data))
+	t := x.timings(total)
+	var whole any = t.total
+	out["time"] = whole
+	out["timings"] = map[string]any{"dns": t.dns, "connect": t.connect, "tls": t.tls, "first_byte": t.firstByte, "total": whole}
+	return out
+}
+
+// valid is a text of the wire as JSON holds it: each byte that is not UTF-8 is
+// U+FFFD.
+func valid(s string) string {
+	if utf8.ValidString(s) {
+		return s
 	}
-	return append(out, "]}"...)
+	return string([]rune(s))
 }
 
 func reason(res *http.Response) string {
@@ -64,62 +76,31 @@ func reason(res *http.Response) string {
 	return http.StatusText(res.StatusCode)
 }
 
-func appendHeaders(out []byte, h http.Header) []byte {
-	out = append(out, '{')
-	for i, name := range sortedKeys(h) {
-		if i > 0 {
-			out = append(out, ',')
+// headers are the values of a header as one text, and as lists.
+func headers(h http.Header) (joined, lists map[string]any) {
+	joined, lists = make(map[string]any, len(h)), make(map[string]any, len(h))
+	for name, values := range h {
+		name = valid(name)
+		if len(values) == 1 {
+			var only any = valid(values[0])
+			joined[name], lists[name] = only, []any{only}
+			continue
 		}
-		out = append(appendString(out, name), ':')
-		if values := h[name]; len(values) == 1 {
-			out = appendString(out, values[0])
-		} else {
-			out = appendString(out, strings.Join(values, ", "))
+		list := make([]any, len(values))
+		for i, v := range values {
+			list[i] = valid(v)
 		}
+		joined[name], lists[name] = valid(strings.Join(values, ", ")), list
 	}
-	return append(out, '}')
+	return joined, lists
 }
 
-func appendHeaderLists(out []byte, h http.Header) []byte {
-	out = append(out, '{')
-	first := true
-	for name, values := range h { // in any order: a map has none
-		if !first {
-			out = append(out, ',')
-		}
-		first = false
-		out = append(appendString(out, name), ':', '[')
-		for j, v := range values {
-			if j > 0 {
-				out = append(out, ',')
-			}
-			out = appendString(out, v)
-		}
-		out = append(out, ']')
-	}
-	return append(out, '}')
-}
-
-// append prints time and timings as keys of the result.
-func (t timings) append(out []byte) []byte {
-	number := func(key string, ms float64) {
-		out = append(out, key...)
-		out = strconv.AppendFloat(out, ms, 'f', -1, 64)
-	}
-	number(`,"time":`, t.total)
-	number(`,"timings":{"dns":`, t.dns)
-	number(`,"connect":`, t.connect)
-	number(`,"tls":`, t.tls)
-	number(`,"first_byte":`, t.firstByte)
-	number(`,"total":`, t.total)
-	return append(out, '}')
-}
-
-// appendBody prints body and what explains it.
-func appendBody(out []byte, as string, a *answer) []byte {
+// addBody sets body and what explains it.
+func addBody(out map[string]any, as string, a *answer) {
 	if a.packed != "" {
-		out = appendBytes(out, a.data)
-		return appendKey(out, "body_error", "the body is packed as "+clip(a.packed))
+		addBytes(out, a.data)
+		out["body_error"] = valid("the body is packed as " + clip(a.packed))
+		return
 	}
 	data, fault := toUTF8(a)
 	if as == "" || as == "auto" {
@@ -127,44 +108,49 @@ func appendBody(out []byte, as string, a *answer) []byte {
 	}
 	switch {
 	case as == "bytes":
-		return appendBytes(out, a.data)
+		addBytes(out, a.data)
 	case fault != "" && as != "text":
-		return appendKey(appendBytes(out, a.data), "body_error", fault)
+		addBytes(out, a.data)
+		out["body_error"] = valid(fault)
 	case len(data) == 0:
-		return append(out, `,"body":null`...)
+		out["body"] = nil
 	case as == "json" && a.limited == "":
-		return appendJSON(out, data)
-	}
-	out = appendKey(out, "body", string(data))
-	switch {
-	case fault != "":
-		return appendKey(out, "body_error", fault)
-	case as == "xml" && a.limited == "":
-		parsed, err := parseXML(data)
-		if err != nil {
-			return appendKey(out, "body_error", "the body is not XML: "+err.Error())
+		addJSON(out, data)
+	default:
+		out["body"] = valid(string(data))
+		switch {
+		case fault != "":
+			out["body_error"] = valid(fault)
+		case as == "xml" && a.limited == "":
+			addXML(out, data)
 		}
-		out = append(append(out, `,"xml":`...), parsed...)
 	}
-	return out
 }
 
-func appendBytes(out, data []byte) []byte {
-	out = append(out, `,"body":"`...)
-	out = base64.StdEncoding.AppendEncode(out, data)
-	return append(out, `","body_encoding":"base64"`...)
+func addBytes(out map[string]any, data []byte) {
+	out["body"], out["body_encoding"] = base64.StdEncoding.EncodeToString(data), "base64"
 }
 
-func appendJSON(out, data []byte) []byte {
+func addJSON(out map[string]any, data []byte) {
 	data = bytes.TrimSpace(data)
 	if len(data) == 0 {
-		return append(out, `,"body":null`...)
+		out["body"] = nil
+		return
 	}
 	if err := checkJSON(data); err != nil {
-		out = appendKey(out, "body", string(data))
-		return appendKey(out, "body_error", "the body is not JSON: "+err.Error())
+		out["body"], out["body_error"] = valid(string(data)), valid("the body is not JSON: "+err.Error())
+		return
 	}
-	return append(append(out, `,"body":`...), data...)
+	out["body"] = json.RawMessage(bytes.Clone(data)) // the buffer serves the next answer
+}
+
+func addXML(out map[string]any, data []byte) {
+	parsed, err := parseXML(data)
+	if err != nil {
+		out["body_error"] = valid("the body is not XML: " + err.Error())
+		return
+	}
+	out["xml"] = json.RawMessage(parsed)
 }
 
 // kindOf reads the Content-Type; without one a body that is a JSON map or list
@@ -189,12 +175,6 @@ func kindOf(kind string, data []byte) string {
 		return "text"
 	}
 	return "bytes"
-}
-
-func appendKey(out []byte, key, text string) []byte {
-	out = append(out, ',', '"')
-	out = append(append(out, key...), '"', ':')
-	return appendString(out, text)
 }
 
 func appendString(out []byte, s string) []byte {

@@ -3,8 +3,10 @@
 package plugin
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"os"
 	"path"
@@ -86,6 +88,12 @@ func (r *Request) ReadFile(name string, limit int64) ([]byte, error) {
 type Response struct {
 	// Result is a JSON object with numbers verbatim.
 	Result json.RawMessage
+	// Fields is the result in place of Result, from a plugin in the process of
+	// its host, which need not print what is read again at once: nil, bool,
+	// string, int64, float64, []any and map[string]any, and json.RawMessage for
+	// JSON as it came. The host owns it once Execute has returned, and reads
+	// from it what JSON gives.
+	Fields map[string]any
 	// Secrets are values obtained on the way (tokens) that must never be shown.
 	Secrets []Secret
 	// Limited says that an answer was cut at a limit, and which: "body over
@@ -94,6 +102,20 @@ type Response struct {
 	// RetryAfter is how long the system asked to wait with this answer, as a 429
 	// or 503 does; 0 if it did not. A retry honours it up to its max_delay.
 	RetryAfter time.Duration
+}
+
+// JSON is the result as it crosses a wire; nil where there is none.
+func (r *Response) JSON() (json.RawMessage, error) {
+	if r.Fields == nil {
+		return r.Result, nil
+	}
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(r.Fields); err != nil {
+		return nil, fmt.Errorf("print result: %w", err)
+	}
+	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
 }
 
 // Secret is a value to mask, with the name to show instead.
