@@ -171,6 +171,11 @@ func compileArchive(t *testing.T, options string, fsys fstest.MapFS) string {
 	if paths == nil {
 		paths, _, _ = Discover(fsys, []string{"."})
 	}
+	return printed(t, o, paths, problems, project)
+}
+
+// printed is everything that compiling the files of a project says.
+func printed(t *testing.T, o Options, paths []string, problems source.Problems, project bool) string {
 	l := NewLoader(o)
 	var programs []*Program
 	for _, path := range paths {
