@@ -81,7 +81,7 @@ func (x *exchange) execute(parent context.Context, req *plugin.Request, out plug
 	if err != nil {
 		err = x.bodyFault(parent, ctx, res, err)
 	} else {
-		into.Result, into.Limited = x.result(res, a, total), a.limited
+		into.Fields, into.Limited = x.result(res, a, total), a.limited
 		into.RetryAfter = x.retryAfter(res.Header.Get("Retry-After"))
 	}
 	x.plugin.release(a)
