@@ -145,6 +145,9 @@ func (c *compiler) pluginStep(out *Step, n *node, at, own *scope) {
 
 // action finds the plugin's action, or explains why there is none.
 func (c *compiler) action(out *Step, n *node) *catalog.Action {
+	if !n.step.Action.Given() {
+		return nil // the parser has said so
+	}
 	name := n.step.Action.Value
 	pos := n.step.Action.Pos
 	spec, alias, ok := c.l.o.Catalog.Action(name)
