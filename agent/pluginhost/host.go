@@ -4,9 +4,13 @@
 package pluginhost
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 
@@ -16,12 +20,17 @@ import (
 // maxLastWords bounds the stack that a crash of a plugin reports.
 const maxLastWords = 2000
 
-// Host owns the plugins of a process.
+// maxFaults bounds what Close has to say of the ends of runs.
+const maxFaults = 10
+
+// Host owns the plugins of a process. It is safe for concurrent use.
 type Host struct {
 	resident map[string]func() plugin.Plugin
 
 	mu      sync.Mutex
+	closed  bool
 	started map[string]plugin.Plugin
+	faults  []error // of EndRun, for Close to say
 }
 
 // New makes a host of resident plugins, by name; none is made before a step
@@ -33,6 +42,12 @@ func New(resident map[string]func() plugin.Plugin) *Host {
 func (h *Host) plugin(name string) (plugin.Plugin, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.closed {
+		return nil, &plugin.Error{
+			Code: plugin.CodePlugin, Blame: plugin.BlameTestMesh,
+			Message: fmt.Sprintf("plugin %s was asked for after its host had closed", name),
+		}
+	}
 	if p, ok := h.started[name]; ok {
 		return p, nil
 	}
@@ -52,47 +67,71 @@ func (h *Host) plugin(name string) (plugin.Plugin, error) {
 // words, and no other run's.
 func (h *Host) Execute(ctx context.Context, req *plugin.Request, out plugin.Stream) (res *plugin.Response, err error) {
 	name, _, _ := strings.Cut(req.Action, ".")
+	defer func() {
+		if r := recover(); r != nil {
+			res, err = nil, crash(name, r, debug.Stack())
+		}
+	}()
 	p, err := h.plugin(name)
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if r := recover(); r != nil {
-			stack := debug.Stack()
-			res, err = nil, &plugin.Error{
-				Code: plugin.CodePlugin, Blame: plugin.BlamePlugin,
-				Message: fmt.Sprintf("plugin %s panicked: %v", name, r),
-				Hint:    "this is a bug of the plugin, not of your flow or your service",
-				Details: strings.Split(string(stack[:min(len(stack), maxLastWords)]), "\n"),
-			}
-		}
-	}()
 	return p.Execute(ctx, req, out)
 }
 
-// EndRun lets every started plugin drop what it kept for the run.
-func (h *Host) EndRun(runID string) {
-	h.mu.Lock()
-	plugins := make([]plugin.Plugin, 0, len(h.started))
-	for _, p := range h.started {
-		plugins = append(plugins, p)
+// crash is the error of a panic. The stack begins where the plugin panicked.
+func crash(name string, r any, stack []byte) *plugin.Error {
+	if i := bytes.Index(stack, []byte("\npanic(")); i >= 0 {
+		stack = stack[i+1:]
 	}
-	h.mu.Unlock()
-	for _, p := range plugins {
-		p.EndRun(runID)
+	words := strings.TrimSpace(string(stack[:min(len(stack), maxLastWords)]))
+	return &plugin.Error{
+		Code: plugin.CodePlugin, Blame: plugin.BlamePlugin,
+		Message: fmt.Sprintf("plugin %s panicked: %v", name, r),
+		Hint:    "this is a bug of the plugin, not of your flow or your service",
+		Details: strings.Split(words, "\n"),
 	}
 }
 
-// Close closes what was started.
+// EndRun lets every started plugin drop what it kept for the run. A plugin that
+// panics here is heard of when the host closes.
+func (h *Host) EndRun(runID string) {
+	h.mu.Lock()
+	plugins := maps.Clone(h.started)
+	h.mu.Unlock()
+	for name, p := range plugins {
+		if err := protect(name, func() error { p.EndRun(runID); return nil }); err != nil {
+			h.mu.Lock()
+			if len(h.faults) < maxFaults {
+				h.faults = append(h.faults, fmt.Errorf("end run %s: %w", runID, err))
+			}
+			h.mu.Unlock()
+		}
+	}
+}
+
+func protect(name string, f func() error) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = crash(name, r, debug.Stack())
+		}
+	}()
+	return f()
+}
+
+// Close closes what was started, every one of it, and says what went wrong
+// there and at the ends of runs. Nothing is executed afterwards.
 func (h *Host) Close() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	var first error
-	for name, p := range h.started {
-		if err := p.Close(); err != nil && first == nil {
-			first = fmt.Errorf("close plugin %s: %w", name, err)
+	h.closed = true
+	faults := h.faults
+	for _, name := range slices.Sorted(maps.Keys(h.started)) {
+		if err := protect(name, h.started[name].Close); err != nil {
+			faults = append(faults, fmt.Errorf("close plugin %s: %w", name, err))
 		}
-		delete(h.started, name)
 	}
-	return first
+	clear(h.started)
+	h.faults = nil
+	return errors.Join(faults...)
 }
