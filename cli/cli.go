@@ -112,7 +112,7 @@ func newRoot(s *State) *cobra.Command {
 		Use:   "testmesh",
 		Short: "End-to-end integration tests as YAML flows",
 		Long: "TestMesh runs end-to-end integration tests that are written as YAML flows.\n\n" +
-			"Begin with:  testmesh init hello && cd hello && testmesh run --env local",
+			"Begin with:  testmesh init hello && cd hello && testmesh run --tag smoke",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 		Args: func(cmd *cobra.Command, args []string) error {
