@@ -14,6 +14,7 @@ import (
 	"github.com/testmesh/testmesh/flow/report/json"
 	"github.com/testmesh/testmesh/flow/report/jsonl"
 	"github.com/testmesh/testmesh/flow/report/junit"
+	"github.com/testmesh/testmesh/flow/report/tap"
 )
 
 // sink hands every event to every report, and stores artifacts.
@@ -88,7 +89,7 @@ type reportFile struct {
 }
 
 // reportKinds are the reports of --report, in the order of the help.
-var reportKinds = []string{"human", "jsonl", "json", "junit"}
+var reportKinds = []string{"human", "jsonl", "json", "junit", "tap"}
 
 // addReport opens one --report KIND[=PATH]; without a path it goes to stdout.
 func (s *sink) addReport(spec string, stdout io.Writer, dir string, human func(io.Writer) eventWriter) error {
@@ -114,6 +115,8 @@ func (s *sink) addReport(spec string, stdout io.Writer, dir string, human func(i
 		s.add(json.New(out))
 	case "junit":
 		s.add(junit.New(out, junit.Options{Attachment: s.file}))
+	case "tap":
+		s.add(tap.New(out))
 	default:
 		return usage("the kinds are "+strings.Join(reportKinds, ", "), "there is no report %q", kind)
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/testmesh/testmesh/flow/report/json"
 	"github.com/testmesh/testmesh/flow/report/jsonl"
 	"github.com/testmesh/testmesh/flow/report/junit"
+	"github.com/testmesh/testmesh/flow/report/tap"
 	"github.com/testmesh/testmesh/flow/report/text"
 	"github.com/testmesh/testmesh/flow/value"
 )
@@ -153,6 +154,8 @@ func show(t *testing.T, spec string, events []*event.Event, sources map[string][
 		w = json.New(&out)
 	case "junit":
 		w = junit.New(&out, junit.Options{Attachment: func(e *event.Event) string { return "/artifacts/" + e.Artifact.Name }})
+	case "tap":
+		w = tap.New(&out)
 	default:
 		w = text.New(&out, options(t, words, sources))
 	}
