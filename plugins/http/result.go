@@ -150,7 +150,7 @@ func addXML(out map[string]any, data []byte) {
 		out["body_error"] = valid("the body is not XML: " + err.Error())
 		return
 	}
-	out["xml"] = json.RawMessage(parsed)
+	out["xml"] = parsed
 }
 
 // kindOf reads the Content-Type; without one a body that is a JSON map or list

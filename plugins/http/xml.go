@@ -12,11 +12,11 @@ import (
 // maxXMLDepth bounds how deep a document may nest.
 const maxXMLDepth = 200
 
-// parseXML gives a document as JSON: attributes are @name, text is #text, an
+// parseXML gives a document as a value: attributes are @name, text is #text, an
 // element with text alone is its text, repeated elements are lists. Name spaces
 // are left out. Entities are those of XML and HTML; a document's own are an
 // error, so that none can grow.
-func parseXML(data []byte) ([]byte, error) {
+func parseXML(data []byte) (map[string]any, error) {
 	dec := xml.NewDecoder(bytes.NewReader(data))
 	dec.Entity = xml.HTMLEntity
 	// The text is UTF-8 by now, whatever its declaration says of the bytes.
@@ -47,7 +47,7 @@ func parseXML(data []byte) ([]byte, error) {
 	if len(root) == 0 {
 		return nil, errors.New("it has no element")
 	}
-	return jsonText(nil, root), nil
+	return root, nil
 }
 
 // declaredCharset is the encoding that an XML declaration names, or empty.
