@@ -101,3 +101,17 @@ func TestRelative(t *testing.T) {
 		}
 	}
 }
+
+func TestRelativeIsTheWayFromTheFlowsFolder(t *testing.T) {
+	for _, tt := range []struct{ dir, name, want string }{
+		{".", "data/a.json", "data/a.json"},
+		{"flows", "flows/data/a.json", "data/a.json"},
+		{"flows", "data/a.json", "../data/a.json"},
+		{"flows/deep", "flows/a.json", "../a.json"},
+		{"flows", "flows-b/a.json", "../flows-b/a.json"},
+	} {
+		if got := Relative(tt.dir, tt.name); got != tt.want {
+			t.Errorf("from %s to %s: got %s, want %s", tt.dir, tt.name, got, tt.want)
+		}
+	}
+}

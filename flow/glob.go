@@ -16,18 +16,36 @@ func (c *compiler) glob(pattern, dir string) ([]string, error) {
 	if c.l.o.FS == nil {
 		return nil, errors.New("no files can be read here")
 	}
+	return Glob(c.l.o.FS, dir, pattern)
+}
+
+// Glob finds the files of a project that a pattern relative to dir matches, as
+// paths below the project's root, in alphabetical order.
+func Glob(fsys fs.FS, dir, pattern string) ([]string, error) {
 	full, err := within(dir, pattern)
 	if err != nil {
 		return nil, err
 	}
-	found, err := glob(c.l.o.FS, full)
+	found, err := glob(fsys, full)
 	if err != nil {
 		return nil, err
 	}
 	return slices.DeleteFunc(found, func(name string) bool {
-		info, err := fs.Stat(c.l.o.FS, name)
+		info, err := fs.Stat(fsys, name)
 		return err == nil && info.IsDir()
 	}), nil
+}
+
+// Relative writes a path below the project's root as one relative to dir.
+func Relative(dir, name string) string {
+	from, to := strings.Split(dir, "/"), strings.Split(name, "/")
+	if dir == "." || dir == "" {
+		return name
+	}
+	for len(from) > 0 && len(to) > 1 && from[0] == to[0] {
+		from, to = from[1:], to[1:]
+	}
+	return strings.Repeat("../", len(from)) + strings.Join(to, "/")
 }
 
 // glob is fs.Glob with ** for any number of folders, in alphabetical order.

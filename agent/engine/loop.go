@@ -2,12 +2,7 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
-	"path"
-	"slices"
-	"strings"
 	"sync/atomic"
 
 	"github.com/testmesh/testmesh/flow"
@@ -216,21 +211,16 @@ func (r *stepRun) globItems(pattern *expr.Template) ([]any, *try) {
 		return nil, r.evaluationTry(err, "items_from_glob")
 	}
 	project, dir := r.p.f.run.e.cfg.FS, r.s.Dir
-	full := path.Join(dir, text)
-	if project == nil || !fs.ValidPath(strings.Trim(full, "*?[]")) && !fs.ValidPath(full) {
-		return nil, erroredTry(source.CodeFile, "definition", fmt.Sprintf("items_from_glob: %q leads out of the project", text))
+	if project == nil {
+		return nil, erroredTry(source.CodeFile, "definition", "items_from_glob: no files can be read here")
 	}
-	names, err := fs.Glob(project, full)
-	if errors.Is(err, path.ErrBadPattern) {
-		return nil, erroredTry(source.CodeFile, "definition", fmt.Sprintf("items_from_glob: %q is not a pattern", text))
-	}
+	names, err := flow.Glob(project, dir, text)
 	if err != nil {
-		return nil, erroredTry(source.CodeFile, "agent", "items_from_glob: "+err.Error())
+		return nil, erroredTry(source.CodeFile, "definition", fmt.Sprintf("items_from_glob %q: %s", text, err))
 	}
-	slices.Sort(names)
 	items := make([]any, len(names))
 	for i, name := range names {
-		items[i] = strings.TrimPrefix(strings.TrimPrefix(name, dir), "/")
+		items[i] = flow.Relative(dir, name)
 	}
 	return items, nil
 }

@@ -3,7 +3,9 @@ package engine
 import (
 	"context"
 	"fmt"
+	"maps"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/testmesh/testmesh/flow"
@@ -124,10 +126,7 @@ func (r *stepRun) target(c *flow.RunFlow) (*flow.Program, *try) {
 		return prog, nil
 	}
 	t := erroredTry(source.CodeFile, "definition", fmt.Sprintf("flow: no flow %q among the files of this flow", name))
-	var known []string
-	for candidate := range c.Candidates {
-		known = append(known, candidate)
-	}
+	known := slices.Sorted(maps.Keys(c.Candidates))
 	if near := value.Closest(name, known); near != "" {
 		t.err.Hint = fmt.Sprintf("did you mean %q?", near)
 	}
