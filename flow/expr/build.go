@@ -98,7 +98,7 @@ func (b *builder) build(n ast.Node, guarded bool) (node, error) {
 		return b.conditional(n, guarded)
 	case *ast.ArrayNode:
 		items, err := b.all(n.Nodes)
-		return &arrayNode{b.span(n), items}, err
+		return newArray(b.span(n), items), err
 	case *ast.MapNode:
 		return b.mapping(n)
 	case *ast.VariableDeclaratorNode:

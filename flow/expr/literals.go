@@ -14,11 +14,32 @@ func (l *literal) kind() value.Kind              { return kindOf(l.v) }
 type arrayNode struct {
 	span
 	items []node
+	fixed []any // the value where it is written out; nil: it is made each time
+}
+
+func newArray(s span, items []node) *arrayNode {
+	a := &arrayNode{span: s, items: items}
+	if len(items) == 0 {
+		return a
+	}
+	fixed := make([]any, len(items))
+	for i, n := range items {
+		l, ok := n.(*literal)
+		if !ok {
+			return a
+		}
+		fixed[i] = model(l.v)
+	}
+	a.fixed = fixed
+	return a
 }
 
 func (*arrayNode) kind() value.Kind { return value.Array }
 
 func (a *arrayNode) eval(e *evaluation) (any, error) {
+	if a.fixed != nil {
+		return a.fixed, nil
+	}
 	if err := e.produce(16 * len(a.items)); err != nil {
 		return nil, err
 	}
