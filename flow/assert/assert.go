@@ -270,8 +270,12 @@ func CheckMatch(p *match.Pattern, pos source.Pos, env *expr.Env) event.Assertion
 			out.DiffMore = len(found) - MaxChanges
 			break
 		}
+		want := any(m.Expected)
+		if m.Exact {
+			want = m.Want
+		}
 		out.Diff = append(out.Diff, event.Change{
-			Path: m.Path, Expected: m.Expected, Actual: m.Actual, ActualMissing: m.Missing,
+			Path: m.Path, Expected: want, Actual: m.Actual, ActualMissing: m.Missing,
 		})
 	}
 	return out

@@ -19,6 +19,8 @@ const MaxMismatches = 100
 type Mismatch struct {
 	Path     string // of the answer: $.body.id
 	Expected string // the pattern there, as written: "#uuid", "201", "exactly 3 elements"
+	Want     any    // the value itself, where the pattern is one; see Exact
+	Exact    bool   // the pattern is the value Want
 	Actual   any
 	Missing  bool   // the answer has nothing there
 	Message  string // one sentence
@@ -122,6 +124,8 @@ func (n *literal) check(m *matching, path string, actual any, present bool) {
 	}
 	m.fail(shownAs, path, actual, present,
 		fmt.Sprintf("%s: want %s, %s", path, value.Describe(want, shown), got(actual)))
+	last := &m.found[len(m.found)-1]
+	last.Want, last.Exact = want, true
 }
 
 // object is a map pattern: the answer may hold more, unless exact.
@@ -243,4 +247,3 @@ func (n *each) check(m *matching, path string, actual any, present bool) {
 		m.compare(n.inner, fmt.Sprintf("%s[%d]", path, i), v, true)
 	}
 }
-
