@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
-	"strings"
 
 	testmeshv1 "github.com/testmesh/testmesh/proto/testmesh/v1"
 
+	"github.com/testmesh/testmesh/flow/catalog"
 	"github.com/testmesh/testmesh/flow/event"
 	"github.com/testmesh/testmesh/flow/source"
 	"github.com/testmesh/testmesh/flow/value"
@@ -171,7 +171,7 @@ func (r *stepRun) effect(config any) string {
 			effect = testmeshv1.Effect_EFFECT_ONCE
 		}
 	}
-	return strings.ToLower(strings.TrimPrefix(effect.String(), "EFFECT_"))
+	return catalog.EffectName(effect)
 }
 
 // newTrace is the trace id of a run, in hex.

@@ -25,8 +25,10 @@ type Action struct {
 	result  func() (*document, error)
 	exact   func() (*schema.Schema, error) // the config schema, whole
 	effects func() ([]effectRule, error)
-	keys    func() []string // of the result
-	names   func() []string // of the step's own result
+	// remembered are effects of configs met before.
+	remembered effectMemory
+	keys       func() []string // of the result
+	names      func() []string // of the step's own result
 }
 
 type effectRule struct {
@@ -120,17 +122,30 @@ func (a *Action) EffectOf(config any) (testmeshv1.Effect, error) {
 		return testmeshv1.Effect_EFFECT_ONCE, fmt.Errorf("effect of %s: %w", a.Name, err)
 	}
 	m, _ := config.(map[string]any)
-	env := &expr.Env{Scope: configScope{d, m}}
+	key, short := a.remembered.key(rules, m)
+	if short {
+		if effect, ok := a.remembered.get(key); ok {
+			return effect, nil
+		}
+	}
+	effect := effectOf(rules, &expr.Env{Scope: configScope{d, m}})
+	if short {
+		a.remembered.put(key, effect)
+	}
+	return effect, nil
+}
+
+func effectOf(rules []effectRule, env *expr.Env) testmeshv1.Effect {
 	for _, rule := range rules {
 		if rule.when == nil {
-			return rule.effect, nil
+			return rule.effect
 		}
 		v, err := rule.when.Eval(env)
 		if err == nil && v == true {
-			return rule.effect, nil
+			return rule.effect
 		}
 	}
-	return testmeshv1.Effect_EFFECT_ONCE, nil
+	return testmeshv1.Effect_EFFECT_ONCE
 }
 
 // configScope shows an effect rule the config, with the defaults of its schema.

@@ -203,10 +203,14 @@ func TestEffectOf(t *testing.T) {
 		"the first rule that holds":            {map[string]any{"method": "GET", "headers": map[string]any{"Idempotency-Key": "1"}}, "observe"},
 		"a later rule":                         {map[string]any{"method": "POST", "headers": map[string]any{"Idempotency-Key": "1"}}, "idempotent"},
 		"a rule that reads nothing is no rule": {map[string]any{"method": "POST"}, "once"},
+		"a value that is no text":              {map[string]any{"method": int64(1)}, "once"},
+		"a value too long to be remembered":    {map[string]any{"method": strings.Repeat("G", 100)}, "once"},
 	} {
-		got, err := a.EffectOf(tt.config)
-		if err != nil || EffectName(got) != tt.want {
-			t.Errorf("%s: got %s, %v, want %s", name, EffectName(got), err, tt.want)
+		for range 2 { // the second time it may be remembered
+			got, err := a.EffectOf(tt.config)
+			if err != nil || EffectName(got) != tt.want {
+				t.Errorf("%s: got %s, %v, want %s", name, EffectName(got), err, tt.want)
+			}
 		}
 	}
 	bare := newAction("demo", &testmeshv1.Action{Name: "demo.bare"})
@@ -226,6 +230,9 @@ func TestEffectWords(t *testing.T) {
 		if e, ok := ParseEffect(word); ok {
 			t.Errorf("%q: got %v, want none", word, e)
 		}
+	}
+	if got, want := len(effectNames), len(testmeshv1.Effect_name); got != want {
+		t.Errorf("%d effects have a word, want %d", got, want)
 	}
 	if got := EffectName(testmeshv1.Effect_EFFECT_UNSPECIFIED); got != "" {
 		t.Errorf("unspecified: got %q", got)

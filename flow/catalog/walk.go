@@ -213,10 +213,18 @@ func (a *Action) Late(path ...string) bool {
 
 // EffectName is an effect in the language's vocabulary: "once"; "" for none.
 func EffectName(e testmeshv1.Effect) string {
-	if e == testmeshv1.Effect_EFFECT_UNSPECIFIED {
+	if e < 0 || int(e) >= len(effectNames) {
 		return ""
 	}
-	return strings.ToLower(strings.TrimPrefix(e.String(), "EFFECT_"))
+	return effectNames[e]
+}
+
+// effectNames are the words by the number on the wire, without asking protobuf's
+// reflection at every step.
+var effectNames = [...]string{
+	testmeshv1.Effect_EFFECT_OBSERVE: "observe", testmeshv1.Effect_EFFECT_IDEMPOTENT: "idempotent",
+	testmeshv1.Effect_EFFECT_ONCE: "once", testmeshv1.Effect_EFFECT_CONSUME: "consume",
+	testmeshv1.Effect_EFFECT_LOAD: "load", testmeshv1.Effect_EFFECT_TEARDOWN: "teardown",
 }
 
 // ParseEffect reads a word of the language's vocabulary.
