@@ -1,6 +1,7 @@
 package engine
 
 import (
+	"fmt"
 	"sync"
 
 	"github.com/testmesh/testmesh/flow"
@@ -19,11 +20,23 @@ type layer struct {
 	steps   map[string]*record
 }
 
-// written is an output with the step that wrote it last.
+// written is an output with what wrote it last.
 type written struct {
-	value  any
+	value any
+	by    *flow.Step // nil: another run, which origin names
+	// origin is in words that people read; from makes those of a step when
+	// somebody asks.
 	origin string
 }
+
+func (w *written) from() string {
+	if w.origin == "" && w.by != nil {
+		return stepOrigin(w.by)
+	}
+	return w.origin
+}
+
+func stepOrigin(s *flow.Step) string { return fmt.Sprintf("step %s, line %d", s.ID, s.Pos.Line) }
 
 // record is what a step gave, as later steps see it.
 type record struct {
@@ -79,7 +92,7 @@ func (r *record) alias(name string) (v any, ok bool) {
 
 func (l *layer) child(names map[string]any) *layer { return &layer{parent: l, names: names} }
 
-// put records a step and its outputs.
+// put records a step and its outputs; no origin: the step itself.
 func (l *layer) put(r *record, origin string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -94,7 +107,7 @@ func (l *layer) put(r *record, origin string) {
 		l.outputs = make(map[string]written, len(r.outputs))
 	}
 	for name, v := range r.outputs {
-		l.outputs[name] = written{v, origin}
+		l.outputs[name] = written{v, r.step, origin}
 	}
 }
 

@@ -189,7 +189,7 @@ func (x *run) newFrame(prog *flow.Program, caller *frame, path []string) *frame 
 			if f.layer.outputs == nil {
 				f.layer.outputs = make(map[string]written, len(x.r.Variables))
 			}
-			f.layer.outputs[name] = written{v, "an earlier row"}
+			f.layer.outputs[name] = written{value: v, origin: "an earlier row"}
 		}
 	}
 	f.env = newEnvValues(f, nil)

@@ -259,8 +259,7 @@ func (r *stepRun) finish(t *try) stepVerdict {
 	}
 	v.stop = (bad || t.status == event.Cancelled) && s.OnFailure != flow.Continue && s.OnFailure != flow.Ignore &&
 		!r.p.regardless
-	r.p.l.put(&record{step: s, status: t.status, outputs: t.outputs, result: t.result, has: t.has},
-		fmt.Sprintf("step %s, line %d", s.ID, s.Pos.Line))
+	r.p.l.put(&record{step: s, status: t.status, outputs: t.outputs, result: t.result, has: t.has}, "")
 	if bad && !v.ignored {
 		v.failure = r.failure(t)
 		if !r.p.quiet {

@@ -135,7 +135,7 @@ func (r *stepRun) origin(ref expr.Ref) (name string, v any, origin string, ok bo
 	if loop, found := l.name(name); found {
 		v, origin = loop, "loop"
 	} else if w, found := l.output(name); found {
-		v, origin = w.value, w.origin
+		v, origin = w.value, w.from()
 	} else if rec, rest := r.stepOf(name, path); rec != nil {
 		v, ok = rec.value()
 		if !ok {
@@ -144,7 +144,7 @@ func (r *stepRun) origin(ref expr.Ref) (name string, v any, origin string, ok bo
 		if len(rest) < len(path) {
 			name += "." + path[0]
 		}
-		path, origin = rest, fmt.Sprintf("step %s, line %d", rec.step.ID, rec.step.Pos.Line)
+		path, origin = rest, stepOrigin(rec.step)
 	} else if v, origin, name, path, ok = f.origin(name, path); !ok {
 		return "", nil, "", false
 	}
