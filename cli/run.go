@@ -131,7 +131,7 @@ func (s *State) execute(ctx context.Context, f *runFlags, pl *plan, style text.S
 		f.seed = newSeed()
 	}
 	batchID := newID()
-	out := &sink{artifacts: filepath.Join(pl.project.path, ".testmesh", "artifacts", batchID)}
+	out := &sink{version: s.Version, artifacts: filepath.Join(pl.project.path, ".testmesh", "artifacts", batchID)}
 	closers, err := s.reports(out, f, pl, style)
 	if err != nil {
 		return errors.Join(err, out.close(false))

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/testmesh/testmesh/flow/event"
+	"github.com/testmesh/testmesh/flow/report/ctrf"
 	"github.com/testmesh/testmesh/flow/report/json"
 	"github.com/testmesh/testmesh/flow/report/jsonl"
 	"github.com/testmesh/testmesh/flow/report/junit"
@@ -22,6 +23,7 @@ type sink struct {
 	writers   []eventWriter
 	files     []*reportFile
 	exchanges bool
+	version   string // of the program, for reports that name their tool
 
 	artifacts string // folder of this batch's artifacts, made with the first
 	mu        sync.Mutex
@@ -89,7 +91,7 @@ type reportFile struct {
 }
 
 // reportKinds are the reports of --report, in the order of the help.
-var reportKinds = []string{"human", "jsonl", "json", "junit", "tap"}
+var reportKinds = []string{"human", "jsonl", "json", "junit", "tap", "ctrf"}
 
 // addReport opens one --report KIND[=PATH]; without a path it goes to stdout.
 func (s *sink) addReport(spec string, stdout io.Writer, dir string, human func(io.Writer) eventWriter) error {
@@ -117,6 +119,8 @@ func (s *sink) addReport(spec string, stdout io.Writer, dir string, human func(i
 		s.add(junit.New(out, junit.Options{Attachment: s.file}))
 	case "tap":
 		s.add(tap.New(out))
+	case "ctrf":
+		s.add(ctrf.New(out, ctrf.Options{Version: s.version, Attachment: s.file}))
 	default:
 		return usage("the kinds are "+strings.Join(reportKinds, ", "), "there is no report %q", kind)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/testmesh/testmesh/flow/event"
+	"github.com/testmesh/testmesh/flow/report/ctrf"
 	"github.com/testmesh/testmesh/flow/report/json"
 	"github.com/testmesh/testmesh/flow/report/jsonl"
 	"github.com/testmesh/testmesh/flow/report/junit"
@@ -154,6 +155,8 @@ func show(t *testing.T, spec string, events []*event.Event, sources map[string][
 		w = json.New(&out)
 	case "junit":
 		w = junit.New(&out, junit.Options{Attachment: func(e *event.Event) string { return "/artifacts/" + e.Artifact.Name }})
+	case "ctrf":
+		w = ctrf.New(&out, ctrf.Options{Version: "1.0.0"})
 	case "tap":
 		w = tap.New(&out)
 	default:
