@@ -150,6 +150,27 @@ func (p *Program) rows(iterations int) []*Row {
 	return out
 }
 
+// RowOf tells the runs of one flow apart in events: the row, with the values of
+// the matrix in its name, or the combination of the matrix where there are no
+// rows. ok is false where the flow has neither.
+func (p *Program) RowOf(row *Row, matrix map[string]any) (index int, name string, ok bool) {
+	var parts []string
+	if row != nil {
+		index = row.Index
+		if row.Name != "" {
+			parts = append(parts, row.Name)
+		}
+	}
+	for _, axis := range p.Matrix {
+		parts = append(parts, axis.Key+"="+value.Text(matrix[axis.Key]))
+		if row == nil {
+			at := slices.IndexFunc(axis.Values, func(v any) bool { return value.Equal(v, matrix[axis.Key]) })
+			index = index*len(axis.Values) + max(at, 0)
+		}
+	}
+	return index, strings.Join(parts, ", "), row != nil || len(p.Matrix) > 0
+}
+
 // combinations are all values of the matrix, the last key changing fastest; one
 // nil map stands for no matrix.
 func (p *Program) combinations() []map[string]any {

@@ -75,6 +75,24 @@ func TestColumnsThatAreInputsHaveTheirType(t *testing.T) {
 	}
 }
 
+func TestRowOfTellsRunsApart(t *testing.T) {
+	p := Program{Matrix: []MatrixAxis{{"a", []any{int64(1), int64(2)}}, {"b", []any{"x", "y", "z"}}}, options: &Options{}}
+	runs, _ := p.Runs(Selection{})
+	for i, r := range runs {
+		index, name, ok := p.RowOf(r.Row, r.Matrix)
+		want := fmt.Sprintf("a=%d, b=%c", i/3+1, "xyz"[i%3])
+		if index != i || name != want || !ok {
+			t.Errorf("run %d: got %d %q %v, want %d %q true", i, index, name, ok, i, want)
+		}
+	}
+	if index, name, ok := p.RowOf(&Row{Index: 4, Name: "ada"}, runs[5].Matrix); index != 4 || name != "ada, a=2, b=z" || !ok {
+		t.Errorf("with a row: got %d %q %v", index, name, ok)
+	}
+	if _, name, ok := new(Program).RowOf(nil, nil); name != "" || ok {
+		t.Errorf("without either: got %q %v", name, ok)
+	}
+}
+
 func TestRunsRefuses(t *testing.T) {
 	wide := MatrixAxis{Key: "a"}
 	for i := range 101 {

@@ -113,7 +113,7 @@ func (x *run) execute() Outcome {
 	r := &x.r
 	started := &event.RunStarted{
 		File: r.Program.File, Version: r.Program.Version, Suite: r.Program.Suite, Tags: r.Program.Tags,
-		Environment: r.Environment, Row: eventRow(r.Row), Iteration: r.Iteration, Agent: x.e.cfg.AgentName, Seed: r.Seed,
+		Environment: r.Environment, Row: eventRow(r), Iteration: r.Iteration, Agent: x.e.cfg.AgentName, Seed: r.Seed,
 	}
 	x.out.emit(event.Event{Type: event.TypeRunStarted, RunStarted: started})
 	f := x.newFrame(r.Program, nil, nil)
@@ -157,7 +157,7 @@ func (x *run) finish(f *frame, end ending) Outcome {
 		Outputs: end.outputs, Variables: x.variables(f), Context: x.saved(f), Duration: took, Error: maskError(x.mask, end.err),
 	}
 	x.out.emit(event.Event{Type: event.TypeRunFinished, RunFinished: &event.RunFinished{
-		Status: end.status, Reason: end.reason, DurationMS: milliseconds(took), Row: eventRow(x.r.Row),
+		Status: end.status, Reason: end.reason, DurationMS: milliseconds(took), Row: eventRow(&x.r),
 		Steps: steps, Assertions: assertions, Outputs: end.outputs,
 	}})
 	x.mu.Lock()
@@ -227,11 +227,12 @@ func (x *run) bug(doing string, p any, stack []byte) *event.Error {
 	return err
 }
 
-func eventRow(row *flow.Row) *event.Row {
-	if row == nil {
+func eventRow(r *Run) *event.Row {
+	index, name, ok := r.Program.RowOf(r.Row, r.Matrix)
+	if !ok {
 		return nil
 	}
-	return &event.Row{Index: row.Index, Name: row.Name}
+	return &event.Row{Index: index, Name: name}
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }

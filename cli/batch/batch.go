@@ -334,8 +334,8 @@ func (b *batch) without(ctx context.Context, f *Flow, spec flow.RunSpec, id stri
 	ctx = context.WithoutCancel(ctx)
 	p := f.Program
 	var row *event.Row
-	if spec.Row != nil {
-		row = &event.Row{Index: spec.Row.Index, Name: spec.Row.Name}
+	if index, name, ok := p.RowOf(spec.Row, spec.Matrix); ok {
+		row = &event.Row{Index: index, Name: name}
 	}
 	base := event.Event{Time: b.cfg.Now(), BatchID: b.cfg.ID, RunID: id, Attempt: 1, Flow: p.Name}
 	started, finished := base, base
