@@ -34,8 +34,14 @@ func completeRun(cmd *cobra.Command, s *State) {
 		}
 	}
 	fixed := func(words ...string) completion {
-		return func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
-			return words, cobra.ShellCompDirectiveNoFileComp
+		return func(_ *cobra.Command, _ []string, typed string) ([]string, cobra.ShellCompDirective) {
+			var out []string
+			for _, w := range words {
+				if strings.HasPrefix(w, typed) {
+					out = append(out, w)
+				}
+			}
+			return out, cobra.ShellCompDirectiveNoFileComp
 		}
 	}
 	tags := s.completion(func(p *project, typed string) []string { return p.completeTags(typed) })
