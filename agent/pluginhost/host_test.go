@@ -27,8 +27,7 @@ func (*fake) Describe() *testmeshv1.Descriptor { return &testmeshv1.Descriptor{N
 func (f *fake) Execute(ctx context.Context, req *plugin.Request, _ plugin.Stream) (*plugin.Response, error) {
 	switch req.Action {
 	case "fake.panic":
-		var m map[string]int
-		m["x"] = 1
+		panic("a bug")
 	case "fake.fail":
 		return nil, &plugin.Error{Code: plugin.CodeConn, Message: "connection refused"}
 	case "fake.wait":
@@ -90,7 +89,7 @@ func TestFaultsHaveTheirBlame(t *testing.T) {
 		blame  plugin.Blame
 		want   string
 	}{
-		"a panic is the plugin's":           {"fake.panic", plugin.CodePlugin, plugin.BlamePlugin, "plugin fake panicked: assignment to entry in nil map"},
+		"a panic is the plugin's":           {"fake.panic", plugin.CodePlugin, plugin.BlamePlugin, "plugin fake panicked: a bug"},
 		"also while it is made":             {"broken.do", plugin.CodePlugin, plugin.BlamePlugin, "plugin broken panicked: cannot be made"},
 		"a plugin that is not there":        {"kafka.publish", plugin.CodePlugin, plugin.BlameAgent, "plugin kafka is not installed on this machine"},
 		"an action without a dot":           {"nothing", plugin.CodePlugin, plugin.BlameAgent, "plugin nothing is not installed"},

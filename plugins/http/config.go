@@ -166,8 +166,12 @@ func (c *config) oneBody() error {
 		name string
 		set  bool
 	}{
-		{"body", len(c.Body) > 0}, {"body_base64", c.BodyBase64 != nil}, {"body_file", c.BodyFile != ""},
-		{"form", c.Form != nil}, {"json", len(c.JSON) > 0}, {"multipart", c.Multipart != nil},
+		{"body", len(c.Body) > 0},
+		{"body_base64", c.BodyBase64 != nil},
+		{"body_file", c.BodyFile != ""},
+		{"form", c.Form != nil},
+		{"json", len(c.JSON) > 0},
+		{"multipart", c.Multipart != nil},
 	} {
 		if b.set {
 			bodies = append(bodies, b.name)

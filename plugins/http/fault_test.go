@@ -6,6 +6,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -145,7 +147,11 @@ func TestTimeLimitsNameThePhase(t *testing.T) {
 		hold(c)
 	})
 	full := fullBacklog(t)
-	deaf := rawServer(t, func(c net.Conn) { <-deafUntil(t) })
+	deaf := rawServer(t, func(net.Conn) { <-t.Context().Done() })
+	root := t.TempDir()
+	if err := os.WriteFile(filepath.Join(root, "large"), make([]byte, 16<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	tests := map[string]struct {
 		config m
 		step   time.Duration // the step's own timeout
@@ -159,7 +165,7 @@ func TestTimeLimitsNameThePhase(t *testing.T) {
 		"in the handshake, by its own":  {m{"url": strings.Replace(silent, "http:", "https:", 1), "connect_timeout": "50ms"}, 5 * time.Second, "within 50ms (config.connect_timeout): the time ran out during the TLS handshake", "raise config.connect_timeout"},
 		"while connecting":              {m{"url": full, "timeout": "50ms"}, 0, "the time ran out while connecting", "raise config.timeout"},
 		"while connecting, by its own":  {m{"url": full, "connect_timeout": "50ms"}, 5 * time.Second, "within 50ms (config.connect_timeout): the time ran out while connecting", "raise config.connect_timeout"},
-		"while the request is sent":     {m{"url": deaf, "timeout": "200ms", "method": "POST", "body": strings.Repeat("x", 16<<20)}, 0, "while the request was sent", "raise config.timeout"},
+		"while the request is sent":     {m{"url": deaf, "timeout": "1s", "method": "POST", "body_file": "large"}, 0, "while the request was sent", "raise config.timeout"},
 		"before anything could be done": {m{"url": silent, "timeout": "1ms", "proxy": full}, 0, "the time ran out", "raise config.timeout"},
 	}
 	for name, test := range tests {
@@ -170,8 +176,10 @@ func TestTimeLimitsNameThePhase(t *testing.T) {
 				ctx, cancel = context.WithTimeout(ctx, test.step)
 				defer cancel()
 			}
-			within(t, 4*time.Second, func() {
-				err := newCaller(t, Config{}).failIn(ctx, test.config)
+			within(t, 5*time.Second, func() {
+				c := newCaller(t, Config{})
+				c.req.Root = root
+				err := c.failIn(ctx, test.config)
 				if err.Code != plugin.CodeTimeout {
 					t.Errorf("got code %s (%s), want E-TIMEOUT", err.Code, err.Message)
 				}
@@ -181,9 +189,6 @@ func TestTimeLimitsNameThePhase(t *testing.T) {
 		})
 	}
 }
-
-// deafUntil is closed at the test's end: a server that accepts and never reads.
-func deafUntil(t *testing.T) <-chan struct{} { return t.Context().Done() }
 
 // fullBacklog listens and never accepts, with a queue that is full: a further
 // connection gets no answer at all.
@@ -253,7 +258,9 @@ func TestAfterAFaultTheNextRequestGetsThrough(t *testing.T) {
 	})
 	c := newCaller(t, Config{})
 	for range 3 {
-		c.fail(m{"url": server.URL + "/abort", "method": "POST"})
+		if err := c.fail(m{"url": server.URL + "/abort", "method": "POST"}); err.Code != plugin.CodeConn {
+			t.Errorf("got %s, want E-CONN", err.Code)
+		}
 		if got := c.do(m{"url": server.URL + "/"})["status"]; got != 200.0 {
 			t.Errorf("got %v after a fault, want 200", got)
 		}
@@ -262,10 +269,10 @@ func TestAfterAFaultTheNextRequestGetsThrough(t *testing.T) {
 
 func TestAFaultIsReportedAsAnExchange(t *testing.T) {
 	c := newCaller(t, Config{})
-	c.fail(m{"url": rawServer(t, func(net.Conn) {}), "method": "POST", "body": "x"})
+	fault := c.fail(m{"url": rawServer(t, func(net.Conn) {}), "method": "POST", "body": "x"})
 	e := c.lastExchange()
 	if e.Response != nil || e.Protocol != "HTTP" || e.Curl == "" {
-		t.Errorf("got %+v, want an exchange without response", e)
+		t.Errorf("got %+v for %v, want an exchange without response", e, fault)
 	}
 	contains(t, string(e.Request), `"body":"x"`)
 }

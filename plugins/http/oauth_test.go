@@ -101,15 +101,18 @@ func TestGrantsAskAsTheRFCSays(t *testing.T) {
 		"client credentials": {nil, url.Values{"grant_type": {"client_credentials"}}, "shop:s%26cret"},
 		"password": {
 			[]any{"grant_type", "password", "username", "ada", "password", "pw", "scope", l{"read", "write"}, "audience", "api"},
-			url.Values{"grant_type": {"password"}, "username": {"ada"}, "password": {"pw"}, "scope": {"read write"}, "audience": {"api"}}, "shop:s%26cret",
+			url.Values{"grant_type": {"password"}, "username": {"ada"}, "password": {"pw"}, "scope": {"read write"}, "audience": {"api"}},
+			"shop:s%26cret",
 		},
 		"refresh token": {
 			[]any{"grant_type", "refresh_token", "refresh_token", "r0", "scope", "read"},
-			url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"r0"}, "scope": {"read"}}, "shop:s%26cret",
+			url.Values{"grant_type": {"refresh_token"}, "refresh_token": {"r0"}, "scope": {"read"}},
+			"shop:s%26cret",
 		},
 		"the client in the body, and more": {
 			[]any{"client_auth", "body", "params", m{"resource": "x", "n": 1}},
-			url.Values{"grant_type": {"client_credentials"}, "client_id": {"shop"}, "client_secret": {"s&cret"}, "resource": {"x"}, "n": {"1"}}, ":",
+			url.Values{"grant_type": {"client_credentials"}, "client_id": {"shop"}, "client_secret": {"s&cret"}, "resource": {"x"}, "n": {"1"}},
+			":",
 		},
 	}
 	for name, test := range tests {

@@ -111,9 +111,10 @@ func TestRedirectsWithoutEndAndToNowhere(t *testing.T) {
 		})
 	}
 	c := newCaller(t, Config{})
-	c.fail(m{"url": server.URL + "/loop", "max_redirects": 3})
-	if got := len(server.all()); got < 4 {
-		t.Errorf("the server got %d requests, want at least 4", got)
+	before := len(server.all())
+	err := c.fail(m{"url": server.URL + "/loop", "max_redirects": 3})
+	if got := len(server.all()) - before; got != 4 || len(err.Details) != 4 {
+		t.Errorf("the server got %d requests, want 4, told as %v", got, err.Details)
 	}
 }
 

@@ -1,6 +1,7 @@
 package plugin
 
 import (
+	"encoding/json"
 	"errors"
 	"io"
 	"os"
@@ -134,5 +135,28 @@ func TestAnErrorIsItsMessageAndKeepsItsCause(t *testing.T) {
 	err := &Error{Code: CodeConn, Message: "connection refused", Cause: io.EOF}
 	if err.Error() != "connection refused" || !errors.Is(err, io.EOF) {
 		t.Errorf("got %q with cause %v", err.Error(), errors.Unwrap(err))
+	}
+}
+
+func TestAResultOfFieldsIsPrintedAsItsJSON(t *testing.T) {
+	tests := map[string]struct {
+		response Response
+		want     string
+	}{
+		"JSON as it is":    {Response{Result: []byte(`{"a": 1.50}`)}, `{"a": 1.50}`},
+		"fields":           {Response{Fields: map[string]any{"b": []any{nil, true, "<&>"}, "a": int64(1)}}, `{"a":1,"b":[null,true,"<&>"]}`},
+		"JSON in a field":  {Response{Fields: map[string]any{"a": json.RawMessage(`{"n": 1.50}`)}}, `{"a":{"n":1.50}}`},
+		"nothing at all":   {Response{}, ""},
+		"a map of nothing": {Response{Fields: map[string]any{}}, "{}"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			if got, err := test.response.JSON(); err != nil || string(got) != test.want {
+				t.Errorf("got %s, %v, want %s", got, err, test.want)
+			}
+		})
+	}
+	if _, err := (&Response{Fields: map[string]any{"a": make(chan int)}}).JSON(); err == nil {
+		t.Error("a channel was printed")
 	}
 }
