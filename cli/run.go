@@ -21,6 +21,7 @@ import (
 	"github.com/testmesh/testmesh/cli/batch"
 	"github.com/testmesh/testmesh/flow"
 	"github.com/testmesh/testmesh/flow/event"
+	"github.com/testmesh/testmesh/flow/report/github"
 	"github.com/testmesh/testmesh/flow/report/jsonl"
 	"github.com/testmesh/testmesh/flow/report/text"
 	"github.com/testmesh/testmesh/flow/tag"
@@ -44,6 +45,7 @@ type runFlags struct {
 	iterations, repeat       int
 	seed                     int64
 	reports                  []string
+	noAutoReport             bool
 	format                   string
 }
 
@@ -81,6 +83,7 @@ func newRun(s *State) *cobra.Command {
 	fl.StringVar(&f.saved, "save-context", "", "write what the steps gave into this file, for --from")
 	fl.Int64Var(&f.seed, "seed", 0, "seed of random values; printed, and random without this flag")
 	fl.StringArrayVar(&f.reports, "report", nil, "add a report: KIND or KIND=PATH, KIND one of "+strings.Join(reportKinds, ", ")+"; may be repeated")
+	fl.BoolVar(&f.noAutoReport, "no-auto-report", false, "no annotations of GitHub Actions unless asked for with --report github")
 	fl.StringVar(&f.format, "format", "auto", "what the terminal shows: auto, list, line, dot, quiet, verbose or jsonl")
 	completeRun(cmd, s)
 	return cmd
@@ -131,7 +134,10 @@ func (s *State) execute(ctx context.Context, f *runFlags, pl *plan, style text.S
 		f.seed = newSeed()
 	}
 	batchID := newID()
-	out := &sink{version: s.Version, artifacts: filepath.Join(pl.project.path, ".testmesh", "artifacts", batchID)}
+	out := &sink{
+		version: s.Version, place: s.repositoryPath(pl.project),
+		artifacts: filepath.Join(pl.project.path, ".testmesh", "artifacts", batchID),
+	}
 	closers, err := s.reports(out, f, pl, style)
 	if err != nil {
 		return errors.Join(err, out.close(false))
@@ -223,6 +229,10 @@ func (s *State) reports(out *sink, f *runFlags, pl *plan, style text.Style) ([]f
 		if err != nil {
 			return closers, err
 		}
+	}
+	if s.annotates(f) {
+		// Not to stdout, which may be a report; GitHub reads both.
+		out.add(github.New(s.Stderr, github.Options{Place: out.place}))
 	}
 	return closers, nil
 }

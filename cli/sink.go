@@ -7,11 +7,13 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
 	"github.com/testmesh/testmesh/flow/event"
 	"github.com/testmesh/testmesh/flow/report/ctrf"
+	"github.com/testmesh/testmesh/flow/report/github"
 	"github.com/testmesh/testmesh/flow/report/json"
 	"github.com/testmesh/testmesh/flow/report/jsonl"
 	"github.com/testmesh/testmesh/flow/report/junit"
@@ -24,6 +26,8 @@ type sink struct {
 	files     []*reportFile
 	exchanges bool
 	version   string // of the program, for reports that name their tool
+	// place is the path of a flow's file as the repository has it.
+	place func(file string) string
 
 	artifacts string // folder of this batch's artifacts, made with the first
 	mu        sync.Mutex
@@ -91,7 +95,7 @@ type reportFile struct {
 }
 
 // reportKinds are the reports of --report, in the order of the help.
-var reportKinds = []string{"human", "jsonl", "json", "junit", "tap", "ctrf"}
+var reportKinds = []string{"human", "jsonl", "json", "junit", "tap", "ctrf", "github"}
 
 // addReport opens one --report KIND[=PATH]; without a path it goes to stdout.
 func (s *sink) addReport(spec string, stdout io.Writer, dir string, human func(io.Writer) eventWriter) error {
@@ -121,10 +125,31 @@ func (s *sink) addReport(spec string, stdout io.Writer, dir string, human func(i
 		s.add(tap.New(out))
 	case "ctrf":
 		s.add(ctrf.New(out, ctrf.Options{Version: s.version, Attachment: s.file}))
+	case "github":
+		s.add(github.New(out, github.Options{Place: s.place}))
 	default:
 		return usage("the kinds are "+strings.Join(reportKinds, ", "), "there is no report %q", kind)
 	}
 	return nil
+}
+
+// annotates tells whether the report for GitHub is added unasked: there, unless
+// it was asked for or refused.
+func (s *State) annotates(f *runFlags) bool {
+	asked := func(spec string) bool { return spec == "github" || strings.HasPrefix(spec, "github=") }
+	return s.env("GITHUB_ACTIONS") == "true" && !f.noAutoReport && !slices.ContainsFunc(f.reports, asked)
+}
+
+// repositoryPath is where GitHub has a file of the project: below its checkout.
+func (s *State) repositoryPath(p *project) func(file string) string {
+	root := s.env("GITHUB_WORKSPACE")
+	return func(file string) string {
+		rel, err := filepath.Rel(root, filepath.Join(p.path, filepath.FromSlash(file)))
+		if root == "" || err != nil || !filepath.IsLocal(rel) {
+			return p.shown(file)
+		}
+		return filepath.ToSlash(rel)
+	}
 }
 
 func openReport(path, dir string) (*reportFile, error) {

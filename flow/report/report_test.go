@@ -18,6 +18,7 @@ import (
 
 	"github.com/testmesh/testmesh/flow/event"
 	"github.com/testmesh/testmesh/flow/report/ctrf"
+	"github.com/testmesh/testmesh/flow/report/github"
 	"github.com/testmesh/testmesh/flow/report/json"
 	"github.com/testmesh/testmesh/flow/report/jsonl"
 	"github.com/testmesh/testmesh/flow/report/junit"
@@ -157,6 +158,8 @@ func show(t *testing.T, spec string, events []*event.Event, sources map[string][
 		w = junit.New(&out, junit.Options{Attachment: func(e *event.Event) string { return "/artifacts/" + e.Artifact.Name }})
 	case "ctrf":
 		w = ctrf.New(&out, ctrf.Options{Version: "1.0.0"})
+	case "github":
+		w = github.New(&out, github.Options{Place: func(file string) string { return "tests/" + file }})
 	case "tap":
 		w = tap.New(&out)
 	default:
