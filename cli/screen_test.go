@@ -59,7 +59,9 @@ func (s *screen) take(in string) string {
 		case 'm': // colour
 		case 'A':
 			n := 1
-			fmt.Sscan(arg, &n)
+			if _, err := fmt.Sscan(arg, &n); err != nil {
+				s.fault = fmt.Sprintf("how far up: %q", arg)
+			}
 			s.row -= n
 			if s.row < 0 {
 				s.fault, s.row = "the cursor left the screen", 0

@@ -41,7 +41,9 @@ func play(t *testing.T, script string) *Run {
 				end.Error = &event.Error{Code: "E-X", Message: rest}
 			}
 		case "passed":
-			fmt.Sscanf(rest, "%d", &end.Tries)
+			if _, err := fmt.Sscanf(rest, "%d", &end.Tries); err != nil && rest != "" {
+				t.Fatalf("%s: %v", line, err)
+			}
 			end.Waited = strings.Contains(rest, "waited")
 		}
 		r.See(&event.Event{Type: event.TypeStepFinished, Step: at, StepFinished: end})

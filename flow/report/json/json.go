@@ -35,6 +35,8 @@ type Writer struct {
 	open map[string]*run // that have not ended
 	runs int
 	err  error
+	// limit is maxRun; tests have a smaller one.
+	limit int
 }
 
 type run struct {
@@ -43,7 +45,7 @@ type run struct {
 }
 
 // New makes a Writer that writes to out.
-func New(out io.Writer) *Writer { return &Writer{out: out, open: make(map[string]*run)} }
+func New(out io.Writer) *Writer { return &Writer{out: out, open: make(map[string]*run), limit: maxRun} }
 
 // WantsExchanges is true: the document holds requests and responses.
 func (w *Writer) WantsExchanges() bool { return true }
@@ -75,7 +77,7 @@ func (w *Writer) keep(e *event.Event) {
 		r = &run{}
 		w.open[e.RunID] = r
 	}
-	if len(r.events) > maxRun && (e.Type == event.TypeStepExchange || e.Type == event.TypeStepLog) {
+	if len(r.events) > w.limit && (e.Type == event.TypeStepExchange || e.Type == event.TypeStepLog) {
 		r.left++
 		return
 	}

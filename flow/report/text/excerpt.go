@@ -123,7 +123,7 @@ func (g *gutter) message(carets, message string, used int) {
 	if carets != "" {
 		if len(wrap(message, max(room, 1))) > besideLines || Columns(message) > room && room < minMessage {
 			g.b.WriteString(head + carets + "\n")
-			carets, used, room = "", 0, g.room()-1
+			used, room = 0, g.room()-1
 			head += " "
 		} else {
 			head += carets + " "

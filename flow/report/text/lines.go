@@ -98,7 +98,7 @@ func (w *Writer) about(r *cause.Run, end *event.RunFinished, status string) (num
 		if reason == "" || reason == status {
 			return status, ""
 		}
-		return status + ": " + reason, ""
+		return status + ": " + strings.TrimPrefix(reason, status+": "), ""
 	}
 	total, passed := 0, end.Steps[event.Passed]
 	for _, n := range end.Steps {
