@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/testmesh/testmesh/flow/event"
+	"github.com/testmesh/testmesh/flow/report/csv"
 	"github.com/testmesh/testmesh/flow/report/ctrf"
 	"github.com/testmesh/testmesh/flow/report/github"
 	"github.com/testmesh/testmesh/flow/report/json"
@@ -95,7 +96,7 @@ type reportFile struct {
 }
 
 // reportKinds are the reports of --report, in the order of the help.
-var reportKinds = []string{"human", "jsonl", "json", "junit", "tap", "ctrf", "github"}
+var reportKinds = []string{"human", "jsonl", "json", "junit", "tap", "ctrf", "github", "csv"}
 
 // addReport opens one --report KIND[=PATH]; without a path it goes to stdout.
 func (s *sink) addReport(spec string, stdout io.Writer, dir string, human func(io.Writer) eventWriter) error {
@@ -127,6 +128,8 @@ func (s *sink) addReport(spec string, stdout io.Writer, dir string, human func(i
 		s.add(ctrf.New(out, ctrf.Options{Version: s.version, Attachment: s.file}))
 	case "github":
 		s.add(github.New(out, github.Options{Place: s.place}))
+	case "csv":
+		s.add(csv.New(out))
 	default:
 		return usage("the kinds are "+strings.Join(reportKinds, ", "), "there is no report %q", kind)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/testmesh/testmesh/flow/event"
+	"github.com/testmesh/testmesh/flow/report/csv"
 	"github.com/testmesh/testmesh/flow/report/ctrf"
 	"github.com/testmesh/testmesh/flow/report/github"
 	"github.com/testmesh/testmesh/flow/report/json"
@@ -143,7 +144,8 @@ func stream(t *testing.T, lines []byte) []*event.Event {
 	return out
 }
 
-// show prints events as one report. Escape sequences are shown as ^[.
+// show prints events as one report. Escape sequences are shown as ^[, carriage
+// returns as ^M.
 func show(t *testing.T, spec string, events []*event.Event, sources map[string][]byte) string {
 	t.Helper()
 	var out bytes.Buffer
@@ -160,6 +162,8 @@ func show(t *testing.T, spec string, events []*event.Event, sources map[string][
 		w = ctrf.New(&out, ctrf.Options{Version: "1.0.0"})
 	case "github":
 		w = github.New(&out, github.Options{Place: func(file string) string { return "tests/" + file }})
+	case "csv":
+		w = csv.New(&out)
 	case "tap":
 		w = tap.New(&out)
 	default:
@@ -173,7 +177,7 @@ func show(t *testing.T, spec string, events []*event.Event, sources map[string][
 	if words[0] == "junit" {
 		keepsDialect(t, out.Bytes())
 	}
-	return strings.ReplaceAll(out.String(), "\x1b", "^[")
+	return strings.NewReplacer("\x1b", "^[", "\r", "^M").Replace(out.String())
 }
 
 // keepsDialect asks xmllint (Debian: libxml2-utils).
