@@ -20,6 +20,14 @@ const (
 // checkJSON checks a document, of which duplicate keys are accepted as every
 // client does; the last one wins where it is read.
 func checkJSON(data []byte) error {
+	if !jsontext.Value(data).IsValid(jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)) {
+		return faultOfJSON(data)
+	}
+	return checkBounds(data)
+}
+
+// faultOfJSON says what keeps a document from being JSON.
+func faultOfJSON(data []byte) error {
 	dec := jsontext.NewDecoder(bytes.NewBuffer(data), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	if err := dec.SkipValue(); err != nil {
 		if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
@@ -31,11 +39,7 @@ func checkJSON(data []byte) error {
 		}
 		return err
 	}
-	end := dec.InputOffset()
-	if _, err := dec.ReadToken(); !errors.Is(err, io.EOF) {
-		return fmt.Errorf("more text follows it, from byte %d on", end)
-	}
-	return checkBounds(data)
+	return fmt.Errorf("more text follows it, from byte %d on", dec.InputOffset())
 }
 
 // checkBounds walks over a valid document.

@@ -79,18 +79,23 @@ func reason(res *http.Response) string {
 // headers are the values of a header as one text, and as lists.
 func headers(h http.Header) (joined, lists map[string]any) {
 	joined, lists = make(map[string]any, len(h)), make(map[string]any, len(h))
+	n := 0
+	for _, values := range h {
+		n += len(values)
+	}
+	all := make([]any, 0, n) // one array for every list
 	for name, values := range h {
 		name = valid(name)
+		from := len(all)
+		for _, v := range values {
+			all = append(all, valid(v))
+		}
+		lists[name] = all[from:len(all):len(all)]
 		if len(values) == 1 {
-			var only any = valid(values[0])
-			joined[name], lists[name] = only, []any{only}
-			continue
+			joined[name] = all[from]
+		} else {
+			joined[name] = valid(strings.Join(values, ", "))
 		}
-		list := make([]any, len(values))
-		for i, v := range values {
-			list[i] = valid(v)
-		}
-		joined[name], lists[name] = valid(strings.Join(values, ", ")), list
 	}
 	return joined, lists
 }
