@@ -29,10 +29,6 @@ func newTrace() *trace { return &trace{started: time.Now()} }
 
 func (t *trace) attach(ctx context.Context) context.Context {
 	t.hooks = httptrace.ClientTrace{
-		DNSStart:             t.onDNSStart,
-		DNSDone:              t.onDNSDone,
-		ConnectStart:         t.onConnectStart,
-		ConnectDone:          t.onConnectDone,
 		TLSHandshakeStart:    t.onTLSStart,
 		TLSHandshakeDone:     t.onTLSDone,
 		GotConn:              t.onConn,
@@ -43,6 +39,18 @@ func (t *trace) attach(ctx context.Context) context.Context {
 }
 
 type traceKey struct{}
+
+// attachDial watches what net does for a new connection. Most requests are sent
+// on one that is there, and are spared it.
+func attachDial(ctx context.Context) context.Context {
+	t, ok := ctx.Value(traceKey{}).(*trace)
+	if !ok {
+		return ctx
+	}
+	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		DNSStart: t.onDNSStart, DNSDone: t.onDNSDone, ConnectStart: t.onConnectStart, ConnectDone: t.onConnectDone,
+	})
+}
 
 // clientCertificate gives what a server asks for, or none, and keeps in mind
 // that it was asked: in TLS 1.3 the server's refusal comes after the handshake,

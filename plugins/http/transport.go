@@ -103,7 +103,7 @@ func (t *transports) make(key transportKey) (*http.Transport, error) {
 	dialer := &net.Dialer{Timeout: key.connect, KeepAlive: 30 * time.Second}
 	tr := &http.Transport{
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			c, err := dialer.DialContext(ctx, network, address)
+			c, err := dialer.DialContext(attachDial(ctx), network, address)
 			if err != nil {
 				return nil, err
 			}
