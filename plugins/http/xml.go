@@ -53,9 +53,12 @@ func parseXML(data []byte) (map[string]any, error) {
 // declaredCharset is the encoding that an XML declaration names, or empty.
 func declaredCharset(data []byte) string {
 	const longest = 200
+	if !bytes.HasPrefix(data, []byte("<?xml")) {
+		return ""
+	}
 	head := string(data[:min(len(data), longest)])
 	declaration, _, found := strings.Cut(head, "?>")
-	if !found || !strings.HasPrefix(declaration, "<?xml") {
+	if !found {
 		return ""
 	}
 	_, rest, _ := strings.Cut(declaration, "encoding=")
