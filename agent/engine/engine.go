@@ -64,6 +64,15 @@ type Engine struct {
 	// declared caches the result names of actions: *catalog.Action to
 	// map[string]bool. It is bounded by the actions there are.
 	declared sync.Map
+	workers  workers
+}
+
+// Hold keeps the goroutines that call plugins from one run to the next, until
+// it is released. Every run holds them itself; who has more than one run saves
+// making them anew.
+func (e *Engine) Hold() (release func()) {
+	e.workers.hold()
+	return sync.OnceFunc(e.workers.release)
 }
 
 // New makes an Engine.

@@ -299,12 +299,23 @@ func TestOnePanicInOnceDoesNotBlockTheOthers(t *testing.T) {
 
 func TestWorkersAreUsedAgain(t *testing.T) {
 	p := flowOf(t, "  steps: [{id: a, action: sys.call}, {id: b, action: sys.call}, {id: c, action: sys.call}]\n")
-	x := p.engine(t).newRun(t.Context(), Run{Program: p.programs[0], RunID: "r"})
-	x.execute()
-	if n := len(x.workers.idle); n != 1 {
-		t.Errorf("%d workers for steps in a row", n)
+	e := p.engine(t)
+	release := e.Hold()
+	for range 2 {
+		e.Run(t.Context(), Run{Program: p.programs[0], RunID: "r"})
+		if n := len(e.workers.idle); n != 1 {
+			t.Errorf("%d workers for steps in a row", n)
+		}
 	}
-	x.workers.close()
+	release()
+	release()
+	if n := len(e.workers.idle); n != 0 || e.workers.holds != 0 {
+		t.Errorf("%d workers and %d holds after the last release", n, e.workers.holds)
+	}
+	e.Run(t.Context(), Run{Program: p.programs[0], RunID: "r"})
+	if n := len(e.workers.idle); n != 0 {
+		t.Errorf("%d workers outlive a run that nobody holds them for", n)
+	}
 }
 
 func TestLateReportsOfAPluginAreDropped(t *testing.T) {

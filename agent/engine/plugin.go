@@ -51,17 +51,20 @@ func (r *stepRun) config() (any, *try) {
 	return config, nil
 }
 
+// usualConfig is about the bytes of most configs.
+const usualConfig = 256
+
 // call executes a try with its expanded config.
 func (r *stepRun) call(ctx context.Context, config any) *try {
 	run := r.p.f.run
 	t := &try{effect: r.effect(config)}
 	t.stream = &stream{r: r}
 	req := &plugin.Request{
-		Action: r.s.Action, Config: value.Append(nil, config), RunID: run.r.RunID, Attempt: run.r.Attempt,
+		Action: r.s.Action, Config: value.Append(make([]byte, 0, usualConfig), config), RunID: run.r.RunID, Attempt: run.r.Attempt,
 		StepID: r.s.ID, Try: r.tries, TraceParent: r.traceParent(), Root: run.e.cfg.Root, Dir: r.s.Dir,
 		WantExchange: run.wants,
 	}
-	resp, err, abandoned := run.workers.execute(ctx, run.e.cfg.Stepper, req, t.stream)
+	resp, err, abandoned := run.e.workers.execute(ctx, run.e.cfg.Stepper, req, t.stream)
 	t.stream.close()
 	if abandoned {
 		t.status = event.Cancelled

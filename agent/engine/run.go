@@ -42,7 +42,6 @@ type run struct {
 	once     *Batch // of `once: run`
 	batch    *Batch // of `once: batch`
 	tally    tally
-	workers  workers
 	wants    bool // exchanges
 
 	mu        sync.Mutex
@@ -60,10 +59,11 @@ type secretValue struct {
 // Run executes one flow and returns when everything it started has ended. It
 // never panics: a bug of ours ends the run errored, with teardown still tried.
 func (e *Engine) Run(ctx context.Context, r Run) Outcome {
+	e.workers.hold()
+	defer e.workers.release()
 	x := e.newRun(ctx, r)
 	defer x.cancel(nil)
 	out := x.execute()
-	x.workers.close()
 	x.protect("end of the run", func() { e.cfg.Stepper.EndRun(r.RunID) })
 	return out
 }

@@ -12,17 +12,20 @@ import (
 
 // workers call plugins on goroutines of their own, so that one that ignores
 // its cancelled context can be left behind. A worker is used again for the next
-// step: a run that does one thing at a time has one worker.
+// step, and the next run: its stack has grown to what a plugin needs. There are
+// none unless somebody holds them, which every run does.
 type workers struct {
-	mu   sync.Mutex
-	idle []*worker
-	all  sync.WaitGroup // those not left behind
+	mu    sync.Mutex
+	holds int
+	idle  []*worker
+	all   *sync.WaitGroup // those of these holds that were not left behind
 }
 
 type worker struct {
 	calls chan call
 	done  chan reply
 	left  bool // behind; set before calls is closed
+	all   *sync.WaitGroup
 }
 
 type call struct {
@@ -57,7 +60,7 @@ func (w *workers) execute(ctx context.Context, s Stepper, req *plugin.Request, o
 	case <-grace.C:
 		k.left = true
 		close(k.calls) // it ends when the plugin returns
-		w.all.Done()
+		k.all.Done()
 		return nil, nil, true
 	}
 }
@@ -70,9 +73,9 @@ func (w *workers) take() *worker {
 		w.idle = w.idle[:n-1]
 		return k
 	}
-	k := &worker{calls: make(chan call), done: make(chan reply, 1)}
-	w.all.Add(1)
-	go k.work(w)
+	k := &worker{calls: make(chan call), done: make(chan reply, 1), all: w.all}
+	k.all.Add(1)
+	go k.work()
 	return k
 }
 
@@ -82,23 +85,37 @@ func (w *workers) give(k *worker) {
 	w.idle = append(w.idle, k)
 }
 
-// close ends the idle workers and waits for them. Nothing executes any more.
-func (w *workers) close() {
+func (w *workers) hold() {
 	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.holds++; w.holds == 1 {
+		w.all = new(sync.WaitGroup)
+	}
+}
+
+// release ends the workers with the last hold, and waits for them. Nothing that
+// held executes any more.
+func (w *workers) release() {
+	w.mu.Lock()
+	if w.holds--; w.holds > 0 {
+		w.mu.Unlock()
+		return
+	}
 	for _, k := range w.idle {
 		close(k.calls)
 	}
 	w.idle = nil
+	all := w.all
 	w.mu.Unlock()
-	w.all.Wait()
+	all.Wait()
 }
 
-func (k *worker) work(w *workers) {
+func (k *worker) work() {
 	for c := range k.calls {
 		k.done <- c.execute()
 	}
 	if !k.left {
-		w.all.Done()
+		k.all.Done()
 	}
 }
 

@@ -37,6 +37,12 @@ type Runner interface {
 	Locks(r engine.Run) ([]string, error)
 }
 
+// Holder is a Runner that keeps what its runs share between them, until it is
+// released.
+type Holder interface {
+	Hold() (release func())
+}
+
 // Locker holds named locks, all of a list at once or none. It is used by many
 // runs at a time.
 type Locker interface {
@@ -120,6 +126,9 @@ func Run(ctx context.Context, cfg Config, flows []Flow) (Result, error) {
 	}
 	if err := cfg.Sink.Emit(ctx, started); err != nil {
 		return Result{}, fmt.Errorf("record the batch: %w", err)
+	}
+	if h, ok := cfg.Runner.(Holder); ok {
+		defer h.Hold()()
 	}
 	b.runAll(ctx)
 	res := b.result(ctx, total)
