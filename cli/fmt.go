@@ -77,7 +77,7 @@ func format(cmd *cobra.Command, s *State, args []string, check, diff, ids bool) 
 		}
 	}
 	if len(problems) > 0 {
-		if _, _, err := renderProblems(s.Stderr, style, problems, p.source, false); err != nil {
+		if _, _, err := renderProblems(s.Stderr, style, problems, p, false); err != nil {
 			return err
 		}
 		return &exitError{code: batch.ExitUsage}

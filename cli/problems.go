@@ -11,20 +11,24 @@ import (
 
 // renderProblems prints definition errors, each with its excerpt, and one line
 // that counts them. It gives the numbers of errors and notes.
-func renderProblems(out io.Writer, style text.Style, problems source.Problems, read func(string) []byte, withNotes bool) (errors, notes int, err error) {
+func renderProblems(out io.Writer, style text.Style, problems source.Problems, p *project, withNotes bool) (errors, notes int, err error) {
 	var b bytes.Buffer
 	files := map[string]bool{}
-	for _, p := range problems {
-		if p.Severity == source.Note {
+	for _, found := range problems {
+		if found.Severity == source.Note {
 			notes++
 			if !withNotes {
 				continue
 			}
 		} else {
 			errors++
-			files[p.Pos.File] = true
+			files[found.Pos.File] = true
 		}
-		style.Problem(&b, p, read(p.Pos.File))
+		text := p.source(found.Pos.File)
+		if text != nil { // else it is a path as typed
+			found.Pos.File = p.shown(found.Pos.File)
+		}
+		style.Problem(&b, found, text)
 	}
 	if errors > 0 {
 		fmt.Fprintf(&b, "%s  %s in %s %s nothing was run %s exit 2\n", style.Bad("INVALID"),

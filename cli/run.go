@@ -114,7 +114,7 @@ func runCommand(cmd *cobra.Command, s *State, f *runFlags, args []string) error 
 	pl, err := s.plan(p, f, args)
 	var bad *problemsError
 	if errors.As(err, &bad) {
-		if _, _, err := renderProblems(s.Stderr, style, bad.problems, p.source, false); err != nil {
+		if _, _, err := renderProblems(s.Stderr, style, bad.problems, p, false); err != nil {
 			return err
 		}
 		return &exitError{code: batch.ExitUsage}

@@ -75,7 +75,7 @@ func validate(cmd *cobra.Command, s *State, f *runFlags, args []string, allowMis
 			return err
 		}
 	} else {
-		_, notes, err := renderProblems(s.Stdout, style, problems, p.source, true)
+		_, notes, err := renderProblems(s.Stdout, style, problems, p, true)
 		if err != nil {
 			return err
 		}

@@ -175,7 +175,7 @@ func (r *stepRun) stepOf(name string, path []string) (*record, []string) {
 func (f *frame) origin(name string, path []string) (v any, origin, full string, rest []string, ok bool) {
 	row := "row"
 	if r := f.run.r.Row; r != nil {
-		row = fmt.Sprintf("row %d", r.Index)
+		row = fmt.Sprintf("row %d", r.Index+1) // as reports count them
 		if f.prog.Data != nil && f.prog.Data.Path != "" {
 			row += " of " + f.prog.Data.Path
 		}
