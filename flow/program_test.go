@@ -168,7 +168,8 @@ func TestControls(t *testing.T) {
     - {action: transform, config: {input_file: in.json, transforms: {a: $.a, b: a + 1}}}
     - {action: assert, config: {data: text, assertions: ["anything == 1"]}}
     - {action: condition, config: {if: "seen == 1", then: [{action: log, config: {message: x}}]}}
-`})
+`,
+	})
 	var got []string
 	for _, s := range p.Steps {
 		got = append(got, describeControl(s.Control))

@@ -16,8 +16,10 @@ import (
 func (a *Action) CheckConfig(n *source.Node, at source.Pos) source.Problems {
 	d, err := a.config()
 	if err != nil {
-		return source.Problems{{Severity: source.Error, Code: source.CodePlugin, Pos: at, Text: a.Name,
-			Message: fmt.Sprintf("the config schema of plugin %s cannot be read: %v", a.Plugin, err)}}
+		return source.Problems{{
+			Severity: source.Error, Code: source.CodePlugin, Pos: at, Text: a.Name,
+			Message: fmt.Sprintf("the config schema of plugin %s cannot be read: %v", a.Plugin, err),
+		}}
 	}
 	if n == nil || n.Kind == source.Null {
 		n = &source.Node{Kind: source.Map, Pos: at, Text: a.Name}

@@ -39,8 +39,10 @@ func TestMessagesNameTheActualValue(t *testing.T) {
 		{"the same item twice", `{"uniqueItems":true}`, `[1,2,1.0]`, `$: the items [0] and [2] are the same: 1 (number)`},
 		{"contains", `{"contains":{"const":1}}`, `[2,3]`, `$: 0 of 2 items are as #/contains asks, want at least 1; got [2,3] (array)`},
 		{"an item too many", `{"prefixItems":[true],"items":false}`, `[1,2]`, `$[1]: item not allowed; got a list of 2, want at most 1`},
-		{"the nearest of alternatives", `{"anyOf":[{"type":"string"},{"properties":{"k":{"const":"a"},"v":{"type":"null"}}},{"properties":{"k":{"const":"b"},"v":{"type":"number"}}}]}`, `{"k":"b","v":"x"}`,
-			`$: got {"k":"b","v":"x"} (object), which matches none of 3 schemas; the nearest says $.v: got "x" (string), want number`},
+		{
+			"the nearest of alternatives", `{"anyOf":[{"type":"string"},{"properties":{"k":{"const":"a"},"v":{"type":"null"}}},{"properties":{"k":{"const":"b"},"v":{"type":"number"}}}]}`, `{"k":"b","v":"x"}`,
+			`$: got {"k":"b","v":"x"} (object), which matches none of 3 schemas; the nearest says $.v: got "x" (string), want number`,
+		},
 		{"two of oneOf", `{"oneOf":[{"minimum":1},{"type":"string"},{"minimum":2}]}`, `3`, `$: got 3 (number), which matches 2 of the schemas, #0 and #2, want exactly one`},
 		{"not", `{"not":{"const":1}}`, `1`, `$: got 1 (number), which #/not excludes`},
 		{"nothing is allowed", `{"properties":{"a":false}}`, `{"a":[1]}`, `$.a: nothing is allowed here, got [1] (array)`},

@@ -2,7 +2,6 @@ package syntax
 
 import (
 	"reflect"
-
 )
 
 // aliases are the older names of plugin actions and of their config keys.
@@ -102,4 +101,3 @@ func eachStep(list []*Step, visit func(*Step)) {
 		}
 	}
 }
-

@@ -185,7 +185,9 @@ func (p *parser) oldTrack(f *fields) {
 // autoTrack reads {enabled, id_path, delete_url} as a track.
 func (p *parser) autoTrack(f *fields, key, n *source.Node, s *Step) {
 	m := p.fields(n, &section{name: "auto_track", what: "auto_track", keys: []Key{
-		{Name: "enabled", Type: Bool}, {Name: "resource_type", Type: Text}, {Name: "id_path", Type: Text, Doc: "the path of the id in the result."},
+		{Name: "enabled", Type: Bool},
+		{Name: "resource_type", Type: Text},
+		{Name: "id_path", Type: Text, Doc: "the path of the id in the result."},
 		{Name: "delete_url", Type: Text, Doc: "the URL that removes it."},
 	}})
 	if m == nil {

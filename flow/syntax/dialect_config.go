@@ -102,7 +102,10 @@ func (p *parser) poll(f, c *fields, s *Step) {
 	}
 	key, _ := c.entry("poll")
 	m := &fields{p: p, node: n, entries: slices.Clone(n.Entries), sec: &section{name: "poll", what: "poll", keys: []Key{
-		{Name: "enabled", Type: Bool}, {Name: "timeout", Type: Duration}, {Name: "interval", Type: Duration}, {Name: "success_condition", Type: Expression},
+		{Name: "enabled", Type: Bool},
+		{Name: "timeout", Type: Duration},
+		{Name: "interval", Type: Duration},
+		{Name: "success_condition", Type: Expression},
 		{Name: "max_attempts", Type: Int, Min: 1},
 	}}}
 	enabled := m.boolean("enabled").Or(true)

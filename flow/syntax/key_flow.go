@@ -86,8 +86,12 @@ func flowSections() []*section {
 			},
 			oldKeys: []oldKey{
 				{"max_duration", Duration, "timeout"},
-				{"inherit_tags", Bool, ""}, {"auto_cleanup", Bool, ""}, {"cleanup_strategy", Name, ""},
-				{"cleanup_on_success", Bool, ""}, {"cleanup_on_failure", Bool, ""}, {"database_transaction", Bool, ""},
+				{"inherit_tags", Bool, ""},
+				{"auto_cleanup", Bool, ""},
+				{"cleanup_strategy", Name, ""},
+				{"cleanup_on_success", Bool, ""},
+				{"cleanup_on_failure", Bool, ""},
+				{"database_transaction", Bool, ""},
 			},
 		},
 	}

@@ -30,9 +30,15 @@ func stepSections() []*section {
 				{Name: "track", Type: Section, Of: "track", List: true, Doc: "A resource that the step made, and the step that removes it at the end of the run."},
 			},
 			oldKeys: []oldKey{
-				{"save", Outputs, "output"}, {"conditions", Asserts, "assert"}, {"on_error", Any, "on_failure"},
-				{"debug", Values, ""}, {"auto_track", Section, "track"}, {"save_to_file", Template, ""},
-				{"then", Steps, "config.then"}, {"else", Steps, "config.else"}, {"max_duration", Duration, "timeout"},
+				{"save", Outputs, "output"},
+				{"conditions", Asserts, "assert"},
+				{"on_error", Any, "on_failure"},
+				{"debug", Values, ""},
+				{"auto_track", Section, "track"},
+				{"save_to_file", Template, ""},
+				{"then", Steps, "config.then"},
+				{"else", Steps, "config.else"},
+				{"max_duration", Duration, "timeout"},
 			},
 			gone: map[string]string{
 				"contract_expectation": "describe the interaction in a step contract.generate",

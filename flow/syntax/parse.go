@@ -142,8 +142,10 @@ func (p *parser) looksBare(doc *source.Node) bool {
 	if hint == "" {
 		hint = "begin with flow:, then name and steps; `testmesh init` writes an example"
 	}
-	problem := source.Problem{Severity: source.Error, Code: source.CodeKey, Pos: key.Pos, Text: clip(key.Text),
-		Message: fmt.Sprintf("unknown key %q: this is not a flow", clip(key.Text)), Hint: hint}
+	problem := source.Problem{
+		Severity: source.Error, Code: source.CodeKey, Pos: key.Pos, Text: clip(key.Text),
+		Message: fmt.Sprintf("unknown key %q: this is not a flow", clip(key.Text)), Hint: hint,
+	}
 	if strings.HasPrefix(hint, "did you mean") {
 		problem.Fix = source.Corrected(p.file.Data, key.Pos, key.Text, "flow")
 	}

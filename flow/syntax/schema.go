@@ -41,8 +41,10 @@ func Schema(cat CatalogView, w io.Writer) error {
 		definitions[s.name] = sectionSchema(s)
 	}
 	definitions["assertion"] = assertionSchema()
-	definitions["data_source"] = object{"type": "object", "description": "Dialect: loads a file as the name data.", "required": []any{"file"}, "additionalProperties": false,
-		"properties": object{"type": object{"type": "string"}, "file": object{"type": "string"}}}
+	definitions["data_source"] = object{
+		"type": "object", "description": "Dialect: loads a file as the name data.", "required": []any{"file"}, "additionalProperties": false,
+		"properties": object{"type": object{"type": "string"}, "file": object{"type": "string"}},
+	}
 	if err := actionSchemas(cat, definitions); err != nil {
 		return err
 	}
@@ -160,8 +162,10 @@ func typeSchema(k Key) object {
 	case Asserts:
 		return object{"type": "array", "items": ref("assertion")}
 	case Outputs:
-		return object{"type": "object", "propertyNames": object{"pattern": outputPattern},
-			"additionalProperties": object{"anyOf": []any{object{"type": scalars()}, ref("output value")}}}
+		return object{
+			"type": "object", "propertyNames": object{"pattern": outputPattern},
+			"additionalProperties": object{"anyOf": []any{object{"type": scalars()}, ref("output value")}},
+		}
 	case Values:
 		return object{"type": "object"}
 	case Steps:
