@@ -37,15 +37,14 @@ build: ## bin/testmesh, one file, stripped
 quick: setup ## every test but e2e once, without the race detector
 	@$(BIN)/gotestsum --format pkgname -- $(UNIT)
 
-lint: setup ## golangci-lint, gofumpt, buf lint and format, a tidy go.mod
+lint: setup ## golangci-lint with gofumpt, buf lint and format, a tidy go.mod
 	@$(BIN)/golangci-lint run ./... ./.ci/gate ./.ci/bench ./.ci/bench/floor
-	@$(BIN)/golangci-lint fmt --diff . .ci
 	@$(BUF) lint
 	@$(BUF) format --diff --exit-code
 	@go mod tidy -diff
 
 fmt: setup ## format Go and proto in place
-	@$(BIN)/golangci-lint fmt . .ci
+	@$(BIN)/golangci-lint fmt . .ci/gate .ci/bench .ci/bench/floor
 	@$(BUF) format -w proto
 
 generate: setup ## Go from proto

@@ -61,14 +61,14 @@ func TestCoverage(t *testing.T) {
 		floors   []floor
 		want     string
 	}{
-		"below the floor fails":                 {[]string{half}, flow, "coverage of the language is 50.0 %, below 80 %"},
-		"profiles are merged by block":          {[]string{half, otherHalf}, flow, ""},
-		"the same profile twice counts once":    {[]string{half, half}, flow, "is 50.0 %"},
-		"generated code does not count":         {[]string{half, otherHalf, generated}, []floor{{"whole", nil, 100}}, ""},
+		"below the floor fails":                  {[]string{half}, flow, "coverage of the language is 50.0 %, below 80 %"},
+		"profiles are merged by block":           {[]string{half, otherHalf}, flow, ""},
+		"the same profile twice counts once":     {[]string{half, half}, flow, "is 50.0 %"},
+		"generated code does not count":          {[]string{half, otherHalf, generated}, []floor{{"whole", nil, 100}}, ""},
 		"what checks the product does not count": {[]string{half, otherHalf, gate}, []floor{{"whole", nil, 100}}, ""},
-		"a package that no test reaches counts": {[]string{half, otherHalf, untested}, []floor{{"whole", nil, 80}}, "is 50.0 %"},
-		"a tree does not hold its namesakes":    {[]string{untested}, []floor{{"c", []string{"cl"}, 80}}, "of the c is 0.0 %"},
-		"nothing measured is below every floor": {[]string{"mode: set\n"}, flow, "is 0.0 %"},
+		"a package that no test reaches counts":  {[]string{half, otherHalf, untested}, []floor{{"whole", nil, 80}}, "is 50.0 %"},
+		"a tree does not hold its namesakes":     {[]string{untested}, []floor{{"c", []string{"cl"}, 80}}, "of the c is 0.0 %"},
+		"nothing measured is below every floor":  {[]string{"mode: set\n"}, flow, "is 0.0 %"},
 		"every floor is checked": {
 			[]string{half, untested},
 			[]floor{{"language", []string{"flow"}, 80}, {"whole", nil, 80}},
