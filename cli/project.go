@@ -38,7 +38,7 @@ func (s *State) project() (*project, error) {
 	return &project{root: root, path: top, dir: filepath.ToSlash(rel), fs: root.FS()}, nil
 }
 
-func (p *project) close() { p.root.Close() }
+func (p *project) close() { _ = p.root.Close() } // it was only read
 
 func findRoot(dir string) string {
 	for _, marker := range []string{".testmesh", ".git"} {

@@ -38,7 +38,6 @@ type compiler struct {
 	folders []*folder // of the directories above, the root's first
 	roots   [phases]*list
 	nodes   []*node
-	count   int
 	byID    map[string]*node
 	outputs map[string][]*definition
 

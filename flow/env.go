@@ -16,14 +16,6 @@ type envFile struct {
 	problems source.Problems
 }
 
-// layer is a source of env values before it is known which names exist.
-type envSource struct {
-	name   string
-	tree   *expr.Tree
-	origin string
-	secret bool
-}
-
 // readEnv collects the values of env from their sources, the winning source
 // first. What --var and the process environment have is added when it is read.
 func (c *compiler) readEnv() {

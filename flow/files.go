@@ -114,8 +114,7 @@ func (f *files) open(name string) (fs.File, error) {
 		err = errNotFile
 	}
 	if err != nil {
-		in.Close()
-		return nil, err
+		return nil, errors.Join(err, in.Close())
 	}
 	return in, nil
 }

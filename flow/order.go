@@ -51,8 +51,6 @@ type node struct {
 	trail  []*node // the steps that hold it, outermost first, and itself
 }
 
-func (n *node) owner() *node { return n.list.owner }
-
 // title names a step in a sentence: "step create (line 14)".
 func (n *node) title(file string) string {
 	if n.step.Pos.File != file {

@@ -27,7 +27,7 @@ func flowOf(t *testing.T, text string) *project {
 }
 
 // runOnce runs the flow under an id of its own and checks the invariants.
-func (p *project) runOnce(t *testing.T, ctx context.Context, id string) (Outcome, []*event.Event) {
+func (p *project) runOnce(ctx context.Context, t *testing.T, id string) (Outcome, []*event.Event) {
 	t.Helper()
 	out := p.engine(t).Run(ctx, Run{Program: p.programs[0], RunID: id})
 	events := p.sink.of(id)
@@ -61,7 +61,7 @@ func TestNewNeedsAStepperAndASink(t *testing.T) {
 
 func TestPluginPanicIsThePluginsFault(t *testing.T) {
 	p := flowOf(t, "  steps: [{id: a, action: sys.call, config: {panic: true}}]\n  teardown: [{id: z, action: sys.call}]\n")
-	out, events := p.runOnce(t, t.Context(), "r")
+	out, events := p.runOnce(t.Context(), t, "r")
 	if out.Status != event.Errored {
 		t.Errorf("status is %s", out.Status)
 	}
@@ -144,7 +144,7 @@ func TestSinkThatPanicsEndsTheRunErrored(t *testing.T) {
 
 func TestRequestHoldsAllThatAPluginMayAsk(t *testing.T) {
 	p := flowOf(t, "  steps: [{id: a, action: sys_call, config: {body: {n: 12345678901234567890.5, b: 1.50}, headers: {x: \"${1 + 1}\"}}}]\n")
-	_, _ = p.runOnce(t, t.Context(), "r")
+	_, _ = p.runOnce(t.Context(), t, "r")
 	got := p.system.seen[0]
 	if string(got.Config) != `{"body":{"b":1.5,"n":12345678901234567890.5},"headers":{"x":2}}` {
 		t.Errorf("config is %s", got.Config)
@@ -320,7 +320,7 @@ func TestWorkersAreUsedAgain(t *testing.T) {
 
 func TestLateReportsOfAPluginAreDropped(t *testing.T) {
 	p := flowOf(t, "  steps: [{id: a, action: sys.call}]\n")
-	_, _ = p.runOnce(t, t.Context(), "r")
+	_, _ = p.runOnce(t.Context(), t, "r")
 	x := p.engine(t).newRun(t.Context(), Run{Program: p.programs[0], RunID: "late"})
 	defer x.cancel(nil)
 	r := &stepRun{p: x.topPlace(x.newFrame(p.programs[0], nil, nil)), s: p.programs[0].Steps[0]}

@@ -32,7 +32,6 @@ type checker struct {
 	broken   []string
 	open     map[string]*event.Event
 	finished map[string]int
-	phases   []event.Phase
 }
 
 func (c *checker) add(e *event.Event, format string, args ...any) {

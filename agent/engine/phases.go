@@ -216,7 +216,7 @@ func stopReason(ctx context.Context) string {
 		return whyInterrupted
 	case errors.As(cause, &limit):
 		return whyTimeout
-	case cause == context.Canceled, cause == context.DeadlineExceeded:
+	case errors.Is(cause, context.Canceled), errors.Is(cause, context.DeadlineExceeded):
 		return whyCancelled
 	}
 	return fmt.Sprintf("%s: %s", whyCancelled, cause)

@@ -217,7 +217,7 @@ func (r *stepRun) eventually(ctx context.Context) *try {
 	var seen *try // the last try that got an answer
 	for n := 1; ; n++ {
 		t := r.once(inner, n)
-		over := context.Cause(inner) == error(limit)
+		over := errors.Is(context.Cause(inner), limit)
 		if t.status == event.Cancelled && over {
 			// The wait's end cut this try short: it observed nothing.
 			t.status, t.err = event.Errored, &event.Error{

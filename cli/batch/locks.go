@@ -79,7 +79,7 @@ func (l *Locks) lockFiles(names []string) (files []*os.File, busy bool, err erro
 		if err == nil {
 			err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 			if err != nil {
-				f.Close()
+				err = errors.Join(err, f.Close())
 			}
 		}
 		if err != nil {
@@ -96,7 +96,7 @@ func (l *Locks) lockFiles(names []string) (files []*os.File, busy bool, err erro
 
 func closeAll(files []*os.File) {
 	for _, f := range files {
-		f.Close() // which lets the lock go
+		_ = f.Close() // which lets the lock go
 	}
 }
 

@@ -270,7 +270,7 @@ func (c *compiler) schemaFile(n *source.Node) *schema.Schema {
 }
 
 // typos notes keywords that no draft knows: the standard ignores them, and a
-// misspelt `requried` would make a schema that accepts anything.
+// misspelt keyword would make a schema that accepts anything.
 func (c *compiler) typos(n *source.Node, s *schema.Schema) {
 	for _, u := range s.Unknown() {
 		c.add(source.Problem{Severity: source.Note, Code: source.CodeSchema, Pos: n.Pos, Text: n.Text, Message: u})

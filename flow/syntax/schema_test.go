@@ -197,7 +197,7 @@ func TestSchemaChecksConfigsOfPlugins(t *testing.T) {
 	}
 }
 
-type broken struct{ plugins }
+type broken struct{}
 
 func (broken) Actions() iter.Seq[Action] {
 	return slices.Values([]Action{{Name: "x.y", ConfigSchema: "{"}})

@@ -12,8 +12,9 @@ import (
 )
 
 const (
-	// MinLength and MaxLength bound a tag, in bytes.
+	// MinLength is the shortest a tag may be, in bytes.
 	MinLength = 2
+	// MaxLength is the longest a tag may be, in bytes.
 	MaxLength = 50
 )
 
