@@ -84,6 +84,9 @@ func (x *run) phases(parent context.Context, f *frame, p *place, interrupt <-cha
 		p.skipAll(prog.Teardown, event.PhaseTeardown, stopReason(ctx))
 		return end
 	}
+	if len(prog.Teardown) == 0 {
+		return end
+	}
 	var down summary
 	x.protect("teardown", func() {
 		last, done := x.lastContext(prog.Config.TeardownTimeout, interrupt)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"runtime/debug"
+	"strconv"
 	"sync"
 	"time"
 
@@ -98,13 +99,19 @@ func (e *Engine) newRun(ctx context.Context, r Run) *run {
 // mixSeed makes the seed of a run from the one of its batch, so that rows and
 // flows do not draw the same values.
 func mixSeed(r *Run) int64 {
-	h := fnv.New64a()
 	row := -1
 	if r.Row != nil {
 		row = r.Row.Index
 	}
-	_, _ = fmt.Fprintf(h, "%d\x00%s\x00%s\x00%d\x00%d\x00%d\x00", r.Seed, r.Program.File, r.Program.Name, row, r.Iteration, r.Attempt)
-	_, _ = h.Write(value.Append(nil, r.Matrix))
+	text := make([]byte, 0, 256)
+	text = append(strconv.AppendInt(text, r.Seed, 10), 0)
+	text = append(append(text, r.Program.File...), 0)
+	text = append(append(text, r.Program.Name...), 0)
+	for _, n := range [...]int{row, r.Iteration, r.Attempt} {
+		text = append(strconv.AppendInt(text, int64(n), 10), 0)
+	}
+	h := fnv.New64a()
+	_, _ = h.Write(value.Append(text, r.Matrix))
 	return int64(h.Sum64())
 }
 
