@@ -2,11 +2,9 @@ package syntax
 
 import (
 	"fmt"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/testmesh/testmesh/flow/source"
@@ -55,7 +53,7 @@ func (p *parser) checkName(got Field[string], name string, k *Key) bool {
 		}
 		p.add(problem)
 		return false
-	case k.Pattern != "" && !pattern(k.Pattern).MatchString(got.Value):
+	case k.Pattern != "" && !fitsPattern(k.Pattern, got.Value):
 		p.fail(source.CodeType, got.Pos, got.Value, fmt.Sprintf("%q is no %s", clip(got.Value), name), patternWords(k.Pattern))
 		return false
 	}
@@ -74,17 +72,6 @@ func patternWords(text string) string {
 	}
 	return "it must fit " + text
 }
-
-// pattern is the compiled form of one of the patterns of names.
-func pattern(text string) *regexp.Regexp { return patterns()[text] }
-
-var patterns = sync.OnceValue(func() map[string]*regexp.Regexp {
-	out := map[string]*regexp.Regexp{}
-	for _, text := range []string{idPattern, oldIDPattern, suitePattern, tagPattern, actionPattern, namePattern, outputPattern} {
-		out[text] = regexp.MustCompile(text)
-	}
-	return out
-})
 
 func (f *fields) boolean(name string) Field[bool] {
 	n := f.take(name)

@@ -121,11 +121,11 @@ func (p *parser) identity(f *fields, s *Step) {
 	case !s.ID.Given():
 		s.Generated = true
 		p.unnamed = append(p.unnamed, s)
-	case !pattern(oldIDPattern).MatchString(s.ID.Value):
+	case !fitsPattern(oldIDPattern, s.ID.Value):
 		p.badID(s.ID)
 		s.ID.Value = ""
 	default:
-		if !pattern(idPattern).MatchString(s.ID.Value) {
+		if !fitsPattern(idPattern, s.ID.Value) {
 			p.add(source.Problem{
 				Severity: source.Note, Code: source.CodeDialect, Pos: s.ID.Pos, Text: s.ID.Value,
 				Message: fmt.Sprintf("the id %q does not begin with a letter", s.ID.Value), Hint: "an expression reads it as steps[\"" + s.ID.Value + "\"]",
@@ -157,7 +157,7 @@ func (p *parser) badID(id Field[string]) {
 		Message: fmt.Sprintf("%q is no id", clip(id.Value)),
 		Hint:    "an id is 1 to 64 of a-z, 0-9, _ and -, and begins with a letter",
 	}
-	if meant := idFrom(id.Value); pattern(idPattern).MatchString(meant) && meant != id.Value {
+	if meant := idFrom(id.Value); fitsPattern(idPattern, meant) && meant != id.Value {
 		problem.Fix = source.Corrected(p.file.Data, id.Pos, id.Value, meant)
 	}
 	p.add(problem)
