@@ -47,8 +47,9 @@ fmt: setup ## format Go and proto in place
 	@$(BIN)/golangci-lint fmt . .ci/gate .ci/bench .ci/bench/floor
 	@$(BUF) format -w proto
 
-generate: setup ## Go from proto
+generate: setup ## Go from proto, reference pages from the tables of the code
 	@$(BUF) generate
+	@go test ./cli -run '^TestReferencePages$$' -update-docs >/dev/null
 
 e2e: setup ## the scripts of e2e/ and the snippets of the documents, on the built binary
 	@rm -rf .cache/check/e2e && mkdir -p .cache/check/e2e
@@ -82,10 +83,9 @@ setup: ## install the pinned tools and modules
 	@.ci/setup
 
 generated: setup ## generating again changes nothing
-	@sum() { git ls-files -co --exclude-standard -- '*.pb.go' | sort | xargs cat | sha256sum; }; \
+	@sum() { git ls-files -co --exclude-standard -- '*.pb.go' docs | sort | xargs sha256sum; }; \
 	before=$$(sum); $(MAKE) generate; after=$$(sum); \
-	[ "$$before" = "$$after" ] || { git diff --stat -- '*.pb.go'; echo "generated code was out of date: commit what changed" >&2; exit 1; }
-	@git diff --exit-code --stat -- '*.pb.go'
+	diff <(echo "$$before") <(echo "$$after") || { echo "what is generated was out of date: commit what changed" >&2; exit 1; }
 
 race: setup ## every test but e2e, with the race detector; a skipped test fails
 	@mkdir -p .cache/check
