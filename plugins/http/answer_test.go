@@ -5,7 +5,6 @@ import (
 	"compress/flate"
 	"compress/gzip"
 	"compress/zlib"
-	"context"
 	"io"
 	"net"
 	"net/http"
@@ -230,67 +229,6 @@ func TestPackedBodiesThatStayPacked(t *testing.T) {
 			contains(t, got["body_error"].(string), "packed as "+test.encoding)
 		})
 	}
-}
-
-func TestBodiesAreCutAtTheirLimitAndItIsSaid(t *testing.T) {
-	long := strings.Repeat("x", 100)
-	tests := map[string]struct {
-		config   m
-		encoding string
-		body     string
-		size     int
-		limited  string
-	}{
-		"one byte over":       {m{"max_body": 99}, "identity", long, 99, "body over 99 bytes (config.max_body)"},
-		"at its limit":        {m{"max_body": 100}, "identity", long, 100, ""},
-		"of a kibibyte":       {m{"max_body": 1024}, "identity", strings.Repeat("x", 2000), 1024, "body over 1 KiB (config.max_body)"},
-		"nothing at all":      {m{"max_body": 0}, "identity", long, 0, "body over 0 bytes (config.max_body)"},
-		"a bomb of gzip":      {m{}, "gzip", pack(t, "gzip", make([]byte, 11<<20)), 10 << 20, "body over 10 MiB (config.max_body)"},
-		"a bomb of br":        {m{"max_body": 1 << 20}, "br", pack(t, "br", make([]byte, 8<<20)), 1 << 20, "body over 1 MiB (config.max_body)"},
-		"a bomb of zstd":      {m{"max_body": 1 << 20}, "zstd", pack(t, "zstd", make([]byte, 8<<20)), 1 << 20, "body over 1 MiB (config.max_body)"},
-		"JSON is not parsed":  {m{"max_body": 5, "response": "json"}, "identity", `{"a":1}`, 5, "body over 5 bytes (config.max_body)"},
-		"through a character": {m{"max_body": 2, "response": "auto"}, "identity", "aü", 2, "body over 2 bytes (config.max_body)"},
-		"XML is not parsed":   {m{"max_body": 5, "response": "xml"}, "identity", `<a></a>`, 5, "body over 5 bytes (config.max_body)"},
-	}
-	for name, test := range tests {
-		t.Run(name, func(t *testing.T) {
-			test.config["url"] = answerWith(t, test.body, "Content-Encoding", test.encoding)
-			c := newCaller(t, Config{})
-			res, err := c.try(context.Background(), test.config)
-			if err != nil {
-				t.Fatal(err)
-			}
-			got := result(t, res)
-			if res.Limited != test.limited || got["size"] != float64(test.size) || got["body_error"] != nil {
-				t.Errorf("got %v bytes, limited %q, body_error %v, want %d bytes, %q", got["size"], res.Limited, got["body_error"], test.size, test.limited)
-			}
-		})
-	}
-}
-
-func TestABodyThatNeverEndsIsCutAndTheConnectionGivenUp(t *testing.T) {
-	url := rawServer(t, func(c net.Conn) {
-		readHead(c)
-		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n")
-		block := bytes.Repeat([]byte("x"), 64<<10)
-		for {
-			if _, err := c.Write(block); err != nil {
-				return
-			}
-		}
-	})
-	c := newCaller(t, Config{})
-	within(t, 20*time.Second, func() {
-		for range 2 {
-			res, err := c.try(context.Background(), m{"url": url, "max_body": 1 << 20})
-			if err != nil {
-				t.Fatal(err)
-			}
-			if res.Limited == "" || result(t, res)["size"] != float64(1<<20) {
-				t.Errorf("got limited %q", res.Limited)
-			}
-		}
-	})
 }
 
 func TestAnswersWithoutABody(t *testing.T) {

@@ -1,8 +1,12 @@
 package http
 
 import (
+	"bytes"
+	"context"
 	"encoding/json"
+	"io"
 	"net"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,15 +15,91 @@ import (
 	"github.com/testmesh/testmesh/sdk/plugin"
 )
 
+func TestBodiesAreCutAtTheirLimitAndItIsSaid(t *testing.T) {
+	long := strings.Repeat("x", 100)
+	tests := map[string]struct {
+		config   m
+		encoding string
+		body     string
+		size     int
+		limited  string
+	}{
+		"one byte over":       {m{"max_body": 99}, "identity", long, 99, "body over 99 bytes (config.max_body)"},
+		"at its limit":        {m{"max_body": 100}, "identity", long, 100, ""},
+		"of a kibibyte":       {m{"max_body": 1024}, "identity", strings.Repeat("x", 2000), 1024, "body over 1 KiB (config.max_body)"},
+		"nothing at all":      {m{"max_body": 0}, "identity", long, 0, "body over 0 bytes (config.max_body)"},
+		"a bomb of gzip":      {m{"max_body": 64 << 10}, "gzip", pack(t, "gzip", make([]byte, 2<<20)), 64 << 10, "body over 64 KiB (config.max_body)"},
+		"a bomb of br":        {m{"max_body": 64 << 10}, "br", pack(t, "br", make([]byte, 2<<20)), 64 << 10, "body over 64 KiB (config.max_body)"},
+		"a bomb of zstd":      {m{"max_body": 64 << 10}, "zstd", pack(t, "zstd", make([]byte, 2<<20)), 64 << 10, "body over 64 KiB (config.max_body)"},
+		"JSON is not parsed":  {m{"max_body": 5, "response": "json"}, "identity", `{"a":1}`, 5, "body over 5 bytes (config.max_body)"},
+		"through a character": {m{"max_body": 2, "response": "auto"}, "identity", "aü", 2, "body over 2 bytes (config.max_body)"},
+		"XML is not parsed":   {m{"max_body": 5, "response": "xml"}, "identity", `<a></a>`, 5, "body over 5 bytes (config.max_body)"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			test.config["url"] = answerWith(t, test.body, "Content-Encoding", test.encoding)
+			c := newCaller(t, Config{})
+			res, err := c.try(context.Background(), test.config)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := result(t, res)
+			if res.Limited != test.limited || got["size"] != float64(test.size) || got["body_error"] != nil {
+				t.Errorf("got %v bytes, limited %q, body_error %v, want %d bytes, %q", got["size"], res.Limited, got["body_error"], test.size, test.limited)
+			}
+		})
+	}
+}
+
+func TestWithoutALimitTheLimitIsTenMebibytes(t *testing.T) {
+	c := newCaller(t, Config{})
+	c.req.WantExchange = false
+	body := strings.Repeat("x", DefaultMaxBody)
+	for extra, want := range map[string]string{"": "", "x": "body over 10 MiB (config.max_body)"} {
+		res, err := c.try(t.Context(), m{"url": answerWith(t, body+extra, "Content-Type", "text/plain")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if res.Limited != want || len(res.Fields["body"].(string)) != DefaultMaxBody {
+			t.Errorf("got %d bytes, limited %q, want %q", len(res.Fields["body"].(string)), res.Limited, want)
+		}
+	}
+}
+
+func TestABodyThatNeverEndsIsCutAndTheConnectionGivenUp(t *testing.T) {
+	url := rawServer(t, func(c net.Conn) {
+		readHead(c)
+		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\n")
+		block := bytes.Repeat([]byte("x"), 64<<10)
+		for {
+			if _, err := c.Write(block); err != nil {
+				return
+			}
+		}
+	})
+	c := newCaller(t, Config{})
+	within(t, 20*time.Second, func() {
+		for range 2 {
+			res, err := c.try(context.Background(), m{"url": url, "max_body": 1 << 20})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if res.Limited == "" || result(t, res)["size"] != float64(1<<20) {
+				t.Errorf("got limited %q", res.Limited)
+			}
+		}
+	})
+}
+
 func TestNothingRunsOnAfterClose(t *testing.T) {
 	before := goleak.IgnoreCurrent()
 	t.Run("requests of all kinds", func(t *testing.T) {
-		text := make([]byte, 4<<20)
+		text := make([]byte, 64<<10)
 		c := newCaller(t, Config{})
 		for _, encoding := range []string{"gzip", "br", "zstd"} {
 			url := answerWith(t, pack(t, encoding, text), "Content-Encoding", encoding)
 			c.do(m{"url": url, "max_body": 1000, "response": "bytes"})
-			c.do(m{"url": url, "max_body": 4 << 20, "response": "bytes"})
+			c.do(m{"url": url, "max_body": 64 << 10, "response": "bytes"})
 		}
 		silent := rawServer(t, func(c net.Conn) { hold(c) })
 		for _, config := range []m{{"url": silent, "timeout": "20ms"}, {"url": silent, "timeout": "20ms", "http_version": "2"}} {

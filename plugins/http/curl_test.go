@@ -123,12 +123,12 @@ func TestCurlLinesSendTheSameRequest(t *testing.T) {
 		"brackets":         {"url": url + "?ids[]=1&f={a,b}"},
 		"parts":            {"url": url, "method": "POST", "multipart": l{m{"name": "a", "value": "b"}, m{"name": "f", "file": "logo.png"}}},
 	}
-	shell, shellErr := exec.LookPath("sh")
-	_, curlErr := exec.LookPath("curl")
-	if shellErr != nil || curlErr != nil {
-		// TestCurlLinesSayTheRequest has read the words of these lines already.
-		t.Logf("no curl on this machine: %v", curlErr)
-		return
+	shell, err := exec.LookPath("sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := exec.LookPath("curl"); err != nil {
+		t.Fatalf("make setup installs it: %v", err)
 	}
 	for name, config := range tests {
 		t.Run(name, func(t *testing.T) {

@@ -74,8 +74,8 @@ func TestServersThatMisbehaveAreNamedInASentence(t *testing.T) {
 // has read the head when the connection ends.
 func resetInBody(c net.Conn) {
 	readHead(c)
-	_ = c.(*net.TCPConn).SetWriteBuffer(4 << 10)
-	_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n"+strings.Repeat("x", 9<<20))
+	_ = c.(*net.TCPConn).SetWriteBuffer(64 << 10)
+	_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n"+strings.Repeat("x", 8<<20))
 	reset(c)
 }
 
