@@ -6,6 +6,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
+	"log"
 	"net"
 	"os"
 	"os/signal"
@@ -36,6 +38,9 @@ func main() {
 		fmt.Fprintln(os.Stderr, "testmesh: find the working directory:", err)
 		os.Exit(2)
 	}
+	// net/http prints oddities of servers with the standard logger and has no
+	// hook for it; what matters of them is in the step's error.
+	log.SetOutput(io.Discard)
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	state := &cli.State{
