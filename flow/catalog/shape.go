@@ -87,39 +87,75 @@ func (d *document) parse(v any, at string, depth int) (*shape, error) {
 }
 
 func (d *document) fill(s *shape, m map[string]any, at string, depth int) error {
-	for keyword := range m {
+	for keyword, v := range m {
 		d.partial = d.partial || !understood(keyword)
+		s.set(keyword, v)
 	}
-	s.ref, _ = m["$ref"].(string)
-	switch t := m["type"].(type) {
-	case string:
-		s.types = []string{t}
-	case []any:
-		for _, e := range t {
-			s.types = append(s.types, value.Text(e))
-		}
-	}
-	s.enum, _ = m["enum"].([]any)
-	s.constant, s.hasConst = m["const"]
-	s.byDefault, s.hasDefault = m["default"]
-	s.min, s.max, s.above, s.below = m["minimum"], m["maximum"], m["exclusiveMinimum"], m["exclusiveMaximum"]
-	s.minLength, s.maxLength = integer(m, "minLength", 0), integer(m, "maxLength", -1)
-	s.minItems, s.maxItems = integer(m, "minItems", 0), integer(m, "maxItems", -1)
-	s.file = m["x-testmesh-file"] == true
-	s.late = m["x-testmesh-template"] == "late"
 	for _, choice := range append(s.enum[:len(s.enum):len(s.enum)], s.constant) {
 		switch choice.(type) {
 		case []any, map[string]any:
 			d.partial = true
 		}
 	}
-	s.duration = m["x-testmesh-duration"] == true
-	_, s.patterned = m["patternProperties"]
-	required, _ := m["required"].([]any)
-	for _, r := range required {
-		s.required = append(s.required, value.Text(r))
-	}
 	return d.fillChildren(s, m, at, depth)
+}
+
+// set takes a keyword whose value holds no schema. Most schemas have two or
+// three of them, so that each is looked at rather than each looked for.
+func (s *shape) set(keyword string, v any) {
+	switch keyword {
+	case "$ref":
+		s.ref, _ = v.(string)
+	case "type":
+		s.types = typesOf(v)
+	case "enum":
+		s.enum, _ = v.([]any)
+	case "const":
+		s.constant, s.hasConst = v, true
+	case "default":
+		s.byDefault, s.hasDefault = v, true
+	case "minimum":
+		s.min = v
+	case "maximum":
+		s.max = v
+	case "exclusiveMinimum":
+		s.above = v
+	case "exclusiveMaximum":
+		s.below = v
+	case "minLength":
+		s.minLength = integer(v, 0)
+	case "maxLength":
+		s.maxLength = integer(v, -1)
+	case "minItems":
+		s.minItems = integer(v, 0)
+	case "maxItems":
+		s.maxItems = integer(v, -1)
+	case "x-testmesh-file":
+		s.file = v == true
+	case "x-testmesh-template":
+		s.late = v == "late"
+	case "x-testmesh-duration":
+		s.duration = v == true
+	case "patternProperties":
+		s.patterned = true
+	case "required":
+		required, _ := v.([]any)
+		for _, r := range required {
+			s.required = append(s.required, value.Text(r))
+		}
+	}
+}
+
+func typesOf(v any) (types []string) {
+	switch t := v.(type) {
+	case string:
+		return []string{t}
+	case []any:
+		for _, e := range t {
+			types = append(types, value.Text(e))
+		}
+	}
+	return types
 }
 
 func (d *document) fillChildren(s *shape, m map[string]any, at string, depth int) (err error) {
@@ -176,8 +212,8 @@ func (d *document) fillChildren(s *shape, m map[string]any, at string, depth int
 	return err
 }
 
-func integer(m map[string]any, key string, otherwise int64) int64 {
-	if n, ok := value.Int(m[key]); ok {
+func integer(v any, otherwise int64) int64 {
+	if n, ok := value.Int(v); ok {
 		return n
 	}
 	return otherwise
