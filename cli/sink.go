@@ -15,6 +15,7 @@ import (
 	"github.com/testmesh/testmesh/flow/report/csv"
 	"github.com/testmesh/testmesh/flow/report/ctrf"
 	"github.com/testmesh/testmesh/flow/report/github"
+	"github.com/testmesh/testmesh/flow/report/html"
 	"github.com/testmesh/testmesh/flow/report/json"
 	"github.com/testmesh/testmesh/flow/report/jsonl"
 	"github.com/testmesh/testmesh/flow/report/junit"
@@ -68,7 +69,8 @@ func (s *sink) file(e *event.Event) string {
 	if name == "/" || name == "." {
 		name = "artifact"
 	}
-	return filepath.Join(s.artifacts, e.RunID, name)
+	// The number of the event keeps two artifacts of one name apart.
+	return filepath.Join(s.artifacts, e.RunID, fmt.Sprintf("%d-%s", e.Seq, name))
 }
 
 // store writes an artifact.
@@ -96,7 +98,7 @@ type reportFile struct {
 }
 
 // reportKinds are the reports of --report, in the order of the help.
-var reportKinds = []string{"human", "jsonl", "json", "junit", "tap", "ctrf", "github", "csv"}
+var reportKinds = []string{"human", "jsonl", "json", "junit", "tap", "ctrf", "github", "csv", "html"}
 
 // addReport opens one --report KIND[=PATH]; without a path it goes to stdout.
 func (s *sink) addReport(spec string, stdout io.Writer, dir string, human func(io.Writer) eventWriter) error {
@@ -130,6 +132,8 @@ func (s *sink) addReport(spec string, stdout io.Writer, dir string, human func(i
 		s.add(github.New(out, github.Options{Place: s.place}))
 	case "csv":
 		s.add(csv.New(out))
+	case "html":
+		s.add(html.New(out))
 	default:
 		return usage("the kinds are "+strings.Join(reportKinds, ", "), "there is no report %q", kind)
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/testmesh/testmesh/flow/report/csv"
 	"github.com/testmesh/testmesh/flow/report/ctrf"
 	"github.com/testmesh/testmesh/flow/report/github"
+	"github.com/testmesh/testmesh/flow/report/html"
 	"github.com/testmesh/testmesh/flow/report/json"
 	"github.com/testmesh/testmesh/flow/report/jsonl"
 	"github.com/testmesh/testmesh/flow/report/junit"
@@ -164,6 +165,8 @@ func show(t *testing.T, spec string, events []*event.Event, sources map[string][
 		w = github.New(&out, github.Options{Place: func(file string) string { return "tests/" + file }})
 	case "csv":
 		w = csv.New(&out)
+	case "html":
+		w = html.New(&out)
 	case "tap":
 		w = tap.New(&out)
 	default:
@@ -176,6 +179,11 @@ func show(t *testing.T, spec string, events []*event.Event, sources map[string][
 	}
 	if words[0] == "junit" {
 		keepsDialect(t, out.Bytes())
+	}
+	if words[0] == "html" { // without the style and the script, which do not change with the events
+		_, page, _ := strings.Cut(out.String(), "<body>\n")
+		page, _, _ = strings.Cut(page, "<script>\n")
+		return page + "\n"
 	}
 	return strings.NewReplacer("\x1b", "^[", "\r", "^M").Replace(out.String())
 }

@@ -1,0 +1,244 @@
+package html
+
+import (
+	"bytes"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/testmesh/testmesh/flow/event"
+	"github.com/testmesh/testmesh/flow/report/cause"
+	"github.com/testmesh/testmesh/flow/report/plain"
+	"github.com/testmesh/testmesh/flow/value"
+)
+
+const (
+	// maxRun bounds the details of a run, and maxLate what steps that did not pass
+	// may have on top of it: they say why, and come last.
+	maxRun  = 256 << 10
+	maxLate = 256 << 10
+	// maxPage bounds the details of all runs, maxPassed those after which runs that
+	// passed have none: a browser still opens such a page.
+	maxPage   = 192 << 20
+	maxPassed = 64 << 20
+	// maxString, maxItems, maxDepth and maxNodes bound a value that is shown.
+	maxString = 4 << 10
+	maxItems  = 100
+	maxDepth  = 16
+	maxNodes  = 2000
+	// maxSeen bounds the steps whose exchanges are remembered.
+	maxSeen = 1000
+)
+
+// run is a run that has not ended, with its events as the script reads them.
+type run struct {
+	*cause.Run
+	events bytes.Buffer
+	left   int             // events past the bounds
+	seen   map[string]bool // steps with an exchange, whose result says the same
+}
+
+func newRun(started *event.Event) *run { return &run{Run: cause.New(started), seen: map[string]bool{}} }
+
+// see takes an event of a step.
+func (r *run) see(e *event.Event) {
+	r.See(e)
+	short := *e
+	short.BatchID, short.RunID, short.Flow, short.Attempt = "", "", "", 0
+	limit, key := maxRun, ""
+	if e.Step != nil {
+		key = strings.Join(e.Step.Path, "\x00")
+		step := *e.Step
+		step.ID, step.Name, step.Action = cut(step.ID), cut(step.Name), cut(step.Action)
+		step.Path = texts(step.Path)
+		short.Step = &step
+	}
+	switch e.Type {
+	case event.TypeStepLog:
+		short.Log = &event.Log{Level: cut(e.Log.Level), Message: cut(e.Log.Message), Data: shorten(e.Log.Data)}
+	case event.TypeStepExchange:
+		if len(r.seen) < maxSeen {
+			r.seen[key] = true
+		}
+		short.Exchange = exchange(e.Exchange)
+	case event.TypeStepRetrying:
+		again := *e.Retrying
+		again.Assertions, again.Error = assertions(again.Assertions), failed(again.Error)
+		short.Retrying = &again
+	case event.TypeStepArtifact:
+		stored := *e.Artifact
+		stored.Name, stored.MediaType, stored.Data = cut(stored.Name), cut(stored.MediaType), nil
+		short.Artifact = &stored
+	case event.TypeStepFinished:
+		if status := e.StepFinished.Status; status != event.Passed && status != event.Skipped {
+			limit += maxLate
+		}
+		short.StepFinished = shortEnd(e.StepFinished, r.seen[key])
+		delete(r.seen, key)
+	default: // what started is seen by what it did
+		return
+	}
+	line := event.AppendJSON(nil, &short)
+	if r.events.Len()+len(line) > limit {
+		r.left++
+		return
+	}
+	if r.events.Len() > 0 {
+		r.events.WriteString(",\n")
+	}
+	r.events.Write(line)
+}
+
+// data is the events as a block of data, which no browser runs: without a <, it
+// cannot be left either.
+func (r *run) data(status event.Status, written int) string {
+	limit := maxPage
+	if status == event.Passed || status == event.Skipped {
+		limit = maxPassed
+	}
+	if r.events.Len() > 0 && written+r.events.Len() > limit {
+		return "<p>The steps are left out: the page would be too large. The report jsonl has them.</p>\n"
+	}
+	var b strings.Builder
+	if r.left > 0 {
+		fmt.Fprintf(&b, "<p>%d more events are left out: the run would be too large. The report jsonl has them.</p>\n", r.left)
+	}
+	if r.events.Len() > 0 {
+		b.WriteString(`<script type="application/json">[`)
+		b.Write(bytes.ReplaceAll(r.events.Bytes(), []byte("<"), []byte(`\u003c`)))
+		b.WriteString("]</script>\n")
+	}
+	return b.String()
+}
+
+func cut(s string) string { return plain.Cut(s, maxString) }
+
+func texts(list []string) []string {
+	var out []string
+	for _, s := range list[:min(len(list), maxItems)] {
+		out = append(out, cut(s))
+	}
+	return out
+}
+
+func exchange(x *event.Exchange) *event.Exchange {
+	out := &event.Exchange{
+		Protocol: cut(x.Protocol), Summary: cut(x.Summary), Curl: cut(x.Curl),
+		Request: shorten(x.Request), Response: shorten(x.Response),
+	}
+	if len(x.Timings) <= maxItems {
+		out.Timings = x.Timings
+	}
+	return out
+}
+
+func shortEnd(end *event.StepFinished, exchanged bool) *event.StepFinished {
+	out := *end
+	out.Reason, out.ResultPreview = cut(end.Reason), cut(end.ResultPreview)
+	out.Assertions, out.Error = assertions(end.Assertions), failed(end.Error)
+	out.Result = shorten(end.Result)
+	if exchanged {
+		out.Result, out.HasResult = nil, false
+	}
+	out.Outputs, _ = shorten(end.Outputs).(map[string]any)
+	out.Values = nil
+	for _, u := range end.Values[:min(len(end.Values), maxItems)] {
+		out.Values = append(out.Values, event.Used{Name: cut(u.Name), Value: shorten(u.Value), Origin: cut(u.Origin)})
+	}
+	return &out
+}
+
+func failed(e *event.Error) *event.Error {
+	if e == nil {
+		return nil
+	}
+	out := *e
+	out.Code, out.Message, out.Hint, out.Blame, out.Details = cut(e.Code), cut(e.Message), cut(e.Hint), cut(e.Blame), texts(e.Details)
+	return &out
+}
+
+// assertions are the ones of a step: those that did not hold first, since the
+// list may be cut.
+func assertions(list []event.Assertion) []event.Assertion {
+	sorted := slices.Clone(list)
+	if len(sorted) > maxItems {
+		slices.SortStableFunc(sorted, func(a, b event.Assertion) int {
+			switch {
+			case a.Passed == b.Passed:
+				return 0
+			case b.Passed:
+				return -1
+			}
+			return 1
+		})
+	}
+	var out []event.Assertion
+	for i, a := range sorted {
+		if i == maxItems {
+			out = append(out, event.Assertion{Expression: "…", Passed: true, Message: fmt.Sprintf("cut: %d more assertions", len(sorted)-i)})
+			break
+		}
+		a.Expression, a.Message = cut(a.Expression), cut(a.Message)
+		a.Actual, a.Expected = shorten(a.Actual), shorten(a.Expected)
+		operands, diff := a.Operands, a.Diff
+		a.Operands, a.Diff = nil, nil
+		for _, o := range operands[:min(len(operands), maxItems)] {
+			a.Operands = append(a.Operands, event.Operand{Text: cut(o.Text), Value: shorten(o.Value), Missing: cut(o.Missing), Error: cut(o.Error)})
+		}
+		for _, c := range diff[:min(len(diff), maxItems)] {
+			c.Path, c.Expected, c.Actual = cut(c.Path), shorten(c.Expected), shorten(c.Actual)
+			a.Diff = append(a.Diff, c)
+		}
+		a.DiffMore += max(len(diff)-maxItems, 0)
+		out = append(out, a)
+	}
+	return out
+}
+
+// shorten is a value as far as a person reads it, and says where it is cut.
+func shorten(v any) any {
+	nodes := maxNodes
+	return shortened(v, 0, &nodes)
+}
+
+func shortened(v any, depth int, nodes *int) any {
+	*nodes--
+	switch v := v.(type) {
+	case string:
+		return cut(v)
+	case []any:
+		if depth == maxDepth || *nodes <= 0 {
+			return fmt.Sprintf("… (cut: a list of %d)", len(v))
+		}
+		out := make([]any, 0, min(len(v), maxItems+1))
+		for i, item := range v {
+			if i == maxItems || *nodes <= 0 {
+				return append(out, fmt.Sprintf("… (cut: %d more)", len(v)-i))
+			}
+			out = append(out, shortened(item, depth+1, nodes))
+		}
+		return out
+	case map[string]any:
+		if v == nil {
+			return v
+		}
+		if depth == maxDepth || *nodes <= 0 {
+			return map[string]any{"…": fmt.Sprintf("cut: an object of %d", len(v))}
+		}
+		out := make(map[string]any, min(len(v), maxItems+1))
+		for i, key := range slices.Sorted(maps.Keys(v)) {
+			if i == maxItems || *nodes <= 0 {
+				out["…"] = fmt.Sprintf("cut: %d more", len(v)-i)
+				break
+			}
+			out[cut(key)] = shortened(v[key], depth+1, nodes)
+		}
+		return out
+	case *value.Decimal:
+		if text := value.Compact(v); len(text) > maxString {
+			return cut(text)
+		}
+	}
+	return v
+}
