@@ -190,7 +190,7 @@ func (c *config) parseURL() error {
 	if c.URL == "" {
 		return configError("url", "", "it is empty")
 	}
-	if i := strings.IndexFunc(c.URL, func(r rune) bool { return r <= ' ' || r == 0x7f }); i >= 0 {
+	if i := indexControl(c.URL); i >= 0 {
 		what, hint := "a space", "write %20, wrap the value in url_encode(), or give it under query"
 		if c.URL[i] != ' ' {
 			what, hint = "a control character", "look for a line break in the value that it is made of"
@@ -227,6 +227,16 @@ func (c *config) parseURL() error {
 	return nil
 }
 
+// indexControl finds the first space or control character of ASCII, -1: none.
+func indexControl(s string) int {
+	for i := range len(s) {
+		if s[i] <= ' ' || s[i] == 0x7f {
+			return i
+		}
+	}
+	return -1
+}
+
 // escapePath escapes what a path has no place for. net/url would do it too, but
 // undo %2F and its like in the same path on the way.
 func escapePath(s string) string {
@@ -240,14 +250,22 @@ func escapePath(s string) string {
 	if i := strings.IndexAny(s[begin:], "?#"); i >= 0 {
 		end = begin + i
 	}
-	return s[:begin] + escape(s[begin:end], "\"<>\\^`{|}") + s[end:]
+	path := escape(s[begin:end], "\"<>\\^`{|}")
+	if len(path) == end-begin {
+		return s
+	}
+	return s[:begin] + path + s[end:]
 }
 
 // escape writes bytes past ASCII, and the signs given, in percent signs, as
 // browsers do, and leaves the rest as the flow wrote it.
 func escape(s, signs string) string {
 	bad := func(b byte) bool { return b >= 0x80 || strings.IndexByte(signs, b) >= 0 }
-	if !slices.ContainsFunc([]byte(s), bad) {
+	first := 0
+	for first < len(s) && !bad(s[first]) {
+		first++
+	}
+	if first == len(s) {
 		return s
 	}
 	const hex = "0123456789ABCDEF"
