@@ -89,8 +89,8 @@ func inert(t *testing.T, page string) {
 
 func TestThePageLoadsNothing(t *testing.T) {
 	page := write(t, 0)
-	want := `content="default-src 'none'; style-src '` + hash(style) + `'; script-src '` + hash(script) + `'; base-uri 'none'; form-action 'none'"`
-	if !strings.Contains(page, want) || !strings.Contains(page, "<style>"+style+"</style>") || !strings.Contains(page, "<script>"+script+"</script>") {
+	want := `content="default-src 'none'; style-src '` + hash(style) + `' '` + hash(reveal) + `'; script-src '` + hash(script) + `'; base-uri 'none'; form-action 'none'"`
+	if !strings.Contains(page, want) || !strings.Contains(page, "<style>"+style+"</style>") || !strings.Contains(page, "</main>\n<style>"+reveal+"</style>") || !strings.Contains(page, "<script>"+script+"</script>") {
 		t.Error("the policy does not allow the page's own style and script, or more than these")
 	}
 	for _, bad := range []string{"http:", "https:", "//cdn", "url(", "@import", "innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "src=", "href="} {
