@@ -13,6 +13,7 @@ import (
 	"github.com/testmesh/testmesh/flow/source"
 	"github.com/testmesh/testmesh/flow/tag"
 	"github.com/testmesh/testmesh/flow/value"
+	"github.com/testmesh/testmesh/sdk/redact"
 )
 
 // plan checks everything that a run command says before anything runs.
@@ -48,6 +49,9 @@ func (s *State) plan(p *project, f *runFlags, args []string) (*plan, error) {
 		return nil, &problemsError{problems}
 	}
 	if err := unreadVars(options.Vars, programs); err != nil {
+		return nil, err
+	}
+	if err := pl.shortSecrets(programs); err != nil {
 		return nil, err
 	}
 	if err := pl.context(s, f, programs); err != nil {
@@ -254,6 +258,23 @@ func (pl *plan) target(f *runFlags, program *flow.Program) error {
 		}
 	}
 	pl.notes = append(pl.notes, fmt.Sprintf("%s: target selects agents and is ignored by a local run", program.Name))
+	return nil
+}
+
+// shortSecrets refuses secrets that could not be masked, as far as they are known
+// before a run: those of --secret-file and of the process environment.
+func (pl *plan) shortSecrets(programs []*flow.Program) error {
+	for _, p := range programs {
+		for _, name := range p.Secrets {
+			v, given := pl.secrets.given(name)
+			if !given {
+				continue
+			}
+			if err := redact.New().Add(name, v); err != nil {
+				return usage("give it a longer value", "flow %q reads secret.%s: %w", p.Name, name, err)
+			}
+		}
+	}
 	return nil
 }
 

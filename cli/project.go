@@ -174,6 +174,21 @@ func (s *secrets) known(name string) bool {
 	return ok
 }
 
+// given is the value of a secret that no source has to be asked for.
+func (s *secrets) given(name string) (string, bool) {
+	if v, ok := s.file[name]; ok {
+		return v, true
+	}
+	if s.env != nil {
+		for _, src := range s.env.Secrets {
+			if src.Name == name {
+				return "", false
+			}
+		}
+	}
+	return s.state.LookupEnv("TESTMESH_SECRET_" + name)
+}
+
 func (s *secrets) value(name string) (string, error) {
 	if v, ok := s.file[name]; ok {
 		return v, nil

@@ -79,7 +79,7 @@ func validate(cmd *cobra.Command, s *State, f *runFlags, args []string, allowMis
 		if err != nil {
 			return err
 		}
-		if !failed {
+		if !failed && flows > 0 {
 			fmt.Fprintf(s.Stdout, "%s  %s", style.Good("VALID"), counted(flows, "flow"))
 			if notes > 0 {
 				fmt.Fprintf(s.Stdout, " %s %s", style.Dot(), counted(notes, "note"))

@@ -62,7 +62,10 @@ func newFiles(fsys fs.FS) *files {
 }
 
 // read is the content of a file of the project, whole.
-func (f *files) read(name string) ([]byte, error) {
+func (f *files) read(name string) ([]byte, error) { return f.readUpTo(name, MaxFileBytes) }
+
+// readUpTo is read with a limit of its own.
+func (f *files) readUpTo(name string, limit int64) ([]byte, error) {
 	if data, ok := f.texts[name]; ok {
 		return data, nil
 	}
@@ -71,12 +74,12 @@ func (f *files) read(name string) ([]byte, error) {
 		return nil, err
 	}
 	defer in.Close()
-	data, err := io.ReadAll(io.LimitReader(in, MaxFileBytes+1))
+	data, err := io.ReadAll(io.LimitReader(in, limit+1))
 	if err != nil {
 		return nil, err
 	}
-	if len(data) > MaxFileBytes {
-		return nil, fmt.Errorf("the file is over %d MiB", MaxFileBytes>>20)
+	if int64(len(data)) > limit {
+		return nil, fmt.Errorf("the file is over %d MiB", limit>>20)
 	}
 	sum := sha256.Sum256(data)
 	f.texts[name], f.hashes[name] = data, hex.EncodeToString(sum[:])

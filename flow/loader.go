@@ -83,7 +83,7 @@ func (l *Loader) Parse(path string) (*syntax.File, source.Problems) {
 		return f.file, f.problems
 	}
 	entry := &parsedFile{file: &syntax.File{Path: path}}
-	data, err := l.files.read(path)
+	data, err := l.files.readUpTo(path, source.MaxSize)
 	if err != nil {
 		entry.problems = source.Problems{l.files.blameAt(source.Pos{File: path}, path, path, err)}
 	} else {
