@@ -271,7 +271,10 @@ func (pl *plan) shortSecrets(programs []*flow.Program) error {
 				continue
 			}
 			if err := redact.New().Add(name, v); err != nil {
-				return usage("give it a longer value", "flow %q reads secret.%s: %w", p.Name, name, err)
+				return &problemsError{source.Problems{{
+					Code: source.CodeSecret, Pos: source.Pos{File: p.File, Line: p.Line},
+					Message: fmt.Sprintf("flow %q reads secret.%s: %s", p.Name, name, err), Hint: "give it a longer value",
+				}}}
 			}
 		}
 	}
