@@ -49,7 +49,7 @@ fmt: setup ## format Go and proto in place
 
 generate: setup ## Go from proto, reference pages from the tables of the code
 	@$(BUF) generate
-	@go test ./cli -run '^TestReferencePages$$' -update-docs >/dev/null
+	@go test ./cli -run '^TestReferencePages' -update-docs | { ! grep -E 'no tests to run|FAIL'; }
 
 e2e: setup ## the scripts of e2e/ and the snippets of the documents, on the built binary
 	@rm -rf .cache/check/e2e && mkdir -p .cache/check/e2e
