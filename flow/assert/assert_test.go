@@ -1,6 +1,8 @@
 package assert
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"testing/fstest"
@@ -256,5 +258,21 @@ func TestEverySchemaFileIsReported(t *testing.T) {
 	}
 	if diff := cmp.Diff([]string{"schemas/ok.yaml", "schemas/id.json"}, opened); diff != "" {
 		t.Errorf("files read (-want +got):\n%s", diff)
+	}
+}
+
+func TestALinkThatLeadsOutOfTheProjectIsSaid(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Symlink("/etc/hostname", filepath.Join(dir, "link.json")); err != nil {
+		t.Fatal(err)
+	}
+	root, err := os.OpenRoot(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = root.Close() }()
+	_, problems := Compile(parse(t, `{body matches_schema_file: link.json}`), Options{FS: root.FS(), Dir: "."})
+	if err := problems.Err(); err == nil || !strings.Contains(err.Error(), "leads out of the project") {
+		t.Errorf("got %v", err)
 	}
 }

@@ -254,6 +254,9 @@ func (c *compiler) schemaFile(n *source.Node) *schema.Schema {
 	if errors.Is(err, fs.ErrNotExist) {
 		return fail("paths are relative to the flow file", "there is no file %q", name)
 	}
+	if err != nil && strings.Contains(err.Error(), "escapes") { // os.Root says so of a link that leads out
+		return fail("a flow reads only files of its project", "%q leads out of the project", n.Text)
+	}
 	if err == nil && info.Size() > MaxSchemaBytes {
 		return fail("", "%q is over %d MiB", name, MaxSchemaBytes>>20)
 	}
