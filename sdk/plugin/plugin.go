@@ -64,10 +64,14 @@ func (r *Request) Open(name string) (*os.File, error) {
 		return nil, err
 	}
 	defer root.Close()
-	if path.IsAbs(name) {
-		return root.Open(name) // refused by os.Root with the reason
+	if !path.IsAbs(name) { // which os.Root refuses with the reason
+		name = path.Join(r.Dir, name)
 	}
-	return root.Open(path.Join(r.Dir, name))
+	// Opening a named pipe would wait for its other end, past every time limit.
+	if info, err := root.Stat(name); err == nil && !info.Mode().IsRegular() {
+		return nil, &Error{Code: CodeConfig, Message: name + " is not a file", Blame: BlameDefinition}
+	}
+	return root.Open(name)
 }
 
 // ReadFile reads a file that the config names, up to limit bytes.
