@@ -30,6 +30,49 @@ type Plugin interface {
 	Close() error
 }
 
+// Configurer is a Plugin that is told about its host, once, before its first
+// Execute or Call.
+type Configurer interface {
+	Configure(ctx context.Context, host Host) error
+}
+
+// Host is who runs a plugin.
+type Host struct {
+	// Version of TestMesh, as in semver.org 2.0.
+	Version string
+	// AgentName names the machine for messages.
+	AgentName string
+	// TempDir is a directory of the plugin alone, removed after its end; empty
+	// for a plugin in the process of its host.
+	TempDir string
+}
+
+// Caller is a Plugin with functions for expressions. A function changes nothing
+// outside and keeps nothing of the run that asks. It is called concurrently.
+type Caller interface {
+	// Call gives any JSON value, numbers verbatim. An argument of the wrong kind is
+	// a *Error of BlameDefinition.
+	Call(ctx context.Context, req *FunctionRequest) (json.RawMessage, error)
+}
+
+// FunctionRequest is one call of a function.
+type FunctionRequest struct {
+	// Function is the name without the plugin: "valid" of luhn.valid(x).
+	Function string
+	// Args is a JSON array, numbers verbatim.
+	Args json.RawMessage
+	// RunID names the run that asks, for messages.
+	RunID string
+	// Root and Dir are those of Request.
+	Root, Dir string
+}
+
+// Checker is a Plugin that can tell whether it still works. Health returns
+// within a second; one that gives an error is replaced by a new process.
+type Checker interface {
+	Health(ctx context.Context) error
+}
+
 // Request is one try of one step.
 type Request struct {
 	// Action is the full name: "http.request".
@@ -51,6 +94,9 @@ type Request struct {
 	Dir  string
 	// WantExchange asks for Stream.Exchange; nobody reads it otherwise.
 	WantExchange bool
+	// Mask hides the run's secrets in a text, for what a host reports of a plugin
+	// (its last words); nil: nothing to hide. It does not cross a wire.
+	Mask func(text string) string
 }
 
 // Open opens a file that the config names, relative to the flow file. A path,

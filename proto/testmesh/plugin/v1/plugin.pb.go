@@ -756,7 +756,8 @@ func (x *Artifact) GetData() []byte {
 	return nil
 }
 
-// Progress says that a long call is alive, and what it waits for.
+// Progress says that a long call is alive, and what it waits for; it becomes a
+// debug line of the step's log.
 type Progress struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Message       string                 `protobuf:"bytes,1,opt,name=message,proto3" json:"message,omitempty"`
@@ -1291,7 +1292,10 @@ type CallRequest struct {
 	// ArgsJson is a JSON array, numbers verbatim.
 	ArgsJson []byte `protobuf:"bytes,2,opt,name=args_json,json=argsJson,proto3" json:"args_json,omitempty"`
 	// RunId names the run that asks; functions keep nothing of it.
-	RunId         string `protobuf:"bytes,3,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	RunId string `protobuf:"bytes,3,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// Root and Dir are as in ExecuteRequest, for a function that reads a file.
+	Root          string `protobuf:"bytes,4,opt,name=root,proto3" json:"root,omitempty"`
+	Dir           string `protobuf:"bytes,5,opt,name=dir,proto3" json:"dir,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1343,6 +1347,20 @@ func (x *CallRequest) GetArgsJson() []byte {
 func (x *CallRequest) GetRunId() string {
 	if x != nil {
 		return x.RunId
+	}
+	return ""
+}
+
+func (x *CallRequest) GetRoot() string {
+	if x != nil {
+		return x.Root
+	}
+	return ""
+}
+
+func (x *CallRequest) GetDir() string {
+	if x != nil {
+		return x.Dir
 	}
 	return ""
 }
@@ -1719,11 +1737,13 @@ const file_testmesh_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x13CloseSessionRequest\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\"\x16\n" +
-	"\x14CloseSessionResponse\"]\n" +
+	"\x14CloseSessionResponse\"\x83\x01\n" +
 	"\vCallRequest\x12\x1a\n" +
 	"\bfunction\x18\x01 \x01(\tR\bfunction\x12\x1b\n" +
 	"\targs_json\x18\x02 \x01(\fR\bargsJson\x12\x15\n" +
-	"\x06run_id\x18\x03 \x01(\tR\x05runId\"o\n" +
+	"\x06run_id\x18\x03 \x01(\tR\x05runId\x12\x12\n" +
+	"\x04root\x18\x04 \x01(\tR\x04root\x12\x10\n" +
+	"\x03dir\x18\x05 \x01(\tR\x03dir\"o\n" +
 	"\fCallResponse\x12!\n" +
 	"\vresult_json\x18\x01 \x01(\fH\x00R\n" +
 	"resultJson\x121\n" +
