@@ -4,8 +4,6 @@
 package ctrf
 
 import (
-	"crypto/sha256"
-	"fmt"
 	"io"
 	"math"
 	"path"
@@ -112,17 +110,8 @@ func (w *Writer) start(e *event.Event) {
 	if w.options.Version != "" {
 		tool["version"] = w.options.Version
 	}
-	w.print(`{"reportFormat":"CTRF","specVersion":"` + specVersion + `","reportId":"` + id("batch", e.BatchID, e.Time.UTC().Format(time.RFC3339Nano)) +
+	w.print(`{"reportFormat":"CTRF","specVersion":"` + specVersion + `","reportId":"` + plain.ID("batch", e.BatchID, e.Time.UTC().Format(time.RFC3339Nano)) +
 		`","timestamp":"` + e.Time.UTC().Format(time.RFC3339) + `","generatedBy":"testmesh","results":{"tool":` + value.Compact(tool) + `,"tests":[`)
-}
-
-// id is a UUID made of names: the same names give the same one, so that readers
-// find a test again. It is of version 8 (RFC 9562 section 5.8).
-func id(names ...string) string {
-	sum := sha256.Sum256([]byte("testmesh\x00" + strings.Join(names, "\x00")))
-	sum[6] = sum[6]&0x0f | 0x80
-	sum[8] = sum[8]&0x3f | 0x80
-	return fmt.Sprintf("%x-%x-%x-%x-%x", sum[0:4], sum[4:6], sum[6:8], sum[8:10], sum[10:16])
 }
 
 // status is the format's word: it has none for errored and cancelled, and what
@@ -140,7 +129,7 @@ func (w *Writer) test(r *run, e *event.Event) {
 	name := plain.Name(r.Started)
 	w.counts[end.Status]++
 	t := map[string]any{
-		"id": id("test", s.File, name), "name": name, "status": status(end.Status), "rawStatus": string(end.Status),
+		"id": plain.ID("test", s.File, name), "name": name, "status": status(end.Status), "rawStatus": string(end.Status),
 		"duration": milliseconds(end.DurationMS), "start": instant(r.Started.Time), "stop": instant(e.Time), "type": "e2e",
 	}
 	if s.File != "" {

@@ -3,14 +3,12 @@ package html
 import (
 	"bytes"
 	"fmt"
-	"maps"
 	"slices"
 	"strings"
 
 	"github.com/testmesh/testmesh/flow/event"
 	"github.com/testmesh/testmesh/flow/report/cause"
 	"github.com/testmesh/testmesh/flow/report/plain"
-	"github.com/testmesh/testmesh/flow/value"
 )
 
 const (
@@ -22,11 +20,9 @@ const (
 	// passed have none: a browser still opens such a page.
 	maxPage   = 192 << 20
 	maxPassed = 64 << 20
-	// maxString, maxItems, maxDepth and maxNodes bound a value that is shown.
+	// maxString bounds a text, maxItems a list.
 	maxString = 4 << 10
 	maxItems  = 100
-	maxDepth  = 16
-	maxNodes  = 2000
 	// maxSeen bounds the steps whose exchanges are remembered.
 	maxSeen = 1000
 )
@@ -56,7 +52,7 @@ func (r *run) see(e *event.Event) {
 	}
 	switch e.Type {
 	case event.TypeStepLog:
-		short.Log = &event.Log{Level: cut(e.Log.Level), Message: cut(e.Log.Message), Data: shorten(e.Log.Data)}
+		short.Log = &event.Log{Level: cut(e.Log.Level), Message: cut(e.Log.Message), Data: plain.Shorten(e.Log.Data)}
 	case event.TypeStepExchange:
 		if len(r.seen) < maxSeen {
 			r.seen[key] = true
@@ -125,7 +121,7 @@ func texts(list []string) []string {
 func exchange(x *event.Exchange) *event.Exchange {
 	out := &event.Exchange{
 		Protocol: cut(x.Protocol), Summary: cut(x.Summary), Curl: cut(x.Curl),
-		Request: shorten(x.Request), Response: shorten(x.Response),
+		Request: plain.Shorten(x.Request), Response: plain.Shorten(x.Response),
 	}
 	if len(x.Timings) <= maxItems {
 		out.Timings = x.Timings
@@ -137,14 +133,14 @@ func shortEnd(end *event.StepFinished, exchanged bool) *event.StepFinished {
 	out := *end
 	out.Reason, out.ResultPreview = cut(end.Reason), cut(end.ResultPreview)
 	out.Assertions, out.Error = assertions(end.Assertions), failed(end.Error)
-	out.Result = shorten(end.Result)
+	out.Result = plain.Shorten(end.Result)
 	if exchanged {
 		out.Result, out.HasResult = nil, false
 	}
-	out.Outputs, _ = shorten(end.Outputs).(map[string]any)
+	out.Outputs, _ = plain.Shorten(end.Outputs).(map[string]any)
 	out.Values = nil
 	for _, u := range end.Values[:min(len(end.Values), maxItems)] {
-		out.Values = append(out.Values, event.Used{Name: cut(u.Name), Value: shorten(u.Value), Origin: cut(u.Origin)})
+		out.Values = append(out.Values, event.Used{Name: cut(u.Name), Value: plain.Shorten(u.Value), Origin: cut(u.Origin)})
 	}
 	return &out
 }
@@ -180,65 +176,18 @@ func assertions(list []event.Assertion) []event.Assertion {
 			break
 		}
 		a.Expression, a.Message = cut(a.Expression), cut(a.Message)
-		a.Actual, a.Expected = shorten(a.Actual), shorten(a.Expected)
+		a.Actual, a.Expected = plain.Shorten(a.Actual), plain.Shorten(a.Expected)
 		operands, diff := a.Operands, a.Diff
 		a.Operands, a.Diff = nil, nil
 		for _, o := range operands[:min(len(operands), maxItems)] {
-			a.Operands = append(a.Operands, event.Operand{Text: cut(o.Text), Value: shorten(o.Value), Missing: cut(o.Missing), Error: cut(o.Error)})
+			a.Operands = append(a.Operands, event.Operand{Text: cut(o.Text), Value: plain.Shorten(o.Value), Missing: cut(o.Missing), Error: cut(o.Error)})
 		}
 		for _, c := range diff[:min(len(diff), maxItems)] {
-			c.Path, c.Expected, c.Actual = cut(c.Path), shorten(c.Expected), shorten(c.Actual)
+			c.Path, c.Expected, c.Actual = cut(c.Path), plain.Shorten(c.Expected), plain.Shorten(c.Actual)
 			a.Diff = append(a.Diff, c)
 		}
 		a.DiffMore += max(len(diff)-maxItems, 0)
 		out = append(out, a)
 	}
 	return out
-}
-
-// shorten is a value as far as a person reads it, and says where it is cut.
-func shorten(v any) any {
-	nodes := maxNodes
-	return shortened(v, 0, &nodes)
-}
-
-func shortened(v any, depth int, nodes *int) any {
-	*nodes--
-	switch v := v.(type) {
-	case string:
-		return cut(v)
-	case []any:
-		if depth == maxDepth || *nodes <= 0 {
-			return fmt.Sprintf("… (cut: a list of %d)", len(v))
-		}
-		out := make([]any, 0, min(len(v), maxItems+1))
-		for i, item := range v {
-			if i == maxItems || *nodes <= 0 {
-				return append(out, fmt.Sprintf("… (cut: %d more)", len(v)-i))
-			}
-			out = append(out, shortened(item, depth+1, nodes))
-		}
-		return out
-	case map[string]any:
-		if v == nil {
-			return v
-		}
-		if depth == maxDepth || *nodes <= 0 {
-			return map[string]any{"…": fmt.Sprintf("cut: an object of %d", len(v))}
-		}
-		out := make(map[string]any, min(len(v), maxItems+1))
-		for i, key := range slices.Sorted(maps.Keys(v)) {
-			if i == maxItems || *nodes <= 0 {
-				out["…"] = fmt.Sprintf("cut: %d more", len(v)-i)
-				break
-			}
-			out[cut(key)] = shortened(v[key], depth+1, nodes)
-		}
-		return out
-	case *value.Decimal:
-		if text := value.Compact(v); len(text) > maxString {
-			return cut(text)
-		}
-	}
-	return v
 }

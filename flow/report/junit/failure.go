@@ -3,10 +3,10 @@ package junit
 import (
 	"fmt"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/testmesh/testmesh/flow/event"
 	"github.com/testmesh/testmesh/flow/report/cause"
+	"github.com/testmesh/testmesh/flow/report/plain"
 	"github.com/testmesh/testmesh/flow/value"
 )
 
@@ -14,31 +14,22 @@ const (
 	// maxBody bounds a body in a failure's text, maxMessage its first line.
 	maxBody    = 1000
 	maxMessage = 500
+	// maxLabel bounds an attribute: a path of Linux fits.
+	maxLabel = 4096
 )
 
 // message is a failure in one line: the step, and what was wrong.
 func message(f *cause.Failure) string {
 	text := f.End.Reason
 	if bad := cause.Broken(f.End.Assertions); len(bad) > 0 {
-		text = claim(&bad[0])
+		text = plain.Claim(&bad[0])
 	} else if f.End.Error != nil {
 		text = f.End.Error.Message
 	}
 	if text == "" {
 		text = string(f.End.Status)
 	}
-	text = label(strings.Join(f.Step.Path, "/") + ": " + head(text, 4*maxMessage))
-	if len(text) > maxMessage {
-		text = head(text, maxMessage) + "…"
-	}
-	return text
-}
-
-func claim(a *event.Assertion) string {
-	if a.Message == "" {
-		return a.Expression
-	}
-	return a.Expression + ": " + a.Message
+	return plain.Line(strings.Join(f.Step.Path, "/")+": "+text, maxMessage)
 }
 
 // kind is the type of a failure: its cause in one word.
@@ -56,17 +47,6 @@ func kind(end *event.StepFinished) string {
 	default:
 		return label(strings.ToLower(strings.TrimPrefix(code, "E-")))
 	}
-}
-
-// line is where a failure is, in its own file.
-func line(f *cause.Failure) int {
-	if bad := cause.Broken(f.End.Assertions); len(bad) > 0 && bad[0].Line > 0 {
-		return bad[0].Line
-	}
-	if f.End.Error != nil && f.End.Error.Line > 0 {
-		return f.End.Error.Line
-	}
-	return max(f.Step.Line, 0)
 }
 
 // texts is all that failed, as a person reads it in a CI system.
@@ -122,7 +102,7 @@ func describe(b *strings.Builder, f *cause.Failure) {
 		if body, ok := m["body"]; ok && body != nil {
 			text := value.Text(body)
 			if len(text) > maxBody {
-				text = head(text, maxBody) + fmt.Sprintf("… (cut: %d bytes)", len(text))
+				text = plain.Head(text, maxBody) + fmt.Sprintf("… (cut: %d bytes)", len(text))
 			}
 			fmt.Fprintf(b, "  body: %s\n", text)
 		}
@@ -139,7 +119,7 @@ func changes(b *strings.Builder, a *event.Assertion) {
 		}
 		text := value.Compact(v)
 		if len(text) > maxBody {
-			return head(text, maxBody) + "…"
+			return plain.Head(text, maxBody) + "…"
 		}
 		return text
 	}
@@ -151,56 +131,6 @@ func changes(b *strings.Builder, a *event.Assertion) {
 	}
 }
 
-// clean drops what XML 1.0 cannot hold (section 2.2), ANSI escapes included,
-// with the sequences that they begin.
-func clean(s string) string {
-	if strings.IndexByte(s, 0x1b) >= 0 {
-		s = withoutEscapes(s)
-	}
-	return strings.Map(func(r rune) rune {
-		switch {
-		case r == '\t' || r == '\n' || r >= 0x20 && r < 0x7f || r >= 0xa0 && r <= 0xD7FF || r >= 0xE000 && r <= 0xFFFD || r >= 0x10000:
-			return r
-		}
-		return -1
-	}, s)
-}
-
-// withoutEscapes drops CSI sequences (ECMA-48 section 5.4): ESC [, parameters,
-// one final byte. Of other escapes only the ESC goes, with clean.
-func withoutEscapes(s string) string {
-	var b strings.Builder
-	for {
-		before, rest, found := strings.Cut(s, "\x1b[")
-		b.WriteString(before)
-		if !found {
-			return b.String()
-		}
-		n := 0
-		for n < len(rest) && rest[n] >= 0x20 && rest[n] < 0x40 {
-			n++
-		}
-		if n < len(rest) && rest[n] >= 0x40 && rest[n] < 0x7f {
-			n++
-		}
-		s = rest[n:]
-	}
-}
-
-// label is clean in one line, for attributes.
-func label(s string) string { return strings.Map(oneLine, clean(s)) }
-
-func oneLine(r rune) rune {
-	if r == '\n' || r == '\t' {
-		return ' '
-	}
-	return r
-}
-
-// head is at most n bytes of s, in whole characters.
-func head(s string, n int) string {
-	for n > 0 && n < len(s) && !utf8.RuneStart(s[n]) {
-		n--
-	}
-	return s[:min(n, len(s))]
-}
+// label is s as the value of an attribute: what plain leaves, XML 1.0 can hold
+// (section 2.2).
+func label(s string) string { return plain.Line(s, maxLabel) }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/testmesh/testmesh/flow/event"
 	"github.com/testmesh/testmesh/flow/report/cause"
+	"github.com/testmesh/testmesh/flow/report/plain"
 )
 
 const (
@@ -118,7 +119,7 @@ func (w *Writer) finished(r *run, e *event.Event) {
 	s, end := r.Started.RunStarted, e.RunFinished
 	name := strings.TrimSuffix(strings.TrimSuffix(s.File, path.Ext(s.File)), ".testmesh")
 	c := &testcase{
-		Name: caseName(r.Started), Classname: label(strings.ReplaceAll(name, "/", ".")), File: label(s.File),
+		Name: plain.Name(r.Started), Classname: label(strings.ReplaceAll(name, "/", ".")), File: label(s.File),
 		Time: seconds(end.DurationMS / 1000), rank: w.rank(s), id: e.RunID,
 	}
 	if c.Classname == "" {
@@ -126,7 +127,7 @@ func (w *Writer) finished(r *run, e *event.Event) {
 	}
 	w.verdict(c, r, end)
 	c.Properties = newProperties(r, end)
-	c.Output = &cdata{clean(w.output(r))}
+	c.Output = &cdata{plain.Clean(w.output(r))}
 	if c.Output.Text == "" {
 		c.Output = nil
 	}
@@ -158,40 +159,12 @@ func (w *Writer) rank(s *event.RunStarted) [3]int {
 	return [3]int{at, row, s.Iteration}
 }
 
-// caseName is "checkout [row 3 ada] (staging, eu-1)".
-func caseName(e *event.Event) string {
-	s := e.RunStarted
-	name := e.Flow
-	switch {
-	case s.Row != nil && s.Row.Name != "":
-		name += fmt.Sprintf(" [row %d %s]", s.Row.Index+1, s.Row.Name)
-	case s.Row != nil:
-		name += fmt.Sprintf(" [row %d]", s.Row.Index+1)
-	case s.Iteration > 1:
-		name += fmt.Sprintf(" [iteration %d]", s.Iteration)
-	}
-	var at []string
-	if s.Environment != "" {
-		at = append(at, s.Environment)
-	}
-	if s.Agent != "" && s.Agent != "local" {
-		at = append(at, s.Agent)
-	}
-	if len(at) > 0 {
-		name += " (" + strings.Join(at, ", ") + ")"
-	}
-	if name = strings.TrimSpace(label(name)); name == "" {
-		return "unnamed"
-	}
-	return name
-}
-
 // verdict sets the element that says how the run ended.
 func (w *Writer) verdict(c *testcase, r *run, end *event.RunFinished) {
 	what := &outcome{Message: label(end.Reason), Type: string(end.Status)}
 	if f := r.First(); f != nil {
 		what.Message, what.Type = message(f), kind(f.End)
-		c.Line = line(f)
+		c.Line, _ = plain.Place(f)
 	}
 	switch end.Status {
 	case event.Passed:
@@ -210,9 +183,9 @@ func (w *Writer) verdict(c *testcase, r *run, end *event.RunFinished) {
 // cut keeps a text within the bounds, and says where it did not.
 func (w *Writer) cut(text string) string {
 	limit, whole := min(maxText, max(maxAllText-w.text, 200)), len(text)
-	text = clean(head(text, 4*limit)) // what is cleaned away may be long, too
+	text = plain.Clean(plain.Head(text, 4*limit)) // what is cleaned away may be long, too
 	if len(text) > limit || whole > 4*limit {
-		text = head(text, limit) + fmt.Sprintf("\n… (cut: %d bytes)", whole)
+		text = plain.Head(text, limit) + fmt.Sprintf("\n… (cut: %d bytes)", whole)
 	}
 	w.text += len(text)
 	return text

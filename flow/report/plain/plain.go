@@ -77,7 +77,7 @@ func Why(r *cause.Run, end *event.RunFinished) string {
 // Message is what was wrong with a step, in one line.
 func Message(end *event.StepFinished) string {
 	if bad := cause.Broken(end.Assertions); len(bad) > 0 {
-		return Line(claim(&bad[0]), maxMessage)
+		return Line(Claim(&bad[0]), maxMessage)
 	}
 	return Line(said(end.Error, end.Reason, end.Status), maxMessage)
 }
@@ -85,7 +85,7 @@ func Message(end *event.StepFinished) string {
 // Retry is why a try was not the last one, in one line.
 func Retry(r *event.Retrying) string {
 	if bad := cause.Broken(r.Assertions); len(bad) > 0 {
-		return Line(claim(&bad[0]), maxMessage)
+		return Line(Claim(&bad[0]), maxMessage)
 	}
 	return Line(said(r.Error, "", r.Status), maxMessage)
 }
@@ -102,7 +102,8 @@ func said(e *event.Error, reason string, status event.Status) string {
 	return string(status)
 }
 
-func claim(a *event.Assertion) string {
+// Claim is an assertion with what was wrong with it.
+func Claim(a *event.Assertion) string {
 	if a.Message == "" {
 		return a.Expression
 	}
@@ -200,10 +201,10 @@ func Line(s string, limit int) string {
 			return ' '
 		}
 		return r
-	}, Clean(head(s, 4*limit))) // what is cleaned away may be long, too
+	}, Clean(Head(s, 4*limit))) // what is cleaned away may be long, too
 	s = strings.TrimSpace(s)
 	if len(s) > limit {
-		return head(s, limit) + "…"
+		return Head(s, limit) + "…"
 	}
 	return s
 }
@@ -213,11 +214,11 @@ func Cut(s string, limit int) string {
 	if len(s) <= limit {
 		return s
 	}
-	return head(s, limit) + fmt.Sprintf("… (cut: %d bytes)", len(s))
+	return Head(s, limit) + fmt.Sprintf("… (cut: %d bytes)", len(s))
 }
 
-// head is at most n bytes of s, in whole characters.
-func head(s string, n int) string {
+// Head is at most n bytes of s, in whole characters.
+func Head(s string, n int) string {
 	for n > 0 && n < len(s) && !utf8.RuneStart(s[n]) {
 		n--
 	}

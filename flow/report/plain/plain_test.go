@@ -9,6 +9,7 @@ import (
 
 	"github.com/testmesh/testmesh/flow/event"
 	"github.com/testmesh/testmesh/flow/report/cause"
+	"github.com/testmesh/testmesh/flow/value"
 )
 
 func TestNamesSayWhichRun(t *testing.T) {
@@ -133,6 +134,43 @@ func TestRetriesSayWhy(t *testing.T) {
 	} {
 		if got := Retry(&r); got != want {
 			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
+
+func TestIDsAreUUIDsOfTheirNames(t *testing.T) {
+	if got, want := ID("test", "a.yaml", "x"), ID("test", "a.yaml", "x"); got != want {
+		t.Errorf("the same names give %s and %s", got, want)
+	}
+	if ID("a", "b") == ID("ab") {
+		t.Error("names run into each other")
+	}
+	if got := ID("a"); len(got) != 36 || got[14] != '8' || !strings.ContainsRune("89ab", rune(got[19])) {
+		t.Errorf("%s is no UUID of version 8", got)
+	}
+}
+
+func TestShortValuesSayWhereTheyAreCut(t *testing.T) {
+	deep := any("bottom")
+	for range maxDepth + 5 {
+		deep = map[string]any{"in": deep}
+	}
+	long := make([]any, maxItems+7)
+	for i := range long {
+		long[i] = int64(i)
+	}
+	tests := map[string]struct {
+		in   any
+		want string
+	}{
+		"a value as it is": {map[string]any{"a": []any{int64(1), nil, true}}, `{"a":[1,null,true]}`},
+		"a long text":      {strings.Repeat("x", maxString+1), "… (cut: 4097 bytes)"},
+		"a long list":      {long, "… (cut: 7 more)"},
+		"a deep value":     {deep, "cut: an object of 1"},
+	}
+	for name, test := range tests {
+		if got := value.Compact(Shorten(test.in)); !strings.Contains(got, test.want) || len(got) > 2*maxString {
+			t.Errorf("%s: got %s, want %s in it", name, got, test.want)
 		}
 	}
 }
