@@ -43,7 +43,9 @@ var mayImport = map[string][]string{
 	"controlplane/fault": {},
 	"agent":              {"proto", "flow", "sdk", "agent"},
 	"agent/":             {"proto", "flow", "sdk"},
-	"plugins":            {"proto", "sdk", "plugins"},
+	// Apart from its root, so that what starts no plugin links no gRPC.
+	"agent/pluginhost/process": {"proto", "sdk", "agent/pluginhost"},
+	"plugins":                  {"proto", "sdk", "plugins"},
 	"plugins/": {
 		"proto", "sdk",
 		"flow/jsonpath", "flow/match", "flow/schema", "flow/mock", "flow/contract", "flow/convert/postman",

@@ -142,7 +142,7 @@ func (s *State) execute(ctx context.Context, f *runFlags, pl *plan, style text.S
 	if err != nil {
 		return errors.Join(err, out.close(false))
 	}
-	host := pluginhost.New(s.residents())
+	host := pluginhost.New(pluginhost.Config{Resident: s.residents()})
 	eng, err := engine.New(engine.Config{
 		Stepper: host, Sink: out, Prober: probe.New(), Root: pl.project.path, FS: pl.project.fs,
 		Secret: pl.secrets.value, AgentName: "local",
@@ -223,7 +223,7 @@ func (s *State) reports(out *sink, f *runFlags, pl *plan, style text.Style) ([]f
 		return nil, usage("write auto, list, line, dot, quiet, verbose or jsonl", "--format %q is not known", f.format)
 	}
 	for _, spec := range f.reports {
-		err := out.addReport(spec, s.Stdout, s.Dir, func(w io.Writer) eventWriter {
+		err := out.addReport(spec, s, func(w io.Writer) eventWriter {
 			return human(text.List, text.Style{ASCII: style.ASCII}, w)
 		})
 		if err != nil {

@@ -195,7 +195,7 @@ func TestWhateverASystemAnswersTheEngineCanDecode(t *testing.T) {
 					_, _ = io.WriteString(w, body)
 				}))
 				defer server.Close()
-				h := New(map[string]func() plugin.Plugin{"http": plugins.Builtins("test")[0].New})
+				h := New(Config{Resident: map[string]func() plugin.Plugin{"http": plugins.Builtins("test")[0].New}})
 				defer h.Close()
 				config, err := json.Marshal(map[string]any{"url": server.URL})
 				if err != nil {

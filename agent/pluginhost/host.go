@@ -1,11 +1,13 @@
 // Package pluginhost gives every try to the plugin that executes it. Plugins
-// that are resident run in this process, made on first use. It never interprets
-// configs or results.
+// that are resident run in this process, made on first use; all others run
+// where a Remote keeps them. It never interprets configs or results, and links
+// neither gRPC nor what starts processes: that is the package process below it.
 package pluginhost
 
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -23,9 +25,35 @@ const maxLastWords = 2000
 // maxFaults bounds what Close has to say of the ends of runs.
 const maxFaults = 10
 
+// Remote runs plugins outside of this process. It is safe for concurrent use.
+// Its errors are *plugin.Error with the blame of whoever is at fault.
+type Remote interface {
+	// Has says whether the plugin of that name is one of its own; it starts nothing.
+	Has(name string) bool
+	// Execute runs one try. It returns soon after its context has ended, also
+	// where the plugin does not.
+	Execute(ctx context.Context, req *plugin.Request, out plugin.Stream) (*plugin.Response, error)
+	// Call runs a function of a plugin.
+	Call(ctx context.Context, name string, req *plugin.FunctionRequest) (json.RawMessage, error)
+	// EndRun drops what the plugins keep for a run, within a bound.
+	EndRun(runID string)
+	// Close ends every plugin. Nothing is left of them once it has returned.
+	Close() error
+}
+
+// Config is what a host runs.
+type Config struct {
+	// Resident makes the plugins of this process, by name; none is made before a
+	// step needs it.
+	Resident map[string]func() plugin.Plugin
+	// Remote has all others; nil: there are none. The host closes it.
+	Remote Remote
+}
+
 // Host owns the plugins of a process. It is safe for concurrent use.
 type Host struct {
 	resident map[string]func() plugin.Plugin
+	remote   Remote
 
 	mu      sync.Mutex
 	closed  bool
@@ -33,15 +61,15 @@ type Host struct {
 	faults  []error // of EndRun, for Close to say
 }
 
-// New makes a host of resident plugins, by name; none is made before a step
-// needs it.
-func New(resident map[string]func() plugin.Plugin) *Host {
-	return &Host{resident: resident, started: make(map[string]plugin.Plugin)}
+// New makes a host; it starts nothing.
+func New(cfg Config) *Host {
+	return &Host{resident: cfg.Resident, remote: cfg.Remote, started: make(map[string]plugin.Plugin)}
 }
 
 // Prompt tells the engine that a call of this action returns soon after its
 // context has ended. Resident plugins are our own, and their tests hold them to
-// it; a plugin that others wrote does not run in this process.
+// it. A Remote promises as much, but waits for a plugin that others wrote: the
+// engine keeps the last word.
 func (h *Host) Prompt(action string) bool {
 	name, _, _ := strings.Cut(action, ".")
 	_, resident := h.resident[name]
@@ -81,11 +109,46 @@ func (h *Host) Execute(ctx context.Context, req *plugin.Request, out plugin.Stre
 			res, err = nil, crash(name, r, debug.Stack())
 		}
 	}()
+	if h.isRemote(name) {
+		return h.remote.Execute(ctx, req, out)
+	}
 	p, err := h.plugin(name)
 	if err != nil {
 		return nil, err
 	}
 	return p.Execute(ctx, req, out)
+}
+
+// Call runs a function of a plugin for an expression.
+func (h *Host) Call(ctx context.Context, name string, req *plugin.FunctionRequest) (result json.RawMessage, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			result, err = nil, crash(name, r, debug.Stack())
+		}
+	}()
+	if h.isRemote(name) {
+		return h.remote.Call(ctx, name, req)
+	}
+	p, err := h.plugin(name)
+	if err != nil {
+		return nil, err
+	}
+	caller, ok := p.(plugin.Caller)
+	if !ok {
+		return nil, &plugin.Error{
+			Code: plugin.CodePlugin, Blame: plugin.BlamePlugin,
+			Message: fmt.Sprintf("plugin %s has no functions, and %s was called", name, req.Function),
+		}
+	}
+	return caller.Call(ctx, req)
+}
+
+// isRemote says whether the Remote runs a plugin. What is resident is not.
+func (h *Host) isRemote(name string) bool {
+	if _, resident := h.resident[name]; resident || h.remote == nil {
+		return false
+	}
+	return h.remote.Has(name)
 }
 
 // crash is the error of a panic. The stack begins where the plugin panicked.
@@ -105,6 +168,9 @@ func crash(name string, r any, stack []byte) *plugin.Error {
 // EndRun lets every started plugin drop what it kept for the run. A plugin that
 // panics here is heard of when the host closes.
 func (h *Host) EndRun(runID string) {
+	if h.remote != nil {
+		h.remote.EndRun(runID)
+	}
 	h.mu.Lock()
 	plugins := maps.Clone(h.started)
 	h.mu.Unlock()
@@ -133,6 +199,9 @@ func protect(name string, f func() error) (err error) {
 func (h *Host) Close() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	if h.closed {
+		return nil
+	}
 	h.closed = true
 	faults := h.faults
 	for _, name := range slices.Sorted(maps.Keys(h.started)) {
@@ -142,5 +211,8 @@ func (h *Host) Close() error {
 	}
 	clear(h.started)
 	h.faults = nil
+	if h.remote != nil {
+		faults = append(faults, h.remote.Close())
+	}
 	return errors.Join(faults...)
 }

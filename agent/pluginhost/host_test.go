@@ -56,10 +56,10 @@ func (f *fake) Close() error {
 
 func hostOf(f *fake) (h *Host, made *atomic.Int64) {
 	made = new(atomic.Int64)
-	return New(map[string]func() plugin.Plugin{
+	return New(Config{Resident: map[string]func() plugin.Plugin{
 		"fake":   func() plugin.Plugin { made.Add(1); return f },
 		"broken": func() plugin.Plugin { panic("cannot be made") },
-	}), made
+	}}), made
 }
 
 func execute(h *Host, action string) (*plugin.Response, error) {
