@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path"
+	"strings"
 	"time"
 
 	testmeshv1 "github.com/testmesh/testmesh/proto/testmesh/v1"
@@ -215,6 +216,24 @@ func (e *Error) Error() string { return e.Message }
 
 // Unwrap is the cause.
 func (e *Error) Unwrap() error { return e.Cause }
+
+// maxLastWords bounds the stack that a panic reports.
+const maxLastWords = 2000
+
+// Panicked is the error of a panic that was recovered, with the stack of
+// debug.Stack as its details, from where the plugin panicked.
+func Panicked(recovered any, stack []byte) *Error {
+	if i := bytes.Index(stack, []byte("\npanic(")); i >= 0 {
+		stack = stack[i+1:]
+	}
+	words := strings.TrimSpace(string(stack[:min(len(stack), maxLastWords)]))
+	return &Error{
+		Code: CodePlugin, Blame: BlamePlugin,
+		Message: fmt.Sprintf("the plugin panicked: %v", recovered),
+		Hint:    "this is a bug of the plugin, not of your flow or your service",
+		Details: strings.Split(words, "\n"),
+	}
+}
 
 // Blame says whose fault an error is.
 type Blame string

@@ -290,7 +290,11 @@ type ExecuteRequest struct {
 	Root string `protobuf:"bytes,8,opt,name=root,proto3" json:"root,omitempty"`
 	Dir  string `protobuf:"bytes,9,opt,name=dir,proto3" json:"dir,omitempty"`
 	// WantExchange asks for exchanges; nobody reads them otherwise.
-	WantExchange  bool `protobuf:"varint,10,opt,name=want_exchange,json=wantExchange,proto3" json:"want_exchange,omitempty"`
+	WantExchange bool `protobuf:"varint,10,opt,name=want_exchange,json=wantExchange,proto3" json:"want_exchange,omitempty"`
+	// Timeout is what is left of the call's time; absent: no limit. The plugin
+	// ends the call then and says what it was waiting for. gRPC's own deadline is
+	// two seconds later, for a plugin that does not.
+	Timeout       *durationpb.Duration `protobuf:"bytes,11,opt,name=timeout,proto3" json:"timeout,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -393,6 +397,13 @@ func (x *ExecuteRequest) GetWantExchange() bool {
 		return x.WantExchange
 	}
 	return false
+}
+
+func (x *ExecuteRequest) GetTimeout() *durationpb.Duration {
+	if x != nil {
+		return x.Timeout
+	}
+	return nil
 }
 
 type ExecuteResponse struct {
@@ -880,7 +891,7 @@ func (x *Result) GetRetryAfter() *durationpb.Duration {
 type Secret struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	Value         string                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
+	Value         []byte                 `protobuf:"bytes,2,opt,name=value,proto3" json:"value,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -922,11 +933,11 @@ func (x *Secret) GetName() string {
 	return ""
 }
 
-func (x *Secret) GetValue() string {
+func (x *Secret) GetValue() []byte {
 	if x != nil {
 		return x.Value
 	}
-	return ""
+	return nil
 }
 
 // Fault is why a try has no result, with words for the person who wrote the
@@ -1660,7 +1671,7 @@ const file_testmesh_plugin_v1_plugin_proto_rawDesc = "" +
 	"\n" +
 	"agent_name\x18\x02 \x01(\tR\tagentName\x12\x19\n" +
 	"\btemp_dir\x18\x03 \x01(\tR\atempDir\"\x13\n" +
-	"\x11ConfigureResponse\"\x99\x02\n" +
+	"\x11ConfigureResponse\"\xce\x02\n" +
 	"\x0eExecuteRequest\x12\x17\n" +
 	"\acall_id\x18\x01 \x01(\tR\x06callId\x12\x1d\n" +
 	"\n" +
@@ -1674,7 +1685,8 @@ const file_testmesh_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x04root\x18\b \x01(\tR\x04root\x12\x10\n" +
 	"\x03dir\x18\t \x01(\tR\x03dir\x12#\n" +
 	"\rwant_exchange\x18\n" +
-	" \x01(\bR\fwantExchange\"\xe4\x02\n" +
+	" \x01(\bR\fwantExchange\x123\n" +
+	"\atimeout\x18\v \x01(\v2\x19.google.protobuf.DurationR\atimeout\"\xe4\x02\n" +
 	"\x0fExecuteResponse\x12+\n" +
 	"\x03log\x18\x01 \x01(\v2\x17.testmesh.plugin.v1.LogH\x00R\x03log\x12:\n" +
 	"\bexchange\x18\x02 \x01(\v2\x1c.testmesh.plugin.v1.ExchangeH\x00R\bexchange\x12:\n" +
@@ -1714,7 +1726,7 @@ const file_testmesh_plugin_v1_plugin_proto_rawDesc = "" +
 	"retryAfter\"2\n" +
 	"\x06Secret\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value\"\xfe\x01\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value\"\xfe\x01\n" +
 	"\x05Fault\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x12\n" +
@@ -1817,46 +1829,47 @@ var file_testmesh_plugin_v1_plugin_proto_goTypes = []any{
 	(*HealthResponse)(nil),        // 24: testmesh.plugin.v1.HealthResponse
 	nil,                           // 25: testmesh.plugin.v1.Exchange.TimingsMsEntry
 	(*v1.Descriptor)(nil),         // 26: testmesh.v1.Descriptor
-	(*timestamppb.Timestamp)(nil), // 27: google.protobuf.Timestamp
-	(*durationpb.Duration)(nil),   // 28: google.protobuf.Duration
+	(*durationpb.Duration)(nil),   // 27: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 28: google.protobuf.Timestamp
 }
 var file_testmesh_plugin_v1_plugin_proto_depIdxs = []int32{
 	26, // 0: testmesh.plugin.v1.DescribeResponse.descriptor:type_name -> testmesh.v1.Descriptor
-	7,  // 1: testmesh.plugin.v1.ExecuteResponse.log:type_name -> testmesh.plugin.v1.Log
-	8,  // 2: testmesh.plugin.v1.ExecuteResponse.exchange:type_name -> testmesh.plugin.v1.Exchange
-	9,  // 3: testmesh.plugin.v1.ExecuteResponse.artifact:type_name -> testmesh.plugin.v1.Artifact
-	10, // 4: testmesh.plugin.v1.ExecuteResponse.progress:type_name -> testmesh.plugin.v1.Progress
-	11, // 5: testmesh.plugin.v1.ExecuteResponse.result:type_name -> testmesh.plugin.v1.Result
-	13, // 6: testmesh.plugin.v1.ExecuteResponse.fault:type_name -> testmesh.plugin.v1.Fault
-	25, // 7: testmesh.plugin.v1.Exchange.timings_ms:type_name -> testmesh.plugin.v1.Exchange.TimingsMsEntry
-	27, // 8: testmesh.plugin.v1.Exchange.started:type_name -> google.protobuf.Timestamp
-	12, // 9: testmesh.plugin.v1.Result.secrets:type_name -> testmesh.plugin.v1.Secret
-	28, // 10: testmesh.plugin.v1.Result.retry_after:type_name -> google.protobuf.Duration
-	0,  // 11: testmesh.plugin.v1.Fault.blame:type_name -> testmesh.plugin.v1.Blame
-	28, // 12: testmesh.plugin.v1.Fault.retry_after:type_name -> google.protobuf.Duration
-	16, // 13: testmesh.plugin.v1.OpenSessionResponse.opened:type_name -> testmesh.plugin.v1.SessionOpened
-	13, // 14: testmesh.plugin.v1.CallResponse.fault:type_name -> testmesh.plugin.v1.Fault
-	1,  // 15: testmesh.plugin.v1.PluginService.Describe:input_type -> testmesh.plugin.v1.DescribeRequest
-	3,  // 16: testmesh.plugin.v1.PluginService.Configure:input_type -> testmesh.plugin.v1.ConfigureRequest
-	5,  // 17: testmesh.plugin.v1.PluginService.Execute:input_type -> testmesh.plugin.v1.ExecuteRequest
-	14, // 18: testmesh.plugin.v1.PluginService.OpenSession:input_type -> testmesh.plugin.v1.OpenSessionRequest
-	17, // 19: testmesh.plugin.v1.PluginService.CloseSession:input_type -> testmesh.plugin.v1.CloseSessionRequest
-	19, // 20: testmesh.plugin.v1.PluginService.Call:input_type -> testmesh.plugin.v1.CallRequest
-	21, // 21: testmesh.plugin.v1.PluginService.Cancel:input_type -> testmesh.plugin.v1.CancelRequest
-	23, // 22: testmesh.plugin.v1.PluginService.Health:input_type -> testmesh.plugin.v1.HealthRequest
-	2,  // 23: testmesh.plugin.v1.PluginService.Describe:output_type -> testmesh.plugin.v1.DescribeResponse
-	4,  // 24: testmesh.plugin.v1.PluginService.Configure:output_type -> testmesh.plugin.v1.ConfigureResponse
-	6,  // 25: testmesh.plugin.v1.PluginService.Execute:output_type -> testmesh.plugin.v1.ExecuteResponse
-	15, // 26: testmesh.plugin.v1.PluginService.OpenSession:output_type -> testmesh.plugin.v1.OpenSessionResponse
-	18, // 27: testmesh.plugin.v1.PluginService.CloseSession:output_type -> testmesh.plugin.v1.CloseSessionResponse
-	20, // 28: testmesh.plugin.v1.PluginService.Call:output_type -> testmesh.plugin.v1.CallResponse
-	22, // 29: testmesh.plugin.v1.PluginService.Cancel:output_type -> testmesh.plugin.v1.CancelResponse
-	24, // 30: testmesh.plugin.v1.PluginService.Health:output_type -> testmesh.plugin.v1.HealthResponse
-	23, // [23:31] is the sub-list for method output_type
-	15, // [15:23] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	27, // 1: testmesh.plugin.v1.ExecuteRequest.timeout:type_name -> google.protobuf.Duration
+	7,  // 2: testmesh.plugin.v1.ExecuteResponse.log:type_name -> testmesh.plugin.v1.Log
+	8,  // 3: testmesh.plugin.v1.ExecuteResponse.exchange:type_name -> testmesh.plugin.v1.Exchange
+	9,  // 4: testmesh.plugin.v1.ExecuteResponse.artifact:type_name -> testmesh.plugin.v1.Artifact
+	10, // 5: testmesh.plugin.v1.ExecuteResponse.progress:type_name -> testmesh.plugin.v1.Progress
+	11, // 6: testmesh.plugin.v1.ExecuteResponse.result:type_name -> testmesh.plugin.v1.Result
+	13, // 7: testmesh.plugin.v1.ExecuteResponse.fault:type_name -> testmesh.plugin.v1.Fault
+	25, // 8: testmesh.plugin.v1.Exchange.timings_ms:type_name -> testmesh.plugin.v1.Exchange.TimingsMsEntry
+	28, // 9: testmesh.plugin.v1.Exchange.started:type_name -> google.protobuf.Timestamp
+	12, // 10: testmesh.plugin.v1.Result.secrets:type_name -> testmesh.plugin.v1.Secret
+	27, // 11: testmesh.plugin.v1.Result.retry_after:type_name -> google.protobuf.Duration
+	0,  // 12: testmesh.plugin.v1.Fault.blame:type_name -> testmesh.plugin.v1.Blame
+	27, // 13: testmesh.plugin.v1.Fault.retry_after:type_name -> google.protobuf.Duration
+	16, // 14: testmesh.plugin.v1.OpenSessionResponse.opened:type_name -> testmesh.plugin.v1.SessionOpened
+	13, // 15: testmesh.plugin.v1.CallResponse.fault:type_name -> testmesh.plugin.v1.Fault
+	1,  // 16: testmesh.plugin.v1.PluginService.Describe:input_type -> testmesh.plugin.v1.DescribeRequest
+	3,  // 17: testmesh.plugin.v1.PluginService.Configure:input_type -> testmesh.plugin.v1.ConfigureRequest
+	5,  // 18: testmesh.plugin.v1.PluginService.Execute:input_type -> testmesh.plugin.v1.ExecuteRequest
+	14, // 19: testmesh.plugin.v1.PluginService.OpenSession:input_type -> testmesh.plugin.v1.OpenSessionRequest
+	17, // 20: testmesh.plugin.v1.PluginService.CloseSession:input_type -> testmesh.plugin.v1.CloseSessionRequest
+	19, // 21: testmesh.plugin.v1.PluginService.Call:input_type -> testmesh.plugin.v1.CallRequest
+	21, // 22: testmesh.plugin.v1.PluginService.Cancel:input_type -> testmesh.plugin.v1.CancelRequest
+	23, // 23: testmesh.plugin.v1.PluginService.Health:input_type -> testmesh.plugin.v1.HealthRequest
+	2,  // 24: testmesh.plugin.v1.PluginService.Describe:output_type -> testmesh.plugin.v1.DescribeResponse
+	4,  // 25: testmesh.plugin.v1.PluginService.Configure:output_type -> testmesh.plugin.v1.ConfigureResponse
+	6,  // 26: testmesh.plugin.v1.PluginService.Execute:output_type -> testmesh.plugin.v1.ExecuteResponse
+	15, // 27: testmesh.plugin.v1.PluginService.OpenSession:output_type -> testmesh.plugin.v1.OpenSessionResponse
+	18, // 28: testmesh.plugin.v1.PluginService.CloseSession:output_type -> testmesh.plugin.v1.CloseSessionResponse
+	20, // 29: testmesh.plugin.v1.PluginService.Call:output_type -> testmesh.plugin.v1.CallResponse
+	22, // 30: testmesh.plugin.v1.PluginService.Cancel:output_type -> testmesh.plugin.v1.CancelResponse
+	24, // 31: testmesh.plugin.v1.PluginService.Health:output_type -> testmesh.plugin.v1.HealthResponse
+	24, // [24:32] is the sub-list for method output_type
+	16, // [16:24] is the sub-list for method input_type
+	16, // [16:16] is the sub-list for extension type_name
+	16, // [16:16] is the sub-list for extension extendee
+	0,  // [0:16] is the sub-list for field type_name
 }
 
 func init() { file_testmesh_plugin_v1_plugin_proto_init() }

@@ -45,8 +45,8 @@ type PluginServiceClient interface {
 	// Configure tells the plugin about its host. It is called once a process.
 	Configure(ctx context.Context, in *ConfigureRequest, opts ...grpc.CallOption) (*ConfigureResponse, error)
 	// Execute runs one try of one action. The stream carries what happens, in
-	// order, and ends with exactly one result. It ends within two seconds once the
-	// call's context has ended (deadline, cancellation) or Cancel has named it.
+	// order, and ends with exactly one result or fault. It ends within two seconds
+	// once its timeout is over, Cancel has named it or gRPC's context has ended.
 	Execute(ctx context.Context, in *ExecuteRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ExecuteResponse], error)
 	// OpenSession begins what lives longer than a step: the plugin's part of one
 	// run, with its cookie jar, tokens, pools, subscriptions, transactions. The
@@ -185,8 +185,8 @@ type PluginServiceServer interface {
 	// Configure tells the plugin about its host. It is called once a process.
 	Configure(context.Context, *ConfigureRequest) (*ConfigureResponse, error)
 	// Execute runs one try of one action. The stream carries what happens, in
-	// order, and ends with exactly one result. It ends within two seconds once the
-	// call's context has ended (deadline, cancellation) or Cancel has named it.
+	// order, and ends with exactly one result or fault. It ends within two seconds
+	// once its timeout is over, Cancel has named it or gRPC's context has ended.
 	Execute(*ExecuteRequest, grpc.ServerStreamingServer[ExecuteResponse]) error
 	// OpenSession begins what lives longer than a step: the plugin's part of one
 	// run, with its cookie jar, tokens, pools, subscriptions, transactions. The
