@@ -54,6 +54,7 @@ type config struct {
 	TraceParent     *bool           `json:"traceparent"`
 
 	target       *url.URL // URL with Query, without user and fragment
+	printed      string   // target as a text, where that is known already
 	user         *url.Userinfo
 	cookieHeader []string // what Headers has for Cookie
 }
@@ -89,13 +90,23 @@ func configError(field, hint, format string, args ...any) *plugin.Error {
 
 func parseConfig(text json.RawMessage) (*config, error) {
 	c := new(config)
-	if err := jsonv2.Unmarshal(text, c, jsonv2.RejectUnknownMembers(true)); err != nil {
-		return nil, decodeError(err)
+	if !c.readPlain(text) {
+		*c = config{}
+		if err := c.readJSON(text); err != nil {
+			return nil, err
+		}
 	}
 	if err := c.check(); err != nil {
 		return nil, err
 	}
 	return c, nil
+}
+
+func (c *config) readJSON(text json.RawMessage) error {
+	if err := jsonv2.Unmarshal(text, c, jsonv2.RejectUnknownMembers(true)); err != nil {
+		return decodeError(err)
+	}
+	return nil
 }
 
 func decodeError(err error) *plugin.Error {
@@ -135,7 +146,7 @@ func (c *config) check() error {
 		c.Method = "GET"
 	}
 	c.Method = strings.ToUpper(c.Method)
-	if !isToken(c.Method) {
+	if c.Method != "GET" && c.Method != "POST" && !isToken(c.Method) {
 		return configError("method", "", "%q is not a method", c.Method)
 	}
 	if err := c.oneBody(); err != nil {
@@ -190,6 +201,11 @@ func (c *config) parseURL() error {
 	if c.URL == "" {
 		return configError("url", "", "it is empty")
 	}
+	if u := plainURL(c.URL); u != nil {
+		c.printed = c.URL
+		c.setTarget(u)
+		return nil
+	}
 	if i := indexControl(c.URL); i >= 0 {
 		what, hint := "a space", "write %20, wrap the value in url_encode(), or give it under query"
 		if c.URL[i] != ' ' {
@@ -220,11 +236,16 @@ func (c *config) parseURL() error {
 	c.user, u.User = u.User, nil
 	u.Fragment, u.RawFragment = "", ""
 	u.RawQuery = escape(u.RawQuery, `"<>`)
+	c.setTarget(u)
+	return nil
+}
+
+func (c *config) setTarget(u *url.URL) {
 	if len(c.Query) > 0 {
 		u.RawQuery = string(appendPairs([]byte(u.RawQuery), c.Query))
+		c.printed = ""
 	}
 	c.target = u
-	return nil
 }
 
 // indexControl finds the first space or control character of ASCII, -1: none.

@@ -45,7 +45,7 @@ func (x *exchange) report(out plugin.Stream, req *plugin.Request, res *http.Resp
 
 func (x *exchange) response(res *http.Response, a *answer) map[string]any {
 	out := map[string]any{
-		"status": res.StatusCode, "status_text": reason(res), "headers": flatten(res.Header), "url": x.url.String(),
+		"status": res.StatusCode, "status_text": reason(res), "headers": flatten(res.Header), "url": x.address(),
 		"body": shown(a.data),
 	}
 	if a.limited != "" {

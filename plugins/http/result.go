@@ -28,7 +28,7 @@ func (x *exchange) result(res *http.Response, a *answer, total time.Duration) ma
 	out["status"] = int64(res.StatusCode)
 	out["status_text"] = valid(reason(res))
 	out["protocol"] = res.Proto
-	out["url"] = valid(x.url.String())
+	out["url"] = valid(x.address())
 	out["headers"], out["header_values"] = headers(res.Header)
 	if len(res.Trailer) > 0 {
 		out["trailers"], _ = headers(res.Trailer)
@@ -58,6 +58,14 @@ func (x *exchange) result(res *http.Response, a *answer, total time.Duration) ma
 	out["time"] = whole
 	out["timings"] = map[string]any{"dns": t.dns, "connect": t.connect, "tls": t.tls, "first_byte": t.firstByte, "total": whole}
 	return out
+}
+
+// address is where the answer came from.
+func (x *exchange) address() string {
+	if x.url == x.config.target && x.config.printed != "" {
+		return x.config.printed
+	}
+	return x.url.String()
 }
 
 // valid is a text of the wire as JSON holds it: each byte that is not UTF-8 is
