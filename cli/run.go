@@ -223,7 +223,7 @@ func (s *State) reports(out *sink, f *runFlags, pl *plan, style text.Style) ([]f
 		return nil, usage("write auto, list, line, dot, quiet, verbose or jsonl", "--format %q is not known", f.format)
 	}
 	for _, spec := range f.reports {
-		err := out.addReport(spec, s.Stdout, s.Dir, func(w io.Writer) eventWriter {
+		err := out.addReport(spec, s, func(w io.Writer) eventWriter {
 			return human(text.List, text.Style{ASCII: style.ASCII}, w)
 		})
 		if err != nil {

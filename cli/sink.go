@@ -2,30 +2,18 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 	"sync"
 
 	"github.com/testmesh/testmesh/flow/event"
-	"github.com/testmesh/testmesh/flow/report/csv"
-	"github.com/testmesh/testmesh/flow/report/ctrf"
-	"github.com/testmesh/testmesh/flow/report/github"
-	"github.com/testmesh/testmesh/flow/report/html"
-	"github.com/testmesh/testmesh/flow/report/json"
-	"github.com/testmesh/testmesh/flow/report/jsonl"
-	"github.com/testmesh/testmesh/flow/report/junit"
-	"github.com/testmesh/testmesh/flow/report/tap"
 )
 
 // sink hands every event to every report, and stores artifacts.
 type sink struct {
 	writers   []eventWriter
-	files     []*reportFile
+	outputs   []output
 	exchanges bool
 	version   string // of the program, for reports that name their tool
 	// place is the path of a flow's file as the repository has it.
@@ -89,101 +77,4 @@ func (s *sink) store(e *event.Event) error {
 	s.stored++
 	s.mu.Unlock()
 	return nil
-}
-
-// reportFile is a report that appears at its path only when it is whole.
-type reportFile struct {
-	path string
-	tmp  *os.File
-}
-
-// reportKinds are the reports of --report, in the order of the help.
-var reportKinds = []string{"human", "jsonl", "json", "junit", "tap", "ctrf", "github", "csv", "html"}
-
-// addReport opens one --report KIND[=PATH]; without a path it goes to stdout.
-func (s *sink) addReport(spec string, stdout io.Writer, dir string, human func(io.Writer) eventWriter) error {
-	kind, path, toFile := strings.Cut(spec, "=")
-	var out io.Writer = stdout
-	if toFile {
-		if path == "" {
-			return usage("", "--report %s= has no path", kind)
-		}
-		f, err := openReport(path, dir)
-		if err != nil {
-			return err
-		}
-		s.files = append(s.files, f)
-		out = f.tmp
-	}
-	switch kind {
-	case "human":
-		s.add(human(out))
-	case "jsonl":
-		s.add(jsonl.New(out))
-	case "json":
-		s.add(json.New(out))
-	case "junit":
-		s.add(junit.New(out, junit.Options{Attachment: s.file}))
-	case "tap":
-		s.add(tap.New(out))
-	case "ctrf":
-		s.add(ctrf.New(out, ctrf.Options{Version: s.version, Attachment: s.file}))
-	case "github":
-		s.add(github.New(out, github.Options{Place: s.place}))
-	case "csv":
-		s.add(csv.New(out))
-	case "html":
-		s.add(html.New(out))
-	default:
-		return usage("the kinds are "+strings.Join(reportKinds, ", "), "there is no report %q", kind)
-	}
-	return nil
-}
-
-// annotates tells whether the report for GitHub is added unasked: there, unless
-// it was asked for or refused.
-func (s *State) annotates(f *runFlags) bool {
-	asked := func(spec string) bool { return spec == "github" || strings.HasPrefix(spec, "github=") }
-	return s.env("GITHUB_ACTIONS") == "true" && !f.noAutoReport && !slices.ContainsFunc(f.reports, asked)
-}
-
-// repositoryPath is where GitHub has a file of the project: below its checkout.
-func (s *State) repositoryPath(p *project) func(file string) string {
-	root := s.env("GITHUB_WORKSPACE")
-	return func(file string) string {
-		rel, err := filepath.Rel(root, filepath.Join(p.path, filepath.FromSlash(file)))
-		if root == "" || err != nil || !filepath.IsLocal(rel) {
-			return p.shown(file)
-		}
-		return filepath.ToSlash(rel)
-	}
-}
-
-func openReport(path, dir string) (*reportFile, error) {
-	if !filepath.IsAbs(path) {
-		path = filepath.Join(dir, path)
-	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return nil, usage("", "make the folder of the report: %w", err)
-	}
-	tmp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
-	if err != nil {
-		return nil, usage("", "open the report: %w", err)
-	}
-	return &reportFile{path: path, tmp: tmp}, nil
-}
-
-// close puts the finished reports in their places, or leaves nothing behind.
-func (s *sink) close(keep bool) error {
-	var errs []error
-	for _, f := range s.files {
-		errs = append(errs, f.tmp.Close())
-		if !keep {
-			errs = append(errs, os.Remove(f.tmp.Name()))
-			continue
-		}
-		errs = append(errs, os.Chmod(f.tmp.Name(), 0o644), os.Rename(f.tmp.Name(), f.path))
-	}
-	s.files = nil
-	return errors.Join(errs...)
 }

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/testmesh/testmesh/flow/event"
+	"github.com/testmesh/testmesh/flow/report/allure"
 	"github.com/testmesh/testmesh/flow/report/csv"
 	"github.com/testmesh/testmesh/flow/report/ctrf"
 	"github.com/testmesh/testmesh/flow/report/github"
@@ -169,6 +171,8 @@ func show(t *testing.T, spec string, events []*event.Event, sources map[string][
 		w = html.New(&out)
 	case "tap":
 		w = tap.New(&out)
+	case "allure":
+		w = allure.New(allure.Options{Version: "1.0.0", Create: func(name string) (io.WriteCloser, error) { return newMember(&out, name), nil }})
 	default:
 		w = text.New(&out, options(t, words, sources))
 	}
@@ -186,6 +190,25 @@ func show(t *testing.T, spec string, events []*event.Event, sources map[string][
 		return page + "\n"
 	}
 	return strings.NewReplacer("\x1b", "^[", "\r", "^M").Replace(out.String())
+}
+
+// member is a file of a folder, printed below its name.
+type member struct{ out *bytes.Buffer }
+
+func newMember(out *bytes.Buffer, name string) member {
+	fmt.Fprintf(out, "== %s\n", name)
+	return member{out}
+}
+
+// Write breaks a line of JSON where a step begins: a golden file is read.
+func (m member) Write(p []byte) (int, error) {
+	m.out.Write(bytes.ReplaceAll(p, []byte(`,{"`), []byte(",\n  {\"")))
+	return len(p), nil
+}
+
+func (m member) Close() error {
+	m.out.WriteString("\n")
+	return nil
 }
 
 // keepsDialect asks xmllint (Debian: libxml2-utils).
