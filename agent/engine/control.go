@@ -187,7 +187,7 @@ func (r *stepRun) doWaitFor(ctx context.Context, c *flow.WaitFor) *try {
 		return erroredTry(source.CodeConfig, "agent", "wait_for is not available here")
 	}
 	limit := &timeLimit{what: "wait_for", d: c.Timeout}
-	inner, stop := context.WithTimeoutCause(ctx, c.Timeout, limit)
+	inner, stop := r.p.f.run.limit(ctx, c.Timeout, limit)
 	defer stop()
 	for n := 1; ; n++ {
 		err := prober.Probe(inner, url)

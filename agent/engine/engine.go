@@ -52,8 +52,8 @@ type Config struct {
 	FS   fs.FS
 	// Secret gives the value of secret.<name>; nil: there are none.
 	Secret func(name string) (string, error)
-	// Call runs a function of a plugin, <plugin>.<function>; nil: there are none.
-	Call      func(name string, args []any) (any, error)
+	// Functions are those of plugins; nil: there are none.
+	Functions Functions
 	AgentName string
 	Now       func() time.Time // nil: time.Now
 }
@@ -119,6 +119,8 @@ type Run struct {
 	NoTeardown <-chan struct{}
 	// KeepContext asks for Outcome.Context, which holds every result of the run.
 	KeepContext bool
+	// Debugger is asked before and after each step; nil: nobody is.
+	Debugger Debugger
 }
 
 // Outcome is how a run ended. Its values are as they were, not masked: they go

@@ -24,6 +24,7 @@ func evaluationError(err error, where, file string, judged bool) (event.Status, 
 		wrong   *expr.ValueError
 		cut     *expr.CutError
 		limit   *expr.LimitError
+		called  *functionError
 		secret  *secretError
 		refusal *redact.Refusal
 	)
@@ -41,6 +42,8 @@ func evaluationError(err error, where, file string, judged bool) (event.Status, 
 		out.Hint = "raise the limit of the action, or judge only what was read"
 	case errors.As(err, &limit):
 		out.Code = string(source.CodeLimit)
+	case errors.As(err, &called):
+		return called.judge(out, judged)
 	case errors.As(err, &secret), errors.As(err, &refusal):
 		out.Code = string(source.CodeSecret)
 	}

@@ -342,6 +342,9 @@ func (r *stepRun) proceed(ctx context.Context) (v stepVerdict) {
 			v = r.crashed(caught)
 		}
 	}()
+	if r.p.f.run.debug != nil {
+		return r.debugged(ctx)
+	}
 	t := r.attempts(ctx)
 	r.handle(ctx, t)
 	return r.finish(t)

@@ -47,7 +47,7 @@ func (x *run) phases(parent context.Context, f *frame, p *place, interrupt <-cha
 	}
 	ctx, stop := parent, context.CancelFunc(func() {})
 	if prog.Config.Timeout > 0 {
-		ctx, stop = context.WithTimeoutCause(parent, prog.Config.Timeout, cause)
+		ctx, stop = x.limit(parent, prog.Config.Timeout, cause)
 	}
 	defer stop()
 
@@ -145,7 +145,7 @@ func (x *run) lastContext(limit time.Duration, interrupt <-chan struct{}) (conte
 		limit = time.Minute
 	}
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(x.ctx))
-	ctx, stop := context.WithTimeoutCause(ctx, limit, errCleanTime)
+	ctx, stop := x.limit(ctx, limit, errCleanTime)
 	if interrupt == nil {
 		return ctx, func() { stop(); cancel(nil) }
 	}

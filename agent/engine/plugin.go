@@ -62,7 +62,7 @@ func (r *stepRun) call(ctx context.Context, config any) *try {
 	req := &plugin.Request{
 		Action: r.s.Action, Config: value.Append(make([]byte, 0, usualConfig), config), RunID: run.r.RunID, Attempt: run.r.Attempt,
 		StepID: r.s.ID, Try: r.tries, TraceParent: r.traceParent(), Root: run.e.cfg.Root, Dir: r.s.Dir,
-		WantExchange: run.wants,
+		WantExchange: run.wants, Mask: run.masked,
 	}
 	resp, err, abandoned := run.e.workers.execute(ctx, run.e.cfg.Stepper, req, t.stream)
 	t.stream.close()

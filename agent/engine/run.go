@@ -43,7 +43,12 @@ type run struct {
 	once     *Batch // of `once: run`
 	batch    *Batch // of `once: batch`
 	tally    tally
-	wants    bool // exchanges
+	wants    bool       // exchanges
+	debug    *debugging // nil: nobody is asked
+	// masked hides the run's secrets in a text.
+	masked func(text string) string
+	// call runs functions of plugins; nil: there are none.
+	call func(dir, name string, args []any) (any, error)
 
 	mu        sync.Mutex
 	secrets   map[string]secretValue
@@ -80,9 +85,14 @@ func (e *Engine) newRun(ctx context.Context, r Run) *run {
 	if x.services == nil {
 		x.services = map[string]any{}
 	}
+	x.debug = newDebugging(&r)
 	x.seed, x.trace = mixSeed(&r), newTrace(r.RunID)
 	x.wants = e.cfg.Sink.WantsExchanges()
 	x.ctx, x.cancel = context.WithCancelCause(ctx)
+	x.masked = x.mask.String
+	if e.cfg.Functions != nil {
+		x.call = x.callFunction
+	}
 	x.out = reporter{
 		sink: e.cfg.Sink, ctx: context.WithoutCancel(ctx), now: e.cfg.Now, mask: x.mask,
 		head: event.Event{BatchID: r.BatchID, RunID: r.RunID, Attempt: r.Attempt, Flow: r.Program.Name},
@@ -157,8 +167,11 @@ func (x *run) finish(f *frame, end ending) Outcome {
 	case internal != nil:
 		end.status, end.reason, end.err = event.Errored, "internal error", internal
 	}
+	if x.debug != nil {
+		end.reason = x.debug.reason(end.reason)
+	}
 	steps, assertions := x.tally.counts()
-	took := x.e.cfg.Now().Sub(x.start)
+	took := x.since(x.start)
 	out := Outcome{
 		Status: end.status, Reason: x.mask.String(end.reason), Steps: steps, Assertions: assertions,
 		Outputs: end.outputs, Variables: x.variables(f), Context: x.saved(f), Duration: took, Error: maskError(x.mask, end.err),
@@ -205,7 +218,7 @@ func (x *run) newFrame(prog *flow.Program, caller *frame, path []string) *frame 
 
 // env is what an evaluation may depend on.
 func (x *run) env(s *scope, r *random, dir string) *expr.Env {
-	return &expr.Env{Scope: s, Now: x.e.cfg.Now, Zone: time.LoadLocation, Random: r.next, Call: x.e.cfg.Call, FS: x.e.cfg.FS, Dir: dir}
+	return &expr.Env{Scope: s, Now: x.e.cfg.Now, Zone: time.LoadLocation, Random: r.next, Call: x.call, FS: x.e.cfg.FS, Dir: dir}
 }
 
 // protect runs fn; a panic in it is a bug of ours and is kept for the verdict.

@@ -115,8 +115,13 @@ func (r *stepRun) prepare(ctx context.Context) (v stepVerdict, over bool) {
 	if r.removes != nil {
 		r.scope.tracked = &r.removes.own
 	}
+	if d := r.p.f.run.debug; d != nil {
+		if v, over := d.before(ctx, r); over {
+			return v, true
+		}
+	}
 	if r.s.When != nil {
-		holds, problem := r.condition(r.s.When, "when")
+		holds, problem := r.holds(ctx)
 		if problem != nil {
 			r.start()
 			r.tries = 1
@@ -151,7 +156,21 @@ func (r *stepRun) start() {
 		}
 		r.started = true
 		r.p.f.run.out.emit(event.Event{Type: event.TypeStepStarted, Step: r.first})
+		if d := r.p.f.run.debug; d != nil {
+			d.report(r)
+		}
 	})
+}
+
+// holds evaluates `when`.
+func (r *stepRun) holds(ctx context.Context) (bool, *try) {
+	for r.s.When != nil {
+		holds, problem := r.condition(r.s.When, "when")
+		if problem == nil || !r.again(ctx, problem) {
+			return holds, problem
+		}
+	}
+	return true, nil
 }
 
 // condition evaluates a claim that decides what is executed; the try is set
@@ -273,7 +292,7 @@ func (r *stepRun) finish(t *try) stepVerdict {
 	}
 	done := &event.StepFinished{
 		Status: t.status, Reason: t.reason, Tries: tries, Waited: s.Eventually != nil, Effect: t.effect, Ignored: v.ignored,
-		DurationMS: milliseconds(run.e.cfg.Now().Sub(r.began)), Assertions: t.assertions, Error: t.err,
+		DurationMS: milliseconds(run.since(r.began)), Assertions: t.assertions, Error: t.err,
 	}
 	if bad && t.cause == nil {
 		done.Values = r.values()

@@ -27,8 +27,9 @@ func (r *stepRun) attempts(ctx context.Context) *try {
 	if policy != nil {
 		limit = policy.MaxAttempts
 	}
+	before := r.tries // of a debugger's retry
 	for n := 1; ; n++ {
-		t := r.once(ctx, n)
+		t := r.once(ctx, before+n)
 		bad := t.status == event.Failed || t.status == event.Errored
 		if !bad || n >= limit || ctx.Err() != nil || !r.repeats(policy, t) {
 			return t
@@ -77,7 +78,7 @@ func (r *stepRun) once(ctx context.Context, n int) *try {
 	inner, stop := ctx, context.CancelFunc(func() {})
 	if r.s.Timeout > 0 {
 		r.limit = timeLimit{what: "timeout", d: r.s.Timeout}
-		inner, stop = context.WithTimeoutCause(ctx, r.s.Timeout, &r.limit)
+		inner, stop = r.p.f.run.limit(ctx, r.s.Timeout, &r.limit)
 	}
 	defer stop()
 	var t *try
@@ -89,7 +90,7 @@ func (r *stepRun) once(ctx context.Context, n int) *try {
 	if t.status == event.Cancelled {
 		r.blame(inner, t)
 	}
-	t.duration = r.p.f.run.e.cfg.Now().Sub(began)
+	t.duration = r.p.f.run.since(began)
 	r.look(t)
 	if t.status == "" {
 		r.judge(t)
@@ -212,11 +213,12 @@ func (r *stepRun) delay(p *flow.Retry, n int, t *try) time.Duration {
 // got an answer.
 func (r *stepRun) eventually(ctx context.Context) *try {
 	limit := &timeLimit{what: "within", d: r.s.Eventually.Within}
-	inner, stop := context.WithTimeoutCause(ctx, limit.d, limit)
+	inner, stop := r.p.f.run.limit(ctx, limit.d, limit)
 	defer stop()
 	var seen *try // the last try that got an answer
+	before := r.tries
 	for n := 1; ; n++ {
-		t := r.once(inner, n)
+		t := r.once(inner, before+n)
 		over := errors.Is(context.Cause(inner), limit)
 		if t.status == event.Cancelled && over {
 			// The wait's end cut this try short: it observed nothing.

@@ -17,7 +17,7 @@ import (
 // condition, mean "not yet".
 func (r *stepRun) doWaitUntil(ctx context.Context, c *flow.WaitUntil) *try {
 	limit := &timeLimit{what: "wait_until", d: c.Timeout}
-	inner, stop := context.WithTimeoutCause(ctx, c.Timeout, limit)
+	inner, stop := r.p.f.run.limit(ctx, c.Timeout, limit)
 	defer stop()
 	base := r.below() // of the rounds that count: the last
 	why := ""         // the last whole round did not do
