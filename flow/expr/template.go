@@ -173,6 +173,37 @@ func (t *Template) Text(env *Env) (string, error) {
 	return v, nil
 }
 
+// Each is Text with the text of every placeholder put through print: how a text
+// of another format escapes what stands in it. An error of print ends it.
+func (t *Template) Each(env *Env, print func(text string) (string, error)) (string, error) {
+	if t.static {
+		return value.Text(t.fixed), nil
+	}
+	e := newEvaluation(env, t.text)
+	parts := t.parts
+	if t.single != nil {
+		parts = []part{{node: t.single}}
+	}
+	var b strings.Builder
+	for i := range parts {
+		text := parts[i].literal
+		if n := parts[i].node; n != nil {
+			printed, err := e.printed(n)
+			if err != nil {
+				return "", t.locate(err)
+			}
+			if text, err = print(printed); err != nil {
+				return "", err
+			}
+		}
+		if err := e.produce(len(text)); err != nil {
+			return "", t.locate(err)
+		}
+		b.WriteString(text)
+	}
+	return b.String(), nil
+}
+
 // Eval gives the value with its type where the text is exactly one placeholder, else a string.
 func (t *Template) Eval(env *Env) (any, error) {
 	if t.static {

@@ -276,3 +276,34 @@ func TestTreeReportsThePlaceOfAFailure(t *testing.T) {
 		t.Errorf("error is %#v, want a Located at column 10 of 8 characters", err)
 	}
 }
+
+func TestEachPlaceholderIsPrintedAsTold(t *testing.T) {
+	loud := func(s string) (string, error) { return "<" + s + ">", nil }
+	tests := map[string]struct{ text, want string }{
+		"a text without any":   {"plain $${a}", "plain ${a}"},
+		"one alone":            {"${a}", "<1>"},
+		"several, and literal": {"&${a}&${b}${a}", "&<1>&<x & y><1>"},
+	}
+	env := &Env{Scope: names{"a": int64(1), "b": "x & y"}}
+	for name, test := range tests {
+		tpl, err := CompileTemplate(test.text, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, err := tpl.Each(env, loud); got != test.want || err != nil {
+			t.Errorf("%s: got %q, %v, want %q", name, got, err, test.want)
+		}
+	}
+	tpl, err := CompileTemplate("${a} ${gone}", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var missing *MissingError
+	if _, err := tpl.Each(env, loud); !errors.As(err, &missing) {
+		t.Errorf("a missing name: got %v", err)
+	}
+	refused := errors.New("too much")
+	if _, err := tpl.Each(env, func(string) (string, error) { return "", refused }); !errors.Is(err, refused) {
+		t.Errorf("got %v, want what print said", err)
+	}
+}
