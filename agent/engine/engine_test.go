@@ -153,7 +153,10 @@ func TestRequestHoldsAllThatAPluginMayAsk(t *testing.T) {
 		t.Errorf("traceparent is %q", got.TraceParent)
 	}
 	want := &plugin.Request{Action: "sys.call", RunID: "r", Attempt: 1, StepID: "a", Try: 1, Root: "/project", Dir: ".", WantExchange: true}
-	got.Config, got.TraceParent = nil, ""
+	if got.Mask == nil || got.Mask("open") != "open" {
+		t.Error("the plugin's host cannot mask its last words")
+	}
+	got.Config, got.TraceParent, got.Mask = nil, "", nil
 	if got.Dir == "" {
 		got.Dir = "."
 	}

@@ -43,7 +43,7 @@ func evaluationError(err error, where, file string, judged bool) (event.Status, 
 	case errors.As(err, &limit):
 		out.Code = string(source.CodeLimit)
 	case errors.As(err, &called):
-		return called.judge(out, judged)
+		called.blame(out)
 	case errors.As(err, &secret), errors.As(err, &refusal):
 		out.Code = string(source.CodeSecret)
 	}

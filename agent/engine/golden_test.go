@@ -137,7 +137,7 @@ func newProject(t testing.TB, files []txtar.File) *project {
 func (p *project) engine(t *testing.T) *Engine {
 	t.Helper()
 	e, err := New(Config{
-		Stepper: p.system, Sink: p.sink, Prober: &prober{}, Root: "/project", FS: p.files, AgentName: "agent-1",
+		Stepper: p.system, Functions: p.system, Sink: p.sink, Prober: &prober{}, Root: "/project", FS: p.files, AgentName: "agent-1",
 		Secret: func(name string) (string, error) {
 			if v, ok := p.secrets[name]; ok {
 				return v, nil

@@ -85,12 +85,9 @@ func (r *stepRun) judge(t *try) {
 		case a.Passed:
 		case a.Errored:
 			if t.status == event.Passed {
-				t.status = event.Errored
-				t.err = &event.Error{
-					Code: string(r.unjudged()), Message: a.Expression + ": " + a.Message, Blame: "system",
-					Line: a.Line, Column: a.Column, Width: a.Width,
-				}
+				t.status, t.err = event.Errored, r.unjudged(a)
 			}
+			a.Cause = nil
 		default:
 			t.status, t.err = event.Failed, nil
 		}
@@ -101,12 +98,20 @@ func (r *stepRun) judge(t *try) {
 	r.outputs(t)
 }
 
-// unjudged is the code of an assertion that could not be judged.
-func (r *stepRun) unjudged() source.Code {
-	if r.env.Cut != "" {
-		return source.CodeBody
+// unjudged is why an assertion could not be judged.
+func (r *stepRun) unjudged(a *event.Assertion) *event.Error {
+	out := &event.Error{
+		Code: string(source.CodeValue), Message: a.Expression + ": " + a.Message, Blame: "system",
+		Line: a.Line, Column: a.Column, Width: a.Width,
 	}
-	return source.CodeValue
+	if r.env.Cut != "" {
+		out.Code = string(source.CodeBody)
+	}
+	var called *functionError
+	if errors.As(a.Cause, &called) {
+		called.blame(out)
+	}
+	return out
 }
 
 // any judges assert_any. Where one holds, those that hold are listed; else all.

@@ -48,6 +48,7 @@ var sysDescriptor = &testmeshv1.Descriptor{
 		Name: "sys.wait", ConfigSchema: `{"type":"object"}`, ResultSchema: `{"type":"object","properties":{"messages":{"type":"array"}}}`,
 		Effects: []*testmeshv1.EffectRule{{Effect: testmeshv1.Effect_EFFECT_OBSERVE}},
 	}},
+	Functions: []*testmeshv1.Function{{Name: "echo"}, {Name: "picky"}, {Name: "gone"}, {Name: "bare"}, {Name: "garbage"}, {Name: "slow"}},
 }
 
 // system is the scripted system: a Stepper that answers as its config says.

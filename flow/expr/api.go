@@ -39,8 +39,9 @@ type Env struct {
 	Zone func(name string) (*time.Location, error)
 	// Random returns 64 random bits.
 	Random func() uint64
-	// Call runs functions of plugins (<plugin>.<function>); nil where there are none.
-	Call func(name string, args []any) (any, error)
+	// Call runs functions of plugins (<plugin>.<function>), which may read files
+	// relative to Dir; nil where there are none.
+	Call func(dir, name string, args []any) (any, error)
 	// FS and Dir are for functions that read project files (schema_errors with a
 	// path); may be nil.
 	FS  fs.FS

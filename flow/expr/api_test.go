@@ -74,7 +74,7 @@ func TestExplain(t *testing.T) {
 func TestExplainCallsOnce(t *testing.T) {
 	calls := 0
 	env := testEnv(t)
-	env.Call = func(string, []any) (any, error) { calls++; return int64(calls), nil }
+	env.Call = func(string, string, []any) (any, error) { calls++; return int64(calls), nil }
 	v, operands, err := compiled(t, "crc.sum(1) == 1 and crc.sum(1) < 5 and 0 < crc.sum(2) < 9").Explain(env)
 	if v != true || err != nil || calls != 3 || len(operands) == 0 {
 		t.Errorf("got %v, %v after %d calls, want true after 3", v, err, calls)

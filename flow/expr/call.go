@@ -94,7 +94,7 @@ func (c *pluginCall) eval(e *evaluation) (any, error) {
 	if e.env.Call == nil {
 		return nil, valueErrorAt(c.off, c.end, "%s cannot be called here", c.name)
 	}
-	v, err := e.env.Call(c.name, args)
+	v, err := e.env.Call(e.env.Dir, c.name, args)
 	if err != nil {
 		return nil, c.place(err)
 	}

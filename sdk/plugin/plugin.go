@@ -64,8 +64,9 @@ type FunctionRequest struct {
 	Args json.RawMessage
 	// RunID names the run that asks, for messages.
 	RunID string
-	// Root and Dir are those of Request.
+	// Root, Dir and Mask are those of Request.
 	Root, Dir string
+	Mask      func(text string) string
 }
 
 // Checker is a Plugin that can tell whether it still works. Health returns
