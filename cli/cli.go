@@ -17,8 +17,8 @@ import (
 
 	testmeshv1 "github.com/testmesh/testmesh/proto/testmesh/v1"
 
+	"github.com/testmesh/testmesh/agent/pluginhost"
 	"github.com/testmesh/testmesh/cli/batch"
-	"github.com/testmesh/testmesh/flow/catalog"
 	"github.com/testmesh/testmesh/flow/event"
 	"github.com/testmesh/testmesh/flow/report/text"
 	"github.com/testmesh/testmesh/sdk/plugin"
@@ -39,6 +39,13 @@ type State struct {
 	Version  string
 	// Plugins are the built-in plugins.
 	Plugins []Builtin
+	// Executable is this program's own file, which is started again for a built-in
+	// plugin in a process of its own.
+	Executable string
+	// Launch hosts plugins in processes of their own; nil: this program cannot.
+	Launch func(Launch) (pluginhost.Remote, error)
+	// Topics are commands of further packages.
+	Topics []*cobra.Command
 	// Demo runs the demo application on a listener until ctx is done.
 	Demo func(ctx context.Context, l net.Listener) error
 }
@@ -47,6 +54,8 @@ type State struct {
 type Builtin struct {
 	Descriptor *testmeshv1.Descriptor
 	New        func() plugin.Plugin
+	// Apart runs it in a process of its own.
+	Apart bool
 }
 
 // exitError ends a command with a code; its error, where there is one, is
@@ -92,7 +101,12 @@ func Main(ctx context.Context, s *State) (code int) {
 		return 0
 	}
 	var exit *exitError
-	if !errors.As(err, &exit) {
+	var coded interface{ ExitCode() int } // of the commands of other packages
+	switch {
+	case errors.As(err, &exit):
+	case errors.As(err, &coded):
+		exit = &exitError{code: coded.ExitCode(), err: err}
+	default:
 		// What cobra itself refuses is a mistake on the command line.
 		exit = &exitError{code: batch.ExitUsage, err: err}
 	}
@@ -136,6 +150,7 @@ func newRoot(s *State) *cobra.Command {
 		}
 	}
 	add("flows", newRun(s), newValidate(s), newFmt(s), newInit(s), newSchema(s))
+	add("flows", s.Topics...)
 	add("more", newExplain(s), newDemo(s), newVersion(s), newMan(s))
 	root.SetHelpCommandGroupID("more")
 	root.SetCompletionCommandGroupID("more")
@@ -150,15 +165,6 @@ func unknownCommand(cmd *cobra.Command, name string) error {
 		hint = "testmesh run " + name
 	}
 	return usage(hint, "unknown command %q", name)
-}
-
-// catalog describes the built-in plugins to the compiler.
-func (s *State) catalog() (*catalog.Catalog, error) {
-	descriptors := make([]*testmeshv1.Descriptor, len(s.Plugins))
-	for i, p := range s.Plugins {
-		descriptors[i] = p.Descriptor
-	}
-	return catalog.New(descriptors...)
 }
 
 func (s *State) env(name string) string {

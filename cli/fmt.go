@@ -40,6 +40,10 @@ func format(cmd *cobra.Command, s *State, args []string, check, diff, ids bool) 
 		return err
 	}
 	defer p.close()
+	set, err := s.plugins(p, false, false)
+	if err != nil {
+		return s.refuse(err, style, p)
+	}
 	files, _, err := p.discover(args)
 	var bad *problemsError
 	if err != nil && !errors.As(err, &bad) {
@@ -55,7 +59,7 @@ func format(cmd *cobra.Command, s *State, args []string, check, diff, ids bool) 
 		if err != nil {
 			return usage("", "read %s: %w", file, err)
 		}
-		after, found := syntax.Format(file, before, ids, actions(s.Plugins))
+		after, found := syntax.Format(file, before, ids, actions(set.descriptors))
 		if errs := found.Errors(); len(errs) > 0 {
 			problems = append(problems, errs...)
 			continue

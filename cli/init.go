@@ -125,7 +125,7 @@ func (s *State) starter() ([]starterFile, error) {
 		files[i].data = data
 	}
 	var schema bytes.Buffer
-	if err := syntax.Schema(actions(s.Plugins), &schema); err != nil {
+	if err := syntax.Schema(actions(s.builtins()), &schema); err != nil {
 		return nil, fmt.Errorf("generate the schema: %w", err)
 	}
 	return append(files,

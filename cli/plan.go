@@ -26,6 +26,8 @@ func (s *State) plan(p *project, f *runFlags, args []string) (*plan, error) {
 	if err != nil {
 		return nil, err
 	}
+	options.Uninstalled = pl.plugins.uninstalled
+	pl.notes = append(pl.notes, pl.plugins.notes...)
 	filter, err := f.selection.compile()
 	if err != nil {
 		return nil, err
@@ -84,8 +86,11 @@ func (f *runFlags) check(args []string) error {
 func (s *State) compileOptions(p *project, f *runFlags, pl *plan) (flow.Options, error) {
 	o := flow.Options{FS: p.fs, ProcessEnv: s.LookupEnv}
 	var err error
-	if o.Catalog, err = s.catalog(); err != nil {
+	if pl.plugins, err = s.plugins(p, f.locked, f.isolate); err != nil {
 		return o, err
+	}
+	if o.Catalog, err = pl.plugins.catalog(); err != nil {
+		return o, usage("", "%w", err)
 	}
 	if o.Vars, err = parseVars(f.vars); err != nil {
 		return o, err

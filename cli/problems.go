@@ -2,9 +2,11 @@ package cli
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 
+	"github.com/testmesh/testmesh/cli/batch"
 	"github.com/testmesh/testmesh/flow/report/text"
 	"github.com/testmesh/testmesh/flow/source"
 )
@@ -43,4 +45,17 @@ func counted(n int, word string) string {
 		return "1 " + word
 	}
 	return fmt.Sprintf("%d %ss", n, word)
+}
+
+// refuse prints definition errors and ends with exit code 2; any other error is
+// the command's own.
+func (s *State) refuse(err error, style text.Style, p *project) error {
+	var bad *problemsError
+	if !errors.As(err, &bad) {
+		return err
+	}
+	if _, _, err := renderProblems(s.Stderr, style, bad.problems, p, false); err != nil {
+		return err
+	}
+	return &exitError{code: batch.ExitUsage}
 }

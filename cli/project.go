@@ -12,12 +12,12 @@ import (
 	"strings"
 	"time"
 
+	"github.com/testmesh/testmesh/agent/pluginstore"
 	"github.com/testmesh/testmesh/flow"
 	"github.com/testmesh/testmesh/flow/source"
 )
 
-// project is the folder that flows belong to: the nearest one upward with
-// .testmesh/, else with .git, else the working directory.
+// project is the folder that flows belong to, as FindRoot says.
 type project struct {
 	root *os.Root
 	path string // absolute
@@ -26,7 +26,7 @@ type project struct {
 }
 
 func (s *State) project() (*project, error) {
-	top := findRoot(s.Dir)
+	top := FindRoot(s.Dir)
 	root, err := os.OpenRoot(top)
 	if err != nil {
 		return nil, fmt.Errorf("open the project: %w", err)
@@ -40,11 +40,15 @@ func (s *State) project() (*project, error) {
 
 func (p *project) close() { _ = p.root.Close() } // it was only read
 
-func findRoot(dir string) string {
-	for _, marker := range []string{".testmesh", ".git"} {
+// FindRoot is the project of a folder: the nearest one upward with .testmesh/ or
+// plugins.lock, else with .git, else the folder itself.
+func FindRoot(dir string) string {
+	for _, markers := range [][]string{{".testmesh", pluginstore.LockFile}, {".git"}} {
 		for d := dir; ; d = filepath.Dir(d) {
-			if info, err := os.Stat(filepath.Join(d, marker)); err == nil && (marker == ".git" || info.IsDir()) {
-				return d
+			for _, marker := range markers {
+				if info, err := os.Stat(filepath.Join(d, marker)); err == nil && (marker != ".testmesh" || info.IsDir()) {
+					return d
+				}
 			}
 			if d == filepath.Dir(d) {
 				break

@@ -16,7 +16,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/testmesh/testmesh/agent/engine"
-	"github.com/testmesh/testmesh/agent/pluginhost"
 	"github.com/testmesh/testmesh/agent/probe"
 	"github.com/testmesh/testmesh/cli/batch"
 	"github.com/testmesh/testmesh/flow"
@@ -25,7 +24,6 @@ import (
 	"github.com/testmesh/testmesh/flow/report/jsonl"
 	"github.com/testmesh/testmesh/flow/report/text"
 	"github.com/testmesh/testmesh/flow/tag"
-	"github.com/testmesh/testmesh/sdk/plugin"
 )
 
 // runFlags are the flags of `testmesh run`.
@@ -46,6 +44,7 @@ type runFlags struct {
 	seed                     int64
 	reports                  []string
 	noAutoReport             bool
+	locked, isolate          bool
 	format                   string
 }
 
@@ -84,6 +83,8 @@ func newRun(s *State) *cobra.Command {
 	fl.Int64Var(&f.seed, "seed", 0, "seed of random values; printed, and random without this flag")
 	fl.StringArrayVar(&f.reports, "report", nil, "add a report: KIND or KIND=PATH, KIND one of "+strings.Join(reportKinds, ", ")+"; may be repeated")
 	fl.BoolVar(&f.noAutoReport, "no-auto-report", false, "no annotations of GitHub Actions unless asked for with --report github")
+	fl.BoolVar(&f.locked, "locked", false, "for CI: refuse plugins that plugins.lock does not name, or that differ from it")
+	fl.BoolVar(&f.isolate, "isolate", false, "run the built-in plugins in processes of their own too")
 	fl.StringVar(&f.format, "format", "auto", "what the terminal shows: auto, list, line, dot, quiet, verbose or jsonl")
 	completeRun(cmd, s)
 	return cmd
@@ -92,6 +93,7 @@ func newRun(s *State) *cobra.Command {
 // plan is what a run command will do, all checked.
 type plan struct {
 	project     *project
+	plugins     *pluginSet
 	environment *flow.Environment
 	secrets     *secrets
 	flows       []batch.Flow
@@ -112,15 +114,8 @@ func runCommand(cmd *cobra.Command, s *State, f *runFlags, args []string) error 
 	}
 	defer p.close()
 	pl, err := s.plan(p, f, args)
-	var bad *problemsError
-	if errors.As(err, &bad) {
-		if _, _, err := renderProblems(s.Stderr, style, bad.problems, p, false); err != nil {
-			return err
-		}
-		return &exitError{code: batch.ExitUsage}
-	}
 	if err != nil {
-		return err
+		return s.refuse(err, style, p)
 	}
 	if f.explain {
 		return nil // plan has printed why
@@ -128,51 +123,16 @@ func runCommand(cmd *cobra.Command, s *State, f *runFlags, args []string) error 
 	return s.execute(cmd.Context(), f, pl, style)
 }
 
-// execute runs a plan and reports it.
+// execute runs a plan, reports it and remembers what did not pass.
 func (s *State) execute(ctx context.Context, f *runFlags, pl *plan, style text.Style) error {
-	if f.seed == 0 {
-		f.seed = newSeed()
-	}
-	batchID := newID()
-	out := &sink{
-		version: s.Version, place: s.repositoryPath(pl.project),
-		artifacts: filepath.Join(pl.project.path, ".testmesh", "artifacts", batchID),
-	}
-	closers, err := s.reports(out, f, pl, style)
-	if err != nil {
-		return errors.Join(err, out.close(false))
-	}
-	host := pluginhost.New(pluginhost.Config{Resident: s.residents()})
-	eng, err := engine.New(engine.Config{
-		Stepper: host, Sink: out, Prober: probe.New(), Root: pl.project.path, FS: pl.project.fs,
-		Secret: pl.secrets.value, AgentName: "local",
+	res, err := s.perform(f, pl, style, performance{
+		begin: func(s *State) (context.Context, <-chan struct{}, func()) { return s.interruptible(ctx, f.timeout) },
 	})
 	if err != nil {
-		return errors.Join(err, out.close(false))
-	}
-	ctx, noTeardown, stop := s.interruptible(ctx, f.timeout)
-	defer stop()
-	cfg := batch.Config{
-		ID: batchID, NewID: newID, Runner: eng, Sink: out, Locker: batch.NewLocks(s.lockDir()), Now: time.Now,
-		Parallel: f.parallel, FailFast: f.failFast, Delay: f.delay, KeepVariables: f.keepVariables,
-		Notes: pl.notes, Seed: f.seed,
-		Template: engine.Run{
-			Attempt: 1, Seed: f.seed, StepTags: pl.stepTags, From: pl.from, To: f.to, Saved: pl.saved,
-			Batch: engine.NewBatch(), NoTeardown: noTeardown, KeepContext: f.saved != "", Environment: f.env, Services: services(pl.environment),
-		},
-	}
-	res, err := batch.Run(ctx, cfg, pl.flows)
-	for _, c := range closers {
-		c()
-	}
-	if err = errors.Join(err, host.Close(), out.close(true)); err != nil {
-		return &exitError{code: batch.ExitErrored, err: err}
+		return err
 	}
 	if err := s.remember(pl, f, res); err != nil {
 		return &exitError{code: batch.ExitErrored, err: err}
-	}
-	if out.stored > 0 {
-		fmt.Fprintf(s.Stderr, "%s in %s\n", counted(out.stored, "artifact"), out.artifacts)
 	}
 	if res.ExitCode != 0 {
 		return &exitError{code: res.ExitCode}
@@ -180,12 +140,70 @@ func (s *State) execute(ctx context.Context, f *runFlags, pl *plan, style text.S
 	return nil
 }
 
-func (s *State) residents() map[string]func() plugin.Plugin {
-	out := make(map[string]func() plugin.Plugin, len(s.Plugins))
-	for _, p := range s.Plugins {
-		out[p.Descriptor.GetName()] = p.New
+// performance is what a command adds to the runs of a plan.
+type performance struct {
+	// begin gives the context of the runs and the end of teardown, once the
+	// output stands: s prints beside it. stop is called when the runs have ended.
+	begin func(s *State) (ctx context.Context, noTeardown <-chan struct{}, stop func())
+	// writers see the events before what prints them does.
+	writers  []eventWriter
+	debugger engine.Debugger
+}
+
+// perform runs a plan and reports it.
+func (s *State) perform(f *runFlags, pl *plan, style text.Style, how performance) (batch.Result, error) {
+	outer := *s
+	s = &outer // reports may put something in front of its streams
+	seed := f.seed
+	if seed == 0 {
+		seed = newSeed()
 	}
-	return out
+	batchID := newID()
+	out := &sink{
+		version: s.Version, place: s.repositoryPath(pl.project),
+		artifacts: filepath.Join(pl.project.path, ".testmesh", "artifacts", batchID),
+	}
+	for _, w := range how.writers {
+		out.add(w)
+	}
+	closers, err := s.reports(out, f, pl, style)
+	if err != nil {
+		return batch.Result{}, errors.Join(err, out.close(false))
+	}
+	host, err := s.host(pl.plugins)
+	if err != nil {
+		return batch.Result{}, errors.Join(err, out.close(false))
+	}
+	eng, err := engine.New(engine.Config{
+		Stepper: host, Sink: out, Prober: probe.New(), Root: pl.project.path, FS: pl.project.fs,
+		Secret: pl.secrets.value, AgentName: "local", Functions: host,
+	})
+	if err != nil {
+		return batch.Result{}, errors.Join(err, out.close(false))
+	}
+	ctx, noTeardown, stop := how.begin(s)
+	defer stop()
+	cfg := batch.Config{
+		ID: batchID, NewID: newID, Runner: eng, Sink: out, Locker: batch.NewLocks(s.lockDir()), Now: time.Now,
+		Parallel: f.parallel, FailFast: f.failFast, Delay: f.delay, KeepVariables: f.keepVariables,
+		Notes: pl.notes, Seed: seed,
+		Template: engine.Run{
+			Attempt: 1, Seed: seed, StepTags: pl.stepTags, From: pl.from, To: f.to, Saved: pl.saved,
+			Batch: engine.NewBatch(), NoTeardown: noTeardown, KeepContext: f.saved != "", Environment: f.env, Services: services(pl.environment),
+			Debugger: how.debugger,
+		},
+	}
+	res, err := batch.Run(ctx, cfg, pl.flows)
+	for _, c := range closers {
+		c()
+	}
+	if err = errors.Join(err, host.Close(), out.close(true)); err != nil {
+		return res, &exitError{code: batch.ExitErrored, err: err}
+	}
+	if out.stored > 0 {
+		fmt.Fprintf(s.Stderr, "%s in %s\n", counted(out.stored, "artifact"), out.artifacts)
+	}
+	return res, nil
 }
 
 // reports opens the terminal's format and every --report. The returned

@@ -15,7 +15,20 @@ func newSchema(s *State) *cobra.Command {
 		Example: "  testmesh schema > .testmesh/schema.json",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return syntax.Schema(actions(s.Plugins), s.Stdout)
+			style, err := s.style(cmd)
+			if err != nil {
+				return err
+			}
+			p, err := s.project()
+			if err != nil {
+				return err
+			}
+			defer p.close()
+			set, err := s.plugins(p, false, false)
+			if err != nil {
+				return s.refuse(err, style, p)
+			}
+			return syntax.Schema(actions(set.descriptors), s.Stdout)
 		},
 	}
 }

@@ -53,6 +53,9 @@ func (c *compiler) resolveRef(r *expr.Ref, at *scope) {
 		if r.Name == "outcome" && len(r.Path) == 1 {
 			c.outcome(r, at)
 		}
+		if plugin, _, dotted := strings.Cut(r.Name, "."); dotted {
+			c.installed(plugin, r.Pos, r.Name)
+		}
 		return
 	}
 	if slices.Contains(at.extra, r.Name) || r.Name == "_" {

@@ -155,6 +155,7 @@ func (c *compiler) action(out *Step, n *node) *catalog.Action {
 		if alias {
 			c.add(hinted(note(source.CodeDialect, pos, name, fmt.Sprintf("%q is an older name of %q", name, spec.Name)), "testmesh fmt rewrites it"))
 		}
+		c.installed(spec.Plugin, pos, name)
 		return spec
 	}
 	near := c.l.o.Catalog.Suggest(name)
@@ -170,7 +171,7 @@ func (c *compiler) action(out *Step, n *node) *catalog.Action {
 		} else if catalog.Known(plugin) {
 			p.Hint += fmt.Sprintf("; take a testmesh that has the plugin %s, or validate with --allow-missing-plugins", plugin)
 		} else {
-			p.Hint += "; check the name, or validate with --allow-missing-plugins"
+			p.Hint += fmt.Sprintf("; check the name, testmesh plugin install %s, or validate with --allow-missing-plugins", plugin)
 		}
 		c.add(p)
 		return nil
@@ -186,6 +187,16 @@ func (c *compiler) action(out *Step, n *node) *catalog.Action {
 	}
 	c.add(p)
 	return nil
+}
+
+// installed refuses what a plugin does that is known and not installed.
+func (c *compiler) installed(plugin string, pos source.Pos, text string) {
+	if c.l.o.Uninstalled == nil {
+		return
+	}
+	if hint := c.l.o.Uninstalled(plugin); hint != "" {
+		c.add(hinted(problem(source.CodePlugin, pos, text, fmt.Sprintf("plugin %s is not installed", plugin)), hint))
+	}
 }
 
 func (c *compiler) actionsOf(plugin string) []string {
