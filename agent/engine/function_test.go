@@ -49,7 +49,7 @@ func TestFunctionsOfPluginsInExpressions(t *testing.T) {
 		"no arguments":                        {`assert: ["sys.echo().args == []"]`, event.Passed, "", ""},
 		"where files are":                     {`assert: ["sys.echo().root == '/project'", "sys.echo().run == 'r'"]`, event.Passed, "", ""},
 		"a claim that does not hold":          {`assert: ["sys.echo(1).args[0] == 2"]`, event.Failed, "sys.echo", ""},
-		"a wrong argument in an assertion":    {`assert: ["sys.picky(body.n)"]`, event.Failed, "want a text", "system"},
+		"a wrong argument in an assertion":    {`assert: ["sys.picky(body.n)"]`, event.Failed, "want a text", ""},
 		"a wrong argument in a placeholder":   {`config: {x: "${sys.picky(1)}"}`, event.Errored, "want a text", "definition"},
 		"a crash in an assertion":             {`assert: ["sys.gone()"]`, event.Errored, "exited", "plugin"},
 		"an error without words":              {`assert: ["sys.bare()"]`, event.Errored, "no words", "plugin"},

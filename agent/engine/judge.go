@@ -87,7 +87,6 @@ func (r *stepRun) judge(t *try) {
 			if t.status == event.Passed {
 				t.status, t.err = event.Errored, r.unjudged(a)
 			}
-			a.Cause = nil
 		default:
 			t.status, t.err = event.Failed, nil
 		}
@@ -108,7 +107,7 @@ func (r *stepRun) unjudged(a *event.Assertion) *event.Error {
 		out.Code = string(source.CodeBody)
 	}
 	var called *functionError
-	if errors.As(a.Cause, &called) {
+	if errors.As(r.env.CallError, &called) && strings.Contains(a.Message, called.Error()) {
 		called.blame(out)
 	}
 	return out

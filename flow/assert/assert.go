@@ -118,9 +118,7 @@ func checkClaim(out *event.Assertion, claim *expr.Expr, env *expr.Env) {
 // explainError fills in a claim that could not be evaluated: failed where the
 // answer is to blame, else errored.
 func explainError(out *event.Assertion, err error) {
-	if out.Errored = !expr.IsWrongAnswer(err); out.Errored {
-		out.Cause = err
-	}
+	out.Errored = !expr.IsWrongAnswer(err)
 	out.Message = err.Error()
 	var at *expr.Located
 	if errors.As(err, &at) && at.Pos.Line > 0 {

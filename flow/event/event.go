@@ -192,10 +192,7 @@ type Assertion struct {
 	Implicit   bool // the action's own expectation
 	Passed     bool
 	// Errored: it could not be judged (the body was cut). Passed is false then.
-	Errored bool
-	// Cause is why it could not be judged, for who gives the step its verdict. It
-	// is no part of the record.
-	Cause    error
+	Errored  bool
 	Message  string // says what was wrong, or the author's own message
 	Actual   any
 	Expected any

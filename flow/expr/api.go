@@ -42,6 +42,9 @@ type Env struct {
 	// Call runs functions of plugins (<plugin>.<function>), which may read files
 	// relative to Dir; nil where there are none.
 	Call func(dir, name string, args []any) (any, error)
+	// CallError is the last error of Call: what is written about a claim is a text,
+	// and who judges it wants to know whose fault it was.
+	CallError error
 	// FS and Dir are for functions that read project files (schema_errors with a
 	// path); may be nil.
 	FS  fs.FS

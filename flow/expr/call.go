@@ -96,6 +96,7 @@ func (c *pluginCall) eval(e *evaluation) (any, error) {
 	}
 	v, err := e.env.Call(e.env.Dir, c.name, args)
 	if err != nil {
+		e.env.CallError = err
 		return nil, c.place(err)
 	}
 	if v, err = value.Normalize(v); err != nil {
