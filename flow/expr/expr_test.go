@@ -68,7 +68,9 @@ func run(t *testing.T, text string) any {
 		return "SYNTAX " + complaint(t, err)
 	}
 	env := testEnv(t)
-	env.Call = func(_, name string, args []any) (any, error) { return map[string]any{"called": name, "args": args}, nil }
+	env.Call = func(_, name string, args []any) (any, error) {
+		return map[string]any{"called": name, "args": args}, nil
+	}
 	v, err := x.Eval(env)
 	if err != nil {
 		return failure(err)
