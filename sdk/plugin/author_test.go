@@ -11,8 +11,8 @@ import (
 	testmeshv1 "github.com/testmesh/testmesh/proto/testmesh/v1"
 )
 
-// Text is embedded in what follows.
-type Text struct {
+// note is embedded in what follows.
+type note struct {
 	Note string `json:"note,omitempty" doc:"A note."`
 }
 
@@ -22,7 +22,7 @@ type inner struct {
 }
 
 type everything struct {
-	Text
+	note
 	Host     string                     `json:"host" doc:"Where to." example:"db:5432" pattern:"^[a-z:0-9]+$" maxLength:"20"`
 	Port     uint16                     `json:"port" default:"80"`
 	Small    int8                       `json:"small,omitempty"`
@@ -257,7 +257,7 @@ func TestMistakesOfTheAuthorAreNamed(t *testing.T) {
 		"a tag with an underscore": {typed[struct {
 			A []int `min_items:"1"`
 		}](), `the tag "min_items" says nothing here`},
-		"an embedded pointer":        {typed[struct{ *Text }](), "embedded, which only an exported struct can be"},
+		"an embedded pointer":        {typed[struct{ *note }](), "embedded, which only a struct can be"},
 		"an effect after the last":   {act(Once(), Observes()), "an effect follows one that always holds"},
 		"two expectations":           {act(Expect("a"), Expect("b")), "there are two expectations"},
 		"a body that is no result":   {act(BodyKey("body")), `the body key "body" is no key of the result`},

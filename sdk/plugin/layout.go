@@ -174,8 +174,8 @@ func fieldsOf(t reflect.Type, where string, depth int) ([]field, error) {
 			continue
 		}
 		if f.Anonymous && name == "" {
-			if f.Type.Kind() != reflect.Struct || !f.IsExported() {
-				mistakes = append(mistakes, fmt.Errorf("%s: %s is embedded, which only an exported struct can be", where, f.Type))
+			if f.Type.Kind() != reflect.Struct {
+				mistakes = append(mistakes, fmt.Errorf("%s: %s is embedded, which only a struct can be", where, f.Type))
 				continue
 			}
 			inner, err := fieldsOf(f.Type, where, depth+1)
