@@ -39,10 +39,10 @@ type answer struct {
 }
 
 // readAnswer reads the body up to its limit, taking off what it was packed in,
-// and counts it in received as it comes.
-func (p *Plugin) readAnswer(c *config, res *http.Response, received *int64) (*answer, error) {
-	a := &answer{}
-	a.mediaType, a.charset = mediaType(res.Header.Get("Content-Type"))
+// and counts it in x.wire as it comes.
+func (x *exchange) readAnswer(res *http.Response) (*answer, error) {
+	p, c, a := x.plugin, x.config, &x.answer
+	a.mediaType, a.charset = mediaType(first(res.Header["Content-Type"]))
 	if !hasBody(res) {
 		return a, nil
 	}
@@ -50,8 +50,8 @@ func (p *Plugin) readAnswer(c *config, res *http.Response, received *int64) (*an
 	if c.MaxBody != nil {
 		limit = *c.MaxBody
 	}
-	wire := &wire{body: res.Body}
-	defer func() { *received = wire.read }()
+	wire := &x.wire
+	wire.body = res.Body
 	body, done, err := p.decoded(c, res, wire, a)
 	defer done()
 	if err != nil {
@@ -72,7 +72,7 @@ func (p *Plugin) readAnswer(c *config, res *http.Response, received *int64) (*an
 		return a, nil
 	}
 	if err != nil {
-		return a, wire.blame(res.Header.Get("Content-Encoding"), err)
+		return a, wire.blame(first(res.Header["Content-Encoding"]), err)
 	}
 	return a, nil
 }
@@ -98,6 +98,14 @@ func hasBody(res *http.Response) bool {
 		return res.StatusCode >= 300
 	}
 	return res.Request.Method != http.MethodHead
+}
+
+// first is the value of a header, whose values are found by its canonical name.
+func first(values []string) string {
+	if len(values) == 0 {
+		return ""
+	}
+	return values[0]
 }
 
 func mediaType(header string) (kind, charset string) {
@@ -175,7 +183,7 @@ type decoders struct{ gzip, brotli sync.Pool }
 // compressed: false stays packed. done gives the decoders back.
 func (p *Plugin) decoded(c *config, res *http.Response, from io.Reader, a *answer) (r io.Reader, done func(), err error) {
 	r, done = from, func() {}
-	header := res.Header.Values("Content-Encoding")
+	header := res.Header["Content-Encoding"]
 	if len(header) == 0 || res.ContentLength == 0 {
 		return r, done, nil
 	}

@@ -23,11 +23,13 @@ type requestBody struct {
 	file        string // that it was read from, as the config names it
 }
 
-func (b *requestBody) open() (io.ReadCloser, error) {
+func (b *requestBody) open() (io.ReadCloser, error) { return b.reader(), nil }
+
+func (b *requestBody) reader() io.ReadCloser {
 	if len(b.data) == 0 {
-		return http.NoBody, nil
+		return http.NoBody
 	}
-	return io.NopCloser(bytes.NewReader(b.data)), nil
+	return io.NopCloser(bytes.NewReader(b.data))
 }
 
 // buildBody makes the body that the config describes; none is empty.

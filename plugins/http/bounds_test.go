@@ -196,11 +196,12 @@ func FuzzConfig(f *testing.F) {
 		if err != nil {
 			return
 		}
-		hr, err := New(Config{}).newRequest(c, &body, req)
+		x := &exchange{plugin: New(Config{}), config: c, body: body, run: &run{}}
+		hr, err := x.newRequest(req)
 		if err != nil {
 			return
 		}
-		x := &exchange{config: c, body: body, first: hr, url: hr.URL, run: &run{}}
+		x.first, x.url = hr, hr.URL
 		x.addCookies(hr)
 		if line := x.command(); line == "" || hr.URL.Host == "" {
 			t.Errorf("%q gives the line %q", text, line)

@@ -18,12 +18,14 @@ type conn struct {
 	written atomic.Int64
 	ended   atomic.Bool // the server closed its side
 	refuses atomic.Bool // a request began after that
+	look    func(fd uintptr)
 }
 
 var errClosedIdle = errors.New("the server closed the connection while it was idle")
 
 func newConn(nc net.Conn) *conn {
 	c := &conn{Conn: nc}
+	c.look = c.lookAt // made once, not for each request
 	if sc, ok := nc.(syscall.Conn); ok {
 		if raw, err := sc.SyscallConn(); err == nil {
 			c.raw = raw
@@ -55,7 +57,16 @@ func (c *conn) Write(p []byte) (int, error) {
 // before. The reader may not have run since the server closed it, so the system
 // is asked too.
 func (c *conn) checkIdle() {
-	if c.ended.Load() || c.raw != nil && peerClosed(c.raw) {
+	if c.raw != nil && !c.ended.Load() && c.raw.Control(c.look) != nil {
+		c.ended.Store(true)
+	}
+	if c.ended.Load() {
 		c.refuses.Store(true)
+	}
+}
+
+func (c *conn) lookAt(fd uintptr) {
+	if peerClosed(fd) {
+		c.ended.Store(true)
 	}
 }

@@ -75,7 +75,8 @@ func TestAConnectionThatTheServerClosedTakesNotOneByte(t *testing.T) {
 func await(t *testing.T, c *conn) {
 	t.Helper()
 	for range 1_000_000 {
-		if peerClosed(c.raw) {
+		closed := false
+		if err := c.raw.Control(func(fd uintptr) { closed = peerClosed(fd) }); closed || err != nil {
 			return
 		}
 	}

@@ -22,13 +22,15 @@ type exchange struct {
 	proof     proof // nil: none
 	started   time.Time
 
+	request   http.Request // what first is, until it is copied
+	answer    answer
 	trace     *trace        // of the request sent last
 	first     *http.Request // as the flow says it, with the cookies sent
 	url       *url.URL      // of the request sent last, without what the proof added
 	redirects []string
 	left      bool // a redirect led to another origin: no credentials any more
 	cookies   []*http.Cookie
-	received  int64 // bytes of the body, for messages
+	wire      wire // of the answer's body; how much was read of it is for messages
 	secrets   []plugin.Secret
 }
 
@@ -36,13 +38,13 @@ type exchange struct {
 // error too: a token was obtained although the request failed.
 func (p *Plugin) send(ctx context.Context, c *config, req *plugin.Request, out plugin.Stream) (*plugin.Response, error) {
 	x := &exchange{plugin: p, config: c, run: p.run(req.RunID), started: time.Now()}
-	answered := &plugin.Response{}
-	err := x.execute(ctx, req, out, answered)
+	var answered plugin.Response
+	err := x.execute(ctx, req, out, &answered)
 	if err != nil && len(x.secrets) == 0 {
 		return nil, err
 	}
 	answered.Secrets = x.secrets
-	return answered, err
+	return &answered, err
 }
 
 func (x *exchange) execute(parent context.Context, req *plugin.Request, out plugin.Stream, into *plugin.Response) (err error) {
@@ -58,7 +60,7 @@ func (x *exchange) execute(parent context.Context, req *plugin.Request, out plug
 	if x.body, err = c.buildBody(req); err != nil {
 		return err
 	}
-	hr, err := x.plugin.newRequest(c, &x.body, req)
+	hr, err := x.newRequest(req)
 	if err != nil {
 		return err
 	}
@@ -75,14 +77,14 @@ func (x *exchange) execute(parent context.Context, req *plugin.Request, out plug
 		return x.fault(parent, ctx, err)
 	}
 	defer res.Body.Close()
-	a, err := x.plugin.readAnswer(c, res, &x.received)
+	a, err := x.readAnswer(res)
 	total := time.Since(x.started)
 	x.report(out, req, res, a)
 	if err != nil {
 		err = x.bodyFault(parent, ctx, res, err)
 	} else {
 		into.Fields, into.Limited = x.result(res, a, total), a.limited
-		into.RetryAfter = x.retryAfter(res.Header.Get("Retry-After"))
+		into.RetryAfter = x.retryAfter(first(res.Header["Retry-After"]))
 	}
 	x.plugin.release(a)
 	return err
@@ -167,12 +169,9 @@ func (x *exchange) roundTrip(ctx context.Context, hr *http.Request) (*http.Respo
 	for try := 1; ; try++ {
 		x.trace = newTrace()
 		sent := hr.WithContext(x.trace.attach(ctx))
-		var err error
-		if sent.Body, err = x.body.open(); err != nil {
-			return nil, err
-		}
-		if hr.GetBody == nil {
-			sent.Body = http.NoBody
+		sent.Body = http.NoBody
+		if hr.GetBody != nil {
+			sent.Body = x.body.reader()
 		}
 		res, err := x.transport.RoundTrip(sent)
 		if err == nil || ctx.Err() != nil || try == maxUnsent || !x.trace.unsent() {

@@ -129,9 +129,9 @@ func (x *exchange) timeout(parent, ctx context.Context, err error, target string
 		Code: plugin.CodeTimeout, Cause: err, Hint: hint, Details: dialled(x.trace),
 		Message: fmt.Sprintf("no answer from %s within %s%s: the time ran out %s", target, limit, name, x.trace.phase()),
 	}
-	if x.received > 0 {
+	if x.wire.read > 0 {
 		e.Message = fmt.Sprintf("the answer of %s did not end within %s%s: the time ran out while the body was read", target, limit, name)
-		e.Details = append(e.Details, strconv.FormatInt(x.received, 10)+" bytes of the body had come")
+		e.Details = append(e.Details, strconv.FormatInt(x.wire.read, 10)+" bytes of the body had come")
 	}
 	return e
 }
@@ -175,11 +175,11 @@ func (x *exchange) bodyFault(parent, ctx context.Context, res *http.Response, er
 		e.Hint = "see what comes with compressed: false and response: bytes"
 	case errors.Is(err, syscall.ECONNRESET):
 		e.Code = plugin.CodeConn
-		e.Message = fmt.Sprintf("%s reset the connection in the middle of the body, after %d bytes", target, x.received)
+		e.Message = fmt.Sprintf("%s reset the connection in the middle of the body, after %d bytes", target, x.wire.read)
 	case errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF):
-		e.Message = fmt.Sprintf("the body ended early, after %d bytes", x.received)
+		e.Message = fmt.Sprintf("the body ended early, after %d bytes", x.wire.read)
 		if res.ContentLength > 0 {
-			e.Message = fmt.Sprintf("the body ended after %d of the %d bytes that Content-Length announced", x.received, res.ContentLength)
+			e.Message = fmt.Sprintf("the body ended after %d of the %d bytes that Content-Length announced", x.wire.read, res.ContentLength)
 		}
 		e.Hint = "the service, or a proxy before it, closed the connection early"
 	case strings.Contains(err.Error(), "chunk"):

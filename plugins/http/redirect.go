@@ -22,7 +22,7 @@ func (x *exchange) follow(ctx context.Context, hr *http.Request) (*http.Response
 			return res, err
 		}
 		method, keepsBody, redirected := redirectedMethod(res.StatusCode, hr.Method)
-		location := res.Header.Get("Location")
+		location := first(res.Header["Location"])
 		if !redirected || location == "" {
 			return res, nil
 		}

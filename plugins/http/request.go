@@ -13,16 +13,20 @@ import (
 
 // newRequest makes the request without its cookies, its authentication and its
 // body, which every sending adds anew.
-func (p *Plugin) newRequest(c *config, body *requestBody, req *plugin.Request) (*http.Request, error) {
-	hr := &http.Request{
+func (x *exchange) newRequest(req *plugin.Request) (*http.Request, error) {
+	c, body, hr := x.config, &x.body, &x.request
+	*hr = http.Request{
 		Method: c.Method, URL: c.target, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: make(http.Header, 6+len(c.Headers)), ContentLength: int64(len(body.data)), GetBody: body.open,
 	}
 	h := hr.Header
 	if body.contentType != "" {
-		h["Content-Type"] = []string{body.contentType}
+		h["Content-Type"] = jsonType
+		if body.contentType != jsonType[0] {
+			h["Content-Type"] = []string{body.contentType}
+		}
 	}
-	h["User-Agent"] = p.agentHeader
+	h["User-Agent"] = x.plugin.agentHeader
 	h["Accept"] = anything
 	if isTrue(c.Compressed) {
 		h["Accept-Encoding"] = encodings
@@ -57,6 +61,7 @@ func (p *Plugin) newRequest(c *config, body *requestBody, req *plugin.Request) (
 var (
 	anything  = []string{"*/*"}
 	encodings = []string{"gzip, br, zstd"}
+	jsonType  = []string{"application/json"}
 )
 
 func basic(user, password string) string {

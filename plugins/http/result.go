@@ -25,9 +25,11 @@ var (
 func (x *exchange) result(res *http.Response, a *answer, total time.Duration) map[string]any {
 	const usual = 14 // keys
 	out := make(map[string]any, usual)
-	out["status"] = int64(res.StatusCode)
-	out["status_text"] = valid(reason(res))
-	out["protocol"] = res.Proto
+	out["status"], out["status_text"] = status(res)
+	out["protocol"] = http11
+	if res.Proto != http11 {
+		out["protocol"] = res.Proto
+	}
 	out["url"] = valid(x.address())
 	out["headers"], out["header_values"] = headers(res.Header)
 	if len(res.Trailer) > 0 {
@@ -49,7 +51,11 @@ func (x *exchange) result(res *http.Response, a *answer, total time.Duration) ma
 		out["redirects"] = redirects
 	}
 	addBody(out, x.config.Response, a)
-	if a.mediaType != "" {
+	switch a.mediaType {
+	case "":
+	case jsonMedia:
+		out["content_type"] = jsonMedia
+	default:
 		out["content_type"] = valid(a.mediaType)
 	}
 	out["size"] = int64(len(a.data))
@@ -58,6 +64,27 @@ func (x *exchange) result(res *http.Response, a *answer, total time.Duration) ma
 	out["time"] = whole
 	out["timings"] = map[string]any{"dns": t.dns, "connect": t.connect, "tls": t.tls, "first_byte": t.firstByte, "total": whole}
 	return out
+}
+
+// What most answers have is a constant, which takes no memory as a value.
+const (
+	http11    = "HTTP/1.1"
+	jsonMedia = "application/json"
+)
+
+// status is the status of a response with its text.
+func status(res *http.Response) (code, text any) {
+	switch res.Status {
+	case "200 OK":
+		return int64(200), "OK"
+	case "201 Created":
+		return int64(201), "Created"
+	case "204 No Content":
+		return int64(204), "No Content"
+	case "404 Not Found":
+		return int64(404), "Not Found"
+	}
+	return int64(res.StatusCode), valid(reason(res))
 }
 
 // address is where the answer came from.

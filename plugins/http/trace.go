@@ -12,6 +12,7 @@ import (
 // trace takes the time of the phases of one request on the wire.
 type trace struct {
 	hooks   httptrace.ClientTrace
+	context traced
 	started time.Time
 
 	mu                                    sync.Mutex // the transport may still dial when it has found another connection
@@ -35,7 +36,22 @@ func (t *trace) attach(ctx context.Context) context.Context {
 		WroteRequest:         t.onWrote,
 		GotFirstResponseByte: t.onFirstByte,
 	}
-	return httptrace.WithClientTrace(context.WithValue(ctx, traceKey{}, t), &t.hooks)
+	t.context = traced{ctx, t}
+	return httptrace.WithClientTrace(&t.context, &t.hooks)
+}
+
+// traced is the context of a request, which knows its trace.
+type traced struct {
+	context.Context
+	trace *trace
+}
+
+// Value implements context.Context.
+func (c *traced) Value(key any) any {
+	if key == (traceKey{}) {
+		return c.trace
+	}
+	return c.Context.Value(key)
 }
 
 type traceKey struct{}

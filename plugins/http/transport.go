@@ -48,6 +48,9 @@ type transports struct {
 	mu    sync.Mutex
 	byKey map[transportKey]*pooled
 	turn  int // counts requests, for pooled.used
+	// The one used last: most runs use one all the time.
+	lastKey transportKey
+	last    *pooled
 }
 
 type pooled struct {
@@ -63,8 +66,13 @@ func (t *transports) get(key transportKey) (*http.Transport, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.turn++
+	if t.last != nil && t.lastKey == key {
+		t.last.used = t.turn
+		return t.last.Transport, nil
+	}
 	if tr, ok := t.byKey[key]; ok {
 		tr.used = t.turn
+		t.lastKey, t.last = key, tr
 		return tr.Transport, nil
 	}
 	tr, err := t.make(key)
@@ -75,6 +83,7 @@ func (t *transports) get(key transportKey) (*http.Transport, error) {
 		t.dropOldest()
 	}
 	t.byKey[key] = &pooled{tr, t.turn}
+	t.lastKey, t.last = key, t.byKey[key]
 	return tr, nil
 }
 
@@ -97,6 +106,7 @@ func (t *transports) close() {
 		tr.CloseIdleConnections()
 	}
 	clear(t.byKey)
+	t.last = nil
 }
 
 func (t *transports) make(key transportKey) (*http.Transport, error) {
@@ -221,24 +231,30 @@ func (p *Plugin) transportFor(c *config, req *plugin.Request) (*http.Transport, 
 	if c.ConnectTimeout > 0 {
 		key.connect = time.Duration(c.ConnectTimeout)
 	}
-	for _, f := range [...]struct {
-		field, name string
-		into        *string
-	}{{"ca", c.TLS.CAFile, &key.ca}, {"cert", c.TLS.CertFile, &key.cert}, {"key", c.TLS.KeyFile, &key.key}} {
-		if f.name == "" {
-			continue
-		}
-		field := "tls." + f.field + "_file"
-		if *f.into != "" {
-			return nil, configError(field, "keep one of them", "tls.%s is given too", f.field)
-		}
-		data, err := readFile(req, field, f.name, maxPEMBytes)
-		if err != nil {
-			return nil, err
-		}
-		*f.into = string(data)
+	var err error
+	if key.ca, err = readPEM(req, "ca", c.TLS.CAFile, key.ca); err != nil {
+		return nil, err
+	}
+	if key.cert, err = readPEM(req, "cert", c.TLS.CertFile, key.cert); err != nil {
+		return nil, err
+	}
+	if key.key, err = readPEM(req, "key", c.TLS.KeyFile, key.key); err != nil {
+		return nil, err
 	}
 	return p.transports.get(key)
+}
+
+// readPEM reads tls.<name>_file in place of tls.<name>, if it is given.
+func readPEM(req *plugin.Request, name, file, given string) (string, error) {
+	if file == "" {
+		return given, nil
+	}
+	field := "tls." + name + "_file"
+	if given != "" {
+		return "", configError(field, "keep one of them", "tls.%s is given too", name)
+	}
+	data, err := readFile(req, field, file, maxPEMBytes)
+	return string(data), err
 }
 
 func readFile(req *plugin.Request, field, name string, limit int64) ([]byte, error) {
