@@ -130,15 +130,15 @@ func (p *place) list(ctx context.Context, steps []*flow.Step) summary {
 	if p.regardless {
 		return p.each(ctx, steps)
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	r := &listRun{p: p, steps: steps, ctx: ctx, cancel: cancel, done: make([]stepVerdict, len(steps))}
+	r := &listRun{p: p, steps: steps, ctx: ctx, done: make([]stepVerdict, len(steps))}
 	if p.phase == event.PhaseSteps && len(p.path) == len(p.f.path) && p.f.caller == nil && (p.f.run.r.From != "" || p.f.run.r.To != "") {
 		r.selected = p.f.run.selected(steps)
 	}
 	if linear(steps) {
-		r.inOrder()
+		r.inOrder() // nothing runs beside a step that has to be cancelled
 	} else {
+		r.ctx, r.cancel = context.WithCancelCause(ctx)
+		defer r.cancel(nil)
 		r.byNeeds()
 	}
 	var s summary
@@ -166,15 +166,20 @@ type listRun struct {
 	p        *place
 	steps    []*flow.Step
 	ctx      context.Context
-	cancel   context.CancelCauseFunc
-	done     []stepVerdict // zero: not yet
+	cancel   context.CancelCauseFunc // nil in a list that goes in order
+	failFast bool                    // there, in place of cancel
+	done     []stepVerdict           // zero: not yet
 	selected func(int) bool
 }
 
 // finished keeps a verdict and stops the list where it has to.
 func (r *listRun) finished(i int, v stepVerdict) {
 	r.done[i] = v
-	if v.stop && v.status != event.Cancelled {
+	switch {
+	case !v.stop || v.status == event.Cancelled || r.ctx.Err() != nil:
+	case r.cancel == nil:
+		r.failFast = true
+	default:
 		r.cancel(errFailFast)
 	}
 }
@@ -207,6 +212,8 @@ func (r *listRun) blocked(i int) (v stepVerdict, open, skip bool) {
 		return r.p.skip(s, whyStepTag, stepVerdict{benign: true}), false, true
 	case root != "":
 		return r.p.skip(s, "needs "+root, stepVerdict{root: root}), false, true
+	case r.failFast:
+		return r.p.skip(s, whyFailFast, stepVerdict{root: s.ID}), false, true
 	case r.ctx.Err() != nil:
 		return r.p.skip(s, stopReason(r.ctx), stepVerdict{root: s.ID}), false, true
 	}

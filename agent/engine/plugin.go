@@ -57,9 +57,12 @@ const usualConfig = 256
 // call executes a try with its expanded config.
 func (r *stepRun) call(ctx context.Context, config any) *try {
 	run := r.p.f.run
-	t := &try{effect: r.effect(config)}
-	t.stream = &stream{r: r}
-	req := &plugin.Request{
+	t, out, req := &r.firstTry, &r.stream, &r.request
+	if t.stream != nil { // taken
+		t, out, req = new(try), new(stream), new(plugin.Request)
+	}
+	t.effect, t.stream, out.r = r.effect(config), out, r
+	*req = plugin.Request{
 		Action: r.s.Action, Config: value.Append(make([]byte, 0, usualConfig), config), RunID: run.r.RunID, Attempt: run.r.Attempt,
 		StepID: r.s.ID, Try: r.tries, TraceParent: r.traceParent(), Root: run.e.cfg.Root, Dir: r.s.Dir,
 		WantExchange: run.wants, Mask: run.masked,

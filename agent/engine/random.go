@@ -12,8 +12,8 @@ type random struct {
 	ready bool
 }
 
-// next gives 64 bits (splitmix64).
-func (r *random) next() uint64 {
+// Uint64 gives 64 bits (splitmix64).
+func (r *random) Uint64() uint64 {
 	if !r.ready {
 		h := fnv.New64a()
 		for _, k := range r.key {
@@ -32,4 +32,4 @@ func (r *random) next() uint64 {
 }
 
 // unit gives a number from 0 up to 1.
-func (r *random) unit() float64 { return float64(r.next()>>11) / (1 << 53) }
+func (r *random) unit() float64 { return float64(r.Uint64()>>11) / (1 << 53) }

@@ -26,15 +26,18 @@ type reporter struct {
 }
 
 // emit reports e. It is called concurrently by parallel steps.
-func (r *reporter) emit(e event.Event) {
+func (r *reporter) emit(e event.Event) { r.report(&e) }
+
+// report is emit of an event that its caller has made for it.
+func (r *reporter) report(e *event.Event) {
 	if r.dead.Load() {
 		return
 	}
 	if !r.mask.Empty() {
-		maskEvent(r.mask, &e)
+		maskEvent(r.mask, e)
 	}
 	e.BatchID, e.RunID, e.Attempt, e.Flow = r.head.BatchID, r.head.RunID, r.head.Attempt, r.head.Flow
-	if err := r.send(&e); err != nil && r.dead.CompareAndSwap(false, true) {
+	if err := r.send(e); err != nil && r.dead.CompareAndSwap(false, true) {
 		r.broken(err)
 	}
 }

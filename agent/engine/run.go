@@ -218,7 +218,12 @@ func (x *run) newFrame(prog *flow.Program, caller *frame, path []string) *frame 
 
 // env is what an evaluation may depend on.
 func (x *run) env(s *scope, r *random, dir string) *expr.Env {
-	return &expr.Env{Scope: s, Now: x.e.cfg.Now, Zone: time.LoadLocation, Random: r.next, Call: x.call, FS: x.e.cfg.FS, Dir: dir}
+	env := x.envOf(s, r, dir)
+	return &env
+}
+
+func (x *run) envOf(s *scope, r *random, dir string) expr.Env {
+	return expr.Env{Scope: s, Now: x.e.cfg.Now, Zone: time.LoadLocation, Random: r, Call: x.call, FS: x.e.cfg.FS, Dir: dir}
 }
 
 // protect runs fn; a panic in it is a bug of ours and is kept for the verdict.

@@ -11,6 +11,7 @@ import (
 	"github.com/testmesh/testmesh/flow/expr"
 	"github.com/testmesh/testmesh/flow/source"
 	"github.com/testmesh/testmesh/flow/value"
+	"github.com/testmesh/testmesh/sdk/plugin"
 )
 
 // stepRun is one execution of a step: its tries, its handlers, its verdict.
@@ -33,6 +34,14 @@ type stepRun struct {
 	limit timeLimit
 	// removes is the tracked resource that this step cleans up; nil elsewhere.
 	removes *resource
+
+	// What most steps need once, made with the step.
+	environ  expr.Env
+	firstTry try
+	stream   stream
+	request  plugin.Request
+	opened   event.Event
+	ended    event.Event
 }
 
 // timeLimit is the cause of a context that a step's own time ended; steps below
@@ -111,7 +120,8 @@ func (r *stepRun) prepare(ctx context.Context) (v stepVerdict, over bool) {
 	r.ev = r.first
 	r.scope = scope{f: r.p.f, l: r.p.l}
 	r.rand = random{seed: r.p.f.run.seed, key: r.ev.Path}
-	r.env = r.p.f.run.env(&r.scope, &r.rand, r.s.Dir)
+	r.environ = r.p.f.run.envOf(&r.scope, &r.rand, r.s.Dir)
+	r.env = &r.environ
 	if r.removes != nil {
 		r.scope.tracked = &r.removes.own
 	}
@@ -155,7 +165,8 @@ func (r *stepRun) start() {
 			r.p.container.start()
 		}
 		r.started = true
-		r.p.f.run.out.emit(event.Event{Type: event.TypeStepStarted, Step: r.first})
+		r.opened = event.Event{Type: event.TypeStepStarted, Step: r.first}
+		r.p.f.run.out.report(&r.opened)
 		if d := r.p.f.run.debug; d != nil {
 			d.report(r)
 		}
@@ -304,6 +315,11 @@ func (r *stepRun) finish(t *try) stepVerdict {
 	if !v.ignored {
 		r.p.tally.add(t.status, t.assertions)
 	}
-	run.out.emit(event.Event{Type: event.TypeStepFinished, Step: r.ev, StepFinished: done})
+	ended := &r.ended
+	if ended.Type != "" { // a bug of ours came after the first end
+		ended = new(event.Event)
+	}
+	*ended = event.Event{Type: event.TypeStepFinished, Step: r.ev, StepFinished: done}
+	run.out.report(ended)
 	return v
 }

@@ -22,7 +22,14 @@ type Scope interface {
 	Lookup(name string) (v any, ok bool, err error)
 }
 
-// Env is all that an evaluation may depend on.
+// Bits is a source of random bits.
+type Bits interface {
+	// Uint64 gives the next 64 of them.
+	Uint64() uint64
+}
+
+// Env is all that an evaluation may depend on. It is used by one evaluation at a
+// time, as its Scope.
 type Env struct {
 	Scope Scope
 	// Result is the root of JSONPaths ($); Body is the parsed body that the root
@@ -36,9 +43,8 @@ type Env struct {
 	Cut, CutKey string
 	Now         func() time.Time
 	// Zone finds a time zone by its IANA name; nil: only UTC is known.
-	Zone func(name string) (*time.Location, error)
-	// Random returns 64 random bits.
-	Random func() uint64
+	Zone   func(name string) (*time.Location, error)
+	Random Bits // nil: there is no randomness
 	// Call runs functions of plugins (<plugin>.<function>), which may read files
 	// relative to Dir; nil where there are none.
 	Call func(dir, name string, args []any) (any, error)
@@ -49,6 +55,8 @@ type Env struct {
 	// path); may be nil.
 	FS  fs.FS
 	Dir string
+
+	spare *evaluation // that ended, for the next one
 }
 
 // SyntaxError is an expression that does not compile. Offset and Length are

@@ -73,7 +73,7 @@ type random struct {
 }
 
 // source is the random bits of an env, and its clock.
-func (env *Env) source() random { return random{env.Random, env.Now} }
+func (env *Env) source() random { return random{env.Random.Uint64, env.Now} }
 
 // below is a number from 0 to n-1; the bias of 64 bits over n is not seen.
 func (r random) below(n int) int {

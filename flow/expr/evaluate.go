@@ -58,13 +58,25 @@ type evaluation struct {
 	trace    *trace
 }
 
-var noEnv = &Env{}
-
-func newEvaluation(env *Env, text string) evaluation {
+func newEvaluation(env *Env, text string) *evaluation {
 	if env == nil {
-		env = noEnv
+		env = &Env{}
 	}
-	return evaluation{env: env, text: text}
+	e := env.spare
+	if e == nil {
+		return &evaluation{env: env, text: text}
+	}
+	env.spare = nil
+	e.env, e.text = env, text
+	return e
+}
+
+// end keeps e, of which nobody holds anything any more, for the next evaluation
+// with its Env.
+func (e *evaluation) end() {
+	env := e.env
+	*e = evaluation{}
+	env.spare = e
 }
 
 // raw evaluates n; the value may be a time or a duration.

@@ -128,6 +128,7 @@ func compile(u unit, o Options) (*Expr, error) {
 func (x *Expr) Eval(env *Env) (any, error) {
 	e := newEvaluation(env, x.text)
 	v, err := e.value(x.root)
+	e.end()
 	if err != nil {
 		return nil, x.locate(err)
 	}

@@ -52,11 +52,11 @@ func testEnv(t testing.TB) *Env {
 		Scope: names(doc(t, answer).(map[string]any)),
 		Zone:  time.LoadLocation,
 		Now:   func() time.Time { return time.Date(2026, 3, 4, 5, 6, 7, 890_000_000, time.UTC) },
-		Random: func() uint64 {
+		Random: drawn(func() uint64 {
 			seed += 0x9E3779B97F4A7C15
 			z := (seed ^ seed>>30) * 0xBF58476D1CE4E5B9
 			return z ^ z>>27
-		},
+		}),
 	}
 }
 

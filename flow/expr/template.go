@@ -160,13 +160,15 @@ func (t *Template) Text(env *Env) (string, error) {
 	}
 	e := newEvaluation(env, t.text)
 	if t.single == nil {
-		v, err := t.in(&e)
+		v, err := t.in(e)
+		e.end()
 		if err != nil {
 			return "", t.locate(err)
 		}
 		return v.(string), nil
 	}
 	v, err := e.printed(t.single)
+	e.end()
 	if err != nil {
 		return "", t.locate(err)
 	}
@@ -210,7 +212,8 @@ func (t *Template) Eval(env *Env) (any, error) {
 		return t.fixed, nil
 	}
 	e := newEvaluation(env, t.text)
-	v, err := t.in(&e)
+	v, err := t.in(e)
+	e.end()
 	if err != nil {
 		return nil, t.locate(err)
 	}
