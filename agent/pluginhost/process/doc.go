@@ -1,0 +1,2 @@
+// Package process runs plugins as processes of their own.
+package process

@@ -1,0 +1,188 @@
+package process
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+const (
+	// huntFor bounds the search for what a plugin left behind.
+	huntFor = time.Second
+	// maxTree bounds how many processes of one plugin are looked at.
+	maxTree = 4096
+)
+
+// attributes keep the terminal's Ctrl-C from a plugin and end it with its host.
+// Alone in a PID namespace it is the first process there, and with it ends
+// whatever it has started, however that hid: the kernel sees to it, also after
+// kill -9 of the host.
+func attributes(alone bool) *syscall.SysProcAttr {
+	a := &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	if alone {
+		a.Cloneflags = syscall.CLONE_NEWPID
+	}
+	return a
+}
+
+// isDenied says whether a start failed for want of the right, or the room, to
+// make a namespace.
+func isDenied(err error) bool {
+	return errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.ENOSYS)
+}
+
+// waitEnd waits for the end of a child and leaves it to be waited for, so that
+// its id is nobody else's yet.
+func waitEnd(pid int) {
+	for {
+		err := unix.Waitid(unix.P_PID, pid, nil, unix.WEXITED|unix.WNOWAIT, nil)
+		if !errors.Is(err, unix.EINTR) {
+			return
+		}
+	}
+}
+
+// endTree kills the process and everything that it started. It holds c.mu, and
+// the process is not waited for yet.
+func (c *child) endTree() {
+	if c.alone {
+		_ = c.cmd.Process.Kill()
+		return
+	}
+	pid := c.cmd.Process.Pid
+	below := descendants(pid)
+	_ = syscall.Kill(-pid, syscall.SIGKILL)
+	_ = c.cmd.Process.Kill()
+	for _, p := range below {
+		p.kill()
+	}
+	endMarked(marker(c.dir) + "\x00")
+}
+
+// running is a process that is held by a descriptor, so that a signal cannot
+// reach another that was given its id.
+type running struct{ pid, fd int }
+
+func hold(pid int) (running, bool) {
+	fd, err := unix.PidfdOpen(pid, 0)
+	return running{pid, fd}, err == nil
+}
+
+func (r running) kill() {
+	_ = unix.PidfdSendSignal(r.fd, unix.SIGKILL, nil, 0)
+	r.release()
+}
+
+func (r running) release() { _ = unix.Close(r.fd) }
+
+// descendants holds the processes below pid, each as it was found.
+func descendants(pid int) []running {
+	var out []running
+	for queue := []int{pid}; len(queue) > 0 && len(out) < maxTree; queue = queue[1:] {
+		for _, child := range children(queue[0]) {
+			if p, ok := hold(child); ok {
+				out = append(out, p)
+				queue = append(queue, child)
+			}
+		}
+	}
+	return out
+}
+
+// children are the processes whose parent is pid.
+func children(pid int) []int {
+	lists, err := filepath.Glob("/proc/" + strconv.Itoa(pid) + "/task/*/children")
+	if err != nil {
+		return nil
+	}
+	var out []int
+	for _, list := range lists {
+		text, err := os.ReadFile(list)
+		if err != nil {
+			continue
+		}
+		for field := range strings.FieldsSeq(string(text)) {
+			if child, err := strconv.Atoi(field); err == nil {
+				out = append(out, child)
+			}
+		}
+	}
+	return out
+}
+
+// endMarked kills every process whose environment began with a variable that
+// begins with mark, until none is left. It finds what left its group, its
+// session and its parents, but not what started with another environment.
+func endMarked(mark string) {
+	ctx, release := context.WithTimeout(context.Background(), huntFor)
+	defer release()
+	for {
+		found := false
+		for _, pid := range processes() {
+			p, ok := hold(pid)
+			if !ok {
+				continue
+			}
+			if pid != os.Getpid() && isMarked(pid, mark) {
+				found = true
+				p.kill()
+			} else {
+				p.release()
+			}
+		}
+		if !found {
+			return
+		}
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func isMarked(pid int, mark string) bool {
+	env, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/environ")
+	if err != nil {
+		return false
+	}
+	return bytes.HasPrefix(env, []byte(mark)) || bytes.Contains(env, []byte("\x00"+mark))
+}
+
+func processes() []int {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return nil
+	}
+	var out []int
+	for _, e := range entries {
+		if pid, err := strconv.Atoi(e.Name()); err == nil {
+			out = append(out, pid)
+		}
+	}
+	return out
+}
+
+// tryLock takes a file's lock if nobody has it. The kernel gives it back when
+// its holder ends, however it ends.
+func tryLock(f *os.File) (bool, error) {
+	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func ownedByUs(info fs.FileInfo) bool {
+	stat, ok := info.Sys().(*syscall.Stat_t)
+	return ok && int(stat.Uid) == os.Geteuid()
+}
