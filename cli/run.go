@@ -14,6 +14,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/testmesh/testmesh/agent/engine"
 	"github.com/testmesh/testmesh/agent/probe"
@@ -62,7 +63,13 @@ func newRun(s *State) *cobra.Command {
   testmesh run --last-failed`,
 		RunE: func(cmd *cobra.Command, args []string) error { return runCommand(cmd, s, f, args) },
 	}
-	fl := cmd.Flags()
+	f.flags(cmd.Flags())
+	completeRun(cmd, s)
+	return cmd
+}
+
+// flags are those of run; other commands take some of them.
+func (f *runFlags) flags(fl *pflag.FlagSet) {
 	f.selection.flags(fl)
 	fl.StringVar(&f.env, "env", "", "environment: reads environments/NAME.yaml")
 	fl.StringVar(&f.envFile, "env-file", "", "dotenv file with values of env")
@@ -86,8 +93,6 @@ func newRun(s *State) *cobra.Command {
 	fl.BoolVar(&f.locked, "locked", false, "for CI: refuse plugins that plugins.lock does not name, or that differ from it")
 	fl.BoolVar(&f.isolate, "isolate", false, "run the built-in plugins in processes of their own too")
 	fl.StringVar(&f.format, "format", "auto", "what the terminal shows: auto, list, line, dot, quiet, verbose or jsonl")
-	completeRun(cmd, s)
-	return cmd
 }
 
 // plan is what a run command will do, all checked.
