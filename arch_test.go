@@ -275,6 +275,23 @@ var mayLink = map[string]map[string]string{
 		"golang.org/x/term":      "whether the output is a terminal, and how wide",
 		"golang.org/x/sys":       "x/term's",
 	},
+	"cmd/testmesh-plugin-xml": {
+		"golang.org/x/text": "character sets of documents",
+
+		"google.golang.org/protobuf":                "the records of the wire",
+		"google.golang.org/grpc":                    "the wire",
+		"google.golang.org/genproto/googleapis/rpc": "grpc's status",
+		"golang.org/x/net":                          "grpc's HTTP/2",
+		"golang.org/x/sys":                          "grpc's",
+		"github.com/hashicorp/go-plugin":            "the handshake with a host",
+		"github.com/hashicorp/go-hclog":             "go-plugin's log",
+		"github.com/hashicorp/yamux":                "go-plugin's multiplexer, which is not used",
+		"github.com/oklog/run":                      "go-plugin's goroutines",
+		"github.com/golang/protobuf":                "go-plugin's older records",
+		"github.com/fatih/color":                    "hclog's colours, which are not used",
+		"github.com/mattn/go-colorable":             "the same",
+		"github.com/mattn/go-isatty":                "the same",
+	},
 }
 
 func TestBinariesLinkOnlyWhatIsListed(t *testing.T) {
