@@ -1,0 +1,147 @@
+//go:build libxml2 && cgo
+
+package main
+
+import (
+	"bytes"
+	"encoding/xml"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/url"
+	"path"
+	"strings"
+
+	"github.com/testmesh/testmesh/sdk/plugin"
+)
+
+// Bounds of a schema with all that it includes.
+const (
+	maxSchemaFiles = 500
+	maxSchemaBytes = 32 << 20
+	maxFileBytes   = 4 << 20
+)
+
+// schemaURL is what libxml2 knows a file of the project by. Relative names in
+// the file are below it.
+func schemaURL(name string) string { return "project:///" + name }
+
+func schemaName(url string) string { return strings.TrimPrefix(url, "project:///") }
+
+// project reads the files that a schema consists of.
+type project struct {
+	req   *plugin.Request
+	files []file
+	seen  map[string]bool
+	size  int
+}
+
+// schemaFiles reads a schema and all that it includes, imports or redefines, and
+// nothing outside the project. name is relative to the flow file.
+func schemaFiles(req *plugin.Request, name string) ([]file, error) {
+	if path.IsAbs(name) {
+		return nil, fmt.Errorf("%s leads out of the project", name)
+	}
+	p := &project{
+		// Names are below the root from here on.
+		req:  &plugin.Request{Root: req.Root},
+		seen: map[string]bool{},
+	}
+	next := []string{path.Join(req.Dir, name)}
+	for len(next) > 0 {
+		more, err := p.read(next[0])
+		if err != nil {
+			return nil, err
+		}
+		next = append(next[1:], more...)
+	}
+	return p.files, nil
+}
+
+// read adds one file, and gives the names of those that it names.
+func (p *project) read(name string) ([]string, error) {
+	if p.seen[name] {
+		return nil, nil
+	}
+	p.seen[name] = true
+	if len(p.files) == maxSchemaFiles {
+		return nil, fmt.Errorf("the schema has over %d files", maxSchemaFiles)
+	}
+	if !fs.ValidPath(name) {
+		return nil, fmt.Errorf("%s leads out of the project", name)
+	}
+	data, err := p.req.ReadFile(name, maxFileBytes)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("there is no file %s", name)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if p.size += len(data); p.size > maxSchemaBytes {
+		return nil, fmt.Errorf("the schema is over %d MiB", maxSchemaBytes>>20)
+	}
+	text, err := decode(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	p.files = append(p.files, file{name, text})
+	named, err := locations(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	var more []string
+	for _, location := range named {
+		target, err := resolve(name, location)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		more = append(more, target)
+	}
+	return more, nil
+}
+
+// locations are the files that a schema names, as they are written.
+func locations(text []byte) ([]string, error) {
+	dec := xml.NewDecoder(bytes.NewReader(text))
+	var found []string
+	for {
+		token, err := dec.RawToken()
+		if errors.Is(err, io.EOF) {
+			return found, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		// The prefix is not looked up: what only looks like an include is read
+		// without need, what is one is never missed.
+		start, ok := token.(xml.StartElement)
+		if !ok {
+			continue
+		}
+		switch start.Name.Local {
+		case "include", "import", "redefine", "override":
+			for _, a := range start.Attr {
+				if a.Name.Local == "schemaLocation" {
+					found = append(found, strings.TrimSpace(a.Value))
+				}
+			}
+		}
+	}
+}
+
+// resolve gives the name below the project of a location in a file.
+func resolve(from, location string) (string, error) {
+	u, err := url.Parse(location)
+	if err != nil {
+		return "", fmt.Errorf("schemaLocation %.200q is no path", location)
+	}
+	if u.Scheme != "" || u.Host != "" {
+		return "", fmt.Errorf("schemaLocation %.200q is not in the project: save it there, and write its path", location)
+	}
+	name := path.Join(path.Dir(from), u.Path)
+	if path.IsAbs(u.Path) || !fs.ValidPath(name) {
+		return "", fmt.Errorf("schemaLocation %.200q leads out of the project", location)
+	}
+	return name, nil
+}
