@@ -22,6 +22,10 @@ func (s *State) plan(p *project, f *runFlags, args []string) (*plan, error) {
 		return nil, err
 	}
 	pl := &plan{project: p}
+	var err error
+	if pl.templates, err = s.templates(p, f.reports); err != nil {
+		return nil, err
+	}
 	options, err := s.compileOptions(p, f, pl)
 	if err != nil {
 		return nil, err

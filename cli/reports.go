@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/testmesh/testmesh/flow/report/allure"
 	"github.com/testmesh/testmesh/flow/report/csv"
@@ -20,6 +21,8 @@ import (
 	"github.com/testmesh/testmesh/flow/report/jsonl"
 	"github.com/testmesh/testmesh/flow/report/junit"
 	"github.com/testmesh/testmesh/flow/report/tap"
+	"github.com/testmesh/testmesh/flow/report/template"
+	"github.com/testmesh/testmesh/flow/source"
 )
 
 // reportKinds are the reports of --report, in the order of the help.
@@ -33,9 +36,9 @@ type output interface {
 
 // addReport opens one --report KIND[=PATH]; without a path it goes to stdout.
 func (s *sink) addReport(spec string, state *State, human func(io.Writer) eventWriter) error {
-	kind, path, toFile := strings.Cut(spec, "=")
-	if !slices.Contains(reportKinds, kind) {
-		return usage("the kinds are "+strings.Join(reportKinds, ", "), "there is no report %q", kind)
+	kind, path, toFile := reportSpec(spec)
+	if !slices.Contains(reportKinds, kind) && s.templates[kind] == nil {
+		return usage("the kinds are "+strings.Join(reportKinds, ", ")+", or a template: a file that ends in .report.yaml", "there is no report %q", kind)
 	}
 	if toFile && path == "" {
 		return usage("", "--report %s= has no path", kind)
@@ -52,8 +55,78 @@ func (s *sink) addReport(spec string, state *State, human func(io.Writer) eventW
 		s.outputs = append(s.outputs, f)
 		out = f.tmp
 	}
+	if t := s.templates[kind]; t != nil {
+		s.add(t.New(out, template.Options{Now: time.Now}))
+		return nil
+	}
 	s.add(s.report(kind, out, human))
 	return nil
+}
+
+// templateEnds are how the name of a template ends.
+var templateEnds = [...]string{".report.yaml", ".report.yml"}
+
+// reportSpec takes KIND=PATH apart, where KIND may be the path of a template.
+func reportSpec(spec string) (kind, path string, toFile bool) {
+	for _, end := range templateEnds {
+		if at := strings.Index(spec, end+"="); at >= 0 {
+			return spec[:at+len(end)], spec[at+len(end)+1:], true
+		}
+		if strings.HasSuffix(spec, end) {
+			return spec, "", false
+		}
+	}
+	return strings.Cut(spec, "=")
+}
+
+// templates reads the templates that reports are made with, and says what is
+// wrong with them before anything runs.
+func (s *State) templates(p *project, specs []string) (map[string]*template.Template, error) {
+	out := map[string]*template.Template{}
+	var problems source.Problems
+	for _, spec := range specs {
+		kind, _, _ := reportSpec(spec)
+		isTemplate := func(end string) bool { return strings.HasSuffix(kind, end) }
+		if _, read := out[kind]; read || !slices.ContainsFunc(templateEnds[:], isTemplate) {
+			continue
+		}
+		data, err := s.readTemplate(kind)
+		if err != nil {
+			return nil, err
+		}
+		name := kind
+		if below, err := p.below(kind); err == nil {
+			name = below // so that the lines around a problem can be shown
+		}
+		t, found := template.Parse(name, data)
+		problems = append(problems, found.Errors()...)
+		out[kind] = t
+	}
+	if len(problems) > 0 {
+		return nil, &problemsError{problems}
+	}
+	return out, nil
+}
+
+func (s *State) readTemplate(name string) ([]byte, error) {
+	full := name
+	if !filepath.IsAbs(full) {
+		full = filepath.Join(s.Dir, name)
+	}
+	info, err := os.Stat(full)
+	switch {
+	case err != nil:
+		return nil, usage("", "read the report template: %w", err)
+	case !info.Mode().IsRegular():
+		return nil, usage("", "the report template %s is no file", name)
+	case info.Size() > source.MaxSize:
+		return nil, usage("", "the report template %s is over %d MiB", name, source.MaxSize>>20)
+	}
+	data, err := os.ReadFile(full)
+	if err != nil {
+		return nil, usage("", "read the report template: %w", err)
+	}
+	return data, nil
 }
 
 // report makes the writer of a kind that is one file.

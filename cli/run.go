@@ -23,6 +23,7 @@ import (
 	"github.com/testmesh/testmesh/flow/event"
 	"github.com/testmesh/testmesh/flow/report/github"
 	"github.com/testmesh/testmesh/flow/report/jsonl"
+	"github.com/testmesh/testmesh/flow/report/template"
 	"github.com/testmesh/testmesh/flow/report/text"
 	"github.com/testmesh/testmesh/flow/tag"
 )
@@ -88,7 +89,7 @@ func (f *runFlags) flags(fl *pflag.FlagSet) {
 	fl.StringVar(&f.secretFile, "secret-file", "", "dotenv file with values of secret.NAME")
 	fl.StringVar(&f.saved, "save-context", "", "write what the steps gave into this file, for --from")
 	fl.Int64Var(&f.seed, "seed", 0, "seed of random values; printed, and random without this flag")
-	fl.StringArrayVar(&f.reports, "report", nil, "add a report: KIND or KIND=PATH, KIND one of "+strings.Join(reportKinds, ", ")+"; may be repeated")
+	fl.StringArrayVar(&f.reports, "report", nil, "add a report: KIND or KIND=PATH, KIND one of "+strings.Join(reportKinds, ", ")+", or a template NAME.report.yaml; may be repeated")
 	fl.BoolVar(&f.noAutoReport, "no-auto-report", false, "no annotations of GitHub Actions unless asked for with --report github")
 	fl.BoolVar(&f.locked, "locked", false, "for CI: refuse plugins that plugins.lock does not name, or that differ from it")
 	fl.BoolVar(&f.isolate, "isolate", false, "run the built-in plugins in processes of their own too")
@@ -106,6 +107,7 @@ type plan struct {
 	stepTags    *tag.Expr
 	saved       map[string]engine.SavedStep
 	from        string
+	templates   map[string]*template.Template // of reports, by their paths as typed
 }
 
 func runCommand(cmd *cobra.Command, s *State, f *runFlags, args []string) error {
@@ -165,7 +167,7 @@ func (s *State) perform(f *runFlags, pl *plan, style text.Style, how performance
 	}
 	batchID := newID()
 	out := &sink{
-		version: s.Version, place: s.repositoryPath(pl.project),
+		version: s.Version, place: s.repositoryPath(pl.project), templates: pl.templates,
 		artifacts: filepath.Join(pl.project.path, ".testmesh", "artifacts", batchID),
 	}
 	for _, w := range how.writers {

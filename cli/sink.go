@@ -2,18 +2,21 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
 
 	"github.com/testmesh/testmesh/flow/event"
+	"github.com/testmesh/testmesh/flow/report/template"
 )
 
 // sink hands every event to every report, and stores artifacts.
 type sink struct {
 	writers   []eventWriter
 	outputs   []output
+	templates map[string]*template.Template // by their paths as typed
 	exchanges bool
 	version   string // of the program, for reports that name their tool
 	// place is the path of a flow's file as the repository has it.
@@ -31,12 +34,13 @@ func (s *sink) Emit(_ context.Context, e *event.Event) error {
 			return err
 		}
 	}
+	var errs []error
 	for _, w := range s.writers {
-		if err := w.Write(e); err != nil {
-			return fmt.Errorf("write report: %w", err)
+		if err := w.Write(e); err != nil { // the others are written all the same
+			errs = append(errs, fmt.Errorf("write report: %w", err))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // WantsExchanges implements engine.Sink.

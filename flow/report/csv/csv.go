@@ -79,14 +79,9 @@ func (w *Writer) print(row []string) error {
 // table is one row on its way, cell by cell.
 type table []string
 
-// text adds a text. One that a spreadsheet would calculate gets an apostrophe in
-// front, which is how a person writes it there (OWASP, CSV injection).
+// text adds a text, which is never a formula.
 func (t *table) text(s string) {
-	s = strings.TrimSpace(plain.Clean(plain.Cut(s, maxCell)))
-	if s != "" && strings.ContainsRune("=+-@|%＝＋－＠", []rune(s)[0]) {
-		s = "'" + s
-	}
-	*t = append(*t, s)
+	*t = append(*t, plain.Cell(strings.TrimSpace(plain.Clean(plain.Cut(s, maxCell)))))
 }
 
 func (t *table) number(n int) { *t = append(*t, strconv.Itoa(n)) }

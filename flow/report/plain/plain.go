@@ -209,6 +209,16 @@ func Line(s string, limit int) string {
 	return s
 }
 
+// Cell is s for a spreadsheet: a text that it would calculate gets an apostrophe
+// in front, which is how a person writes it there (OWASP, CSV injection).
+func Cell(s string) string {
+	first, _ := utf8.DecodeRuneInString(s)
+	if s != "" && strings.ContainsRune("=+-@|%＝＋－＠", first) {
+		return "'" + s
+	}
+	return s
+}
+
 // Cut is at most limit bytes of s, and says how many there were.
 func Cut(s string, limit int) string {
 	if len(s) <= limit {
