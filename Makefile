@@ -30,9 +30,14 @@ test: check ## install what the tests need, run them all: the same as check
 
 ##@ While working
 .PHONY: build quick race lint fmt generate e2e examples fuzz bench cover hooks clean
-build: ## bin/testmesh, one file, stripped
-	@mkdir -p bin
-	@$(BUILD) -o bin/ ./cmd/...
+build: ## bin/testmesh, one file, stripped: starts at once, and carries what only plugins need
+	@mkdir -p bin .cache/whole
+	@for one in $$(go list -f '{{if eq .Name "main"}}{{.ImportPath}}{{end}}' ./cmd/... | grep -v '/testmesh$$'); do $(BUILD) -o bin/ "$$one"; done
+	@$(BUILD) -o .cache/whole/ ./cmd/testmesh
+	@sum=$$(sha256sum .cache/whole/testmesh); \
+	if [ ! -f cmd/testmesh/whole.bin ] || [ "$$(cat .cache/whole/packed 2>/dev/null)" != "$$sum" ]; then \
+		go run ./.ci/pack .cache/whole/testmesh cmd/testmesh/whole.bin; echo "$$sum" >.cache/whole/packed; fi
+	@$(BUILD) -tags slim -o bin/ ./cmd/testmesh
 
 quick: setup ## every test but e2e once, without the race detector
 	@$(BIN)/gotestsum --format pkgname -- $(UNIT)

@@ -24,7 +24,7 @@ const module = "github.com/testmesh/testmesh/"
 // value allows a package and everything below it. What is not listed here is
 // not part of the product, and the test says so.
 var mayImport = map[string][]string{
-	"proto/": {},
+	"proto/": {"proto"},
 
 	// The language. Pure: see TestPureTrees.
 	"flow":  {"proto", "flow"},
@@ -56,7 +56,8 @@ var mayImport = map[string][]string{
 	"cli/": {"proto", "flow", "sdk", "agent"},
 	"ui":   {},
 
-	"cmd/testmesh":       {"proto", "flow", "sdk", "controlplane", "agent", "plugins", "cli", "ui", "examples/demo"},
+	"cmd/testmesh":       {"proto", "flow", "sdk", "controlplane", "agent", "plugins", "cli", "ui", "examples/demo", "cmd/testmesh/whole"},
+	"cmd/testmesh/whole": {},
 	"cmd/testmesh-agent": {"proto", "flow", "sdk", "agent", "plugins"},
 
 	// A binary of its own, because libxml2 comes by cgo.
@@ -323,6 +324,29 @@ func TestBinariesLinkOnlyWhatIsListed(t *testing.T) {
 			if !got[listed] {
 				t.Errorf("%s does not link %s: take it out of mayLink", p.rel(), listed)
 			}
+		}
+	}
+}
+
+// What `testmesh run` starts with is part of the time of every run; gRPC would be
+// a fifth of it.
+func TestTheSlimProgramLinksNoGRPC(t *testing.T) {
+	deps, err := list("-e", "-deps", "-tags", "slim", "./cmd/testmesh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	linked := map[string]bool{}
+	for _, dep := range deps {
+		if dep.Module != nil {
+			linked[dep.Module.Path] = true
+		}
+	}
+	if !linked["github.com/klauspost/compress"] {
+		t.Fatal("the slim program was not listed")
+	}
+	for _, heavy := range []string{"google.golang.org/grpc", "github.com/hashicorp/go-plugin"} {
+		if linked[heavy] {
+			t.Errorf("the slim program links %s", heavy)
 		}
 	}
 }

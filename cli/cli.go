@@ -42,6 +42,9 @@ type State struct {
 	// Executable is this program's own file, which is started again for a built-in
 	// plugin in a process of its own.
 	Executable string
+	// Whole becomes the program that can host plugins, with the same arguments, and
+	// returns only with an error; nil: this one can, or there is none.
+	Whole func() error
 	// Launch hosts plugins in processes of their own; nil: this program cannot.
 	Launch func(Launch) (pluginhost.Remote, error)
 	// Topics are commands of further packages.
@@ -105,7 +108,9 @@ func Main(ctx context.Context, s *State) (code int) {
 	switch {
 	case errors.As(err, &exit):
 	case errors.As(err, &coded):
-		exit = &exitError{code: coded.ExitCode(), err: err}
+		if exit = (&exitError{code: coded.ExitCode()}); err.Error() != "" {
+			exit.err = err
+		}
 	default:
 		// What cobra itself refuses is a mistake on the command line.
 		exit = &exitError{code: batch.ExitUsage, err: err}

@@ -53,7 +53,7 @@ func (s *State) plugins(p *project, locked, isolate bool) (*pluginSet, error) {
 	for _, b := range s.Plugins {
 		set.builtin(b, s.Executable, isolate || b.Apart)
 	}
-	if s.Launch == nil {
+	if s.Launch == nil && s.Whole == nil {
 		set.slim = "this build of testmesh runs no plugins but its own: take the whole one"
 	}
 	store := pluginstore.Open(p.path)
@@ -87,6 +87,9 @@ func (s *State) plugins(p *project, locked, isolate bool) (*pluginSet, error) {
 				return nil, err
 			}
 		}
+	}
+	if len(set.programs) > 0 && s.Whole != nil {
+		return nil, usage("", "%w", s.Whole())
 	}
 	return set, nil
 }
