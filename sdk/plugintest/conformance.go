@@ -50,6 +50,10 @@ type Conformance struct {
 	// Panic is a step that makes the plugin panic; only a test of a plugin's
 	// framework has one.
 	Panic *Call `json:"panic,omitempty"`
+	// Without names cases that cannot be tried with this plugin, by id, each with
+	// the reason. It holds only where the case lacks something; a case that can be
+	// tried is tried.
+	Without map[string]string `json:"without,omitempty"`
 }
 
 // Call is one step: an action and its config.
