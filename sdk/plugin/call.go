@@ -103,9 +103,16 @@ func (c *Call) Log(format string, args ...any) { c.log("info", format, args) }
 // Warn adds a warning to the step's log: the call goes on.
 func (c *Call) Warn(format string, args ...any) { c.log("warn", format, args) }
 
-// Progress says that a long call is alive and what it waits for, as a debug line
-// of the step's log.
-func (c *Call) Progress(format string, args ...any) { c.log("debug", format, args) }
+// Progress says that a long call is alive and what it waits for; it becomes a
+// debug line of the step's log.
+func (c *Call) Progress(format string, args ...any) {
+	type progress interface{ Progress(message string) }
+	if out, ok := c.stream().(progress); ok {
+		out.Progress(c.mask(fmt.Sprintf(format, args...)))
+		return
+	}
+	c.log("debug", format, args)
+}
 
 func (c *Call) log(level, format string, args []any) {
 	if out := c.stream(); out != nil {

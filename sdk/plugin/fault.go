@@ -16,25 +16,34 @@ import (
 // step waited for did not come in its time. The step failed. Any other judgement
 // belongs to the flow: give the result, and what must hold of it by Expect.
 func Failf(format string, args ...any) *Error {
-	return &Error{Code: CodeWait, Failed: true, Message: fmt.Sprintf(format, args...)}
+	e := worded(format, args)
+	e.Code, e.Blame, e.Failed = CodeWait, BlameSystem, true
+	return e
 }
 
 // Errorf says that nothing could be judged, by the fault of the system or the
-// network: the step errored. code is one of the codes of this package.
+// network: the step errored. code is one of the codes of this package; %w in the
+// format keeps a cause.
 func Errorf(code, format string, args ...any) *Error {
-	return &Error{Code: code, Message: fmt.Sprintf(format, args...), Cause: wrapped(args)}
+	e := worded(format, args)
+	e.Code, e.Blame = code, BlameSystem
+	return e
 }
 
 // Definitionf says that a config value is wrong: field is its key, with dots
 // and [i] where it is nested. The step errored, and the flow is to blame.
 func Definitionf(field, format string, args ...any) *Error {
-	return wrong(field, "", format, args...)
+	e := worded(format, args)
+	e.Code, e.Blame, e.Field = CodeConfig, BlameDefinition, field
+	return e
 }
 
 // Agentf says that the machine that runs the flow lacks something: a program, a
 // permission, space. The step errored.
 func Agentf(format string, args ...any) *Error {
-	return &Error{Code: CodePlugin, Blame: BlameAgent, Message: fmt.Sprintf(format, args...), Cause: wrapped(args)}
+	e := worded(format, args)
+	e.Code, e.Blame = CodePlugin, BlameAgent
+	return e
 }
 
 // WithHint says what to do about it.
@@ -49,14 +58,10 @@ func (e *Error) WithDetails(lines ...string) *Error {
 	return e
 }
 
-// wrapped is the last error among the arguments of a message.
-func wrapped(args []any) error {
-	for i := len(args) - 1; i >= 0; i-- {
-		if err, ok := args[i].(error); ok {
-			return err
-		}
-	}
-	return nil
+// worded is an error with the words of a format; %w in it is the cause.
+func worded(format string, args []any) *Error {
+	err := fmt.Errorf(format, args...)
+	return &Error{Message: err.Error(), Cause: errors.Unwrap(err)}
 }
 
 // NetError gives the fault of a network operation with target ("db:5432") its
@@ -71,7 +76,7 @@ func NetError(err error, target string) error {
 	if found := network(err, target); found != nil {
 		return found
 	}
-	return &Error{Code: CodeConn, Cause: err, Message: fmt.Sprintf("%s: %s", target, innermost(err))}
+	return &Error{Code: CodeConn, Blame: BlameSystem, Cause: err, Message: fmt.Sprintf("%s: %s", target, innermost(err))}
 }
 
 // network describes err where it is of the network; nil: it is not.
@@ -80,7 +85,7 @@ func network(err error, target string) *Error {
 	var op *net.OpError
 	var timeout interface{ Timeout() bool }
 	cause := innermost(err)
-	e := &Error{Code: CodeConn, Cause: err, Message: cause}
+	e := &Error{Code: CodeConn, Blame: BlameSystem, Cause: err, Message: cause}
 	switch {
 	case errors.As(err, &dns):
 		e.Code = CodeDNS
@@ -129,24 +134,34 @@ func (c *Call) fault(ctx context.Context, err error, began time.Time) error {
 	case errors.As(err, &known):
 		copied := *known
 		return c.masked(&copied)
-	case errors.Is(ctx.Err(), context.Canceled):
-		return ctx.Err() // the host knows why
-	case ctx.Err() != nil: // whatever ended it, the time was over
-		deadline, _ := ctx.Deadline()
-		return c.masked(&Error{
-			Code: CodeTimeout, Cause: err, Details: []string{err.Error()},
-			Message: fmt.Sprintf("%s did not end within %s", c.req.Action, rounded(deadline.Sub(began))),
-			Hint:    "raise the step's timeout, or find out why the system is slow",
-		})
+	case ctx.Err() != nil: // whatever it says, that is why
+		return c.masked(c.overdue(ctx, err, began))
 	}
 	if found := network(err, ""); found != nil {
 		return c.masked(found)
 	}
 	return c.masked(&Error{
 		Code: CodePlugin, Blame: BlamePlugin, Cause: err, Message: err.Error(),
-		Hint: "an error without a code is reported as the plugin's own: see Failf, Errorf and Definitionf",
+		Hint: "report this to the author of the plugin",
 	})
 }
+
+// overdue is a call that its context ended: its own time, or the run's end.
+func (c *Call) overdue(ctx context.Context, err error, began time.Time) *Error {
+	e := &Error{
+		Code: CodeTimeout, Blame: BlameSystem, Cause: err,
+		Message: fmt.Sprintf("%s was ended early: %s", c.req.Action, context.Cause(ctx)),
+	}
+	// The host may say so before our own clock does.
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) < clockSkew {
+		e.Message = fmt.Sprintf("%s did not end within %s", c.req.Action, rounded(deadline.Sub(began)))
+		e.Hint = "raise the step's timeout, or find out why the system is slow"
+	}
+	return e
+}
+
+// clockSkew is how long before its deadline a call may be told that it is over.
+const clockSkew = 100 * time.Millisecond
 
 func rounded(d time.Duration) time.Duration {
 	if d > time.Second {
@@ -163,6 +178,12 @@ func (c *Call) masked(e *Error) *Error {
 		details[i] = c.mask(line)
 	}
 	e.Details = details
+	// A host shows the cause too.
+	if e.Cause != nil {
+		if text := e.Cause.Error(); c.mask(text) != text {
+			e.Cause = errors.New(c.mask(text))
+		}
+	}
 	return e
 }
 

@@ -6,9 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 	"unicode"
@@ -58,15 +56,6 @@ type field struct {
 	example   []json.RawMessage
 	byDefault json.RawMessage
 	late      bool
-}
-
-// rules are what a value must keep beside its type.
-type rules struct {
-	enum                 []json.RawMessage
-	min, max             json.RawMessage
-	minLength, maxLength int
-	minItems, maxItems   int // maxItems and maxLength: -1 for none
-	pattern              *regexp.Regexp
 }
 
 // shapeOf reads a type; where names it in messages.
@@ -300,74 +289,6 @@ func (s *shape) withoutPointer() *shape {
 
 func quoted(text string) json.RawMessage {
 	return appendText(nil, text)
-}
-
-// read takes the tags that bound a value.
-func (r *rules) read(tag reflect.StructTag, k kind, where string) error {
-	textual := k == kindText || k == kindSecret || k == kindFile || k == kindBytes
-	numeric := k == kindInteger || k == kindNumber
-	var err error
-	if text, ok := tag.Lookup("enum"); ok {
-		if !numeric && k != kindText {
-			return fmt.Errorf("%s: enum is for texts and numbers", where)
-		}
-		for _, choice := range strings.Split(text, "|") {
-			raw := quoted(choice)
-			if numeric {
-				raw = json.RawMessage(choice)
-			}
-			if numeric && !isNumber(choice) {
-				return fmt.Errorf("%s: enum: %q is no number", where, choice)
-			}
-			r.enum = append(r.enum, raw)
-		}
-	}
-	for name, target := range map[string]*json.RawMessage{"min": &r.min, "max": &r.max} {
-		if text, ok := tag.Lookup(name); ok {
-			if !numeric || !isNumber(text) {
-				return fmt.Errorf("%s: %s is a number, for numbers; lengths are minLength, maxLength, minItems and maxItems", where, name)
-			}
-			*target = json.RawMessage(text)
-		}
-	}
-	if r.minLength, r.maxLength, err = lengths(tag, "minLength", "maxLength", textual, where); err != nil {
-		return err
-	}
-	if text, ok := tag.Lookup("pattern"); ok {
-		if !textual {
-			return fmt.Errorf("%s: pattern is for texts", where)
-		}
-		if r.pattern, err = regexp.Compile(text); err != nil {
-			return fmt.Errorf("%s: pattern: %w", where, err)
-		}
-	}
-	return nil
-}
-
-// readItems takes the tags that bound a list itself.
-func (r *rules) readItems(tag reflect.StructTag, s *shape, where string) error {
-	slice := s.kind == kindList && s.typ.Kind() == reflect.Slice
-	least, most, err := lengths(tag, "minItems", "maxItems", slice, where)
-	if slice {
-		r.minItems, r.maxItems = least, most
-	}
-	return err
-}
-
-func lengths(tag reflect.StructTag, low, high string, fits bool, where string) (least, most int, err error) {
-	most = -1
-	for name, target := range map[string]*int{low: &least, high: &most} {
-		text, ok := tag.Lookup(name)
-		if !ok {
-			continue
-		}
-		n, err := strconv.Atoi(text)
-		if err != nil || n < 0 || !fits {
-			return 0, 0, fmt.Errorf("%s: %s:%q does not fit a field of this type", where, name, text)
-		}
-		*target = n
-	}
-	return least, most, nil
 }
 
 // snake is the key of a field without a json tag: MaxBytes is max_bytes, UserID
