@@ -15,6 +15,11 @@ VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unkn
 # that the same commit gives the same bytes.
 BUILD   := go build -trimpath -buildvcs=false -ldflags='-s -w -X main.version=$(VERSION)'
 FUZZTIME ?= 10s
+# cmd/testmesh-plugin-xml is built where libxml2 is, which make setup sees to;
+# everything else is built, vetted and tested without it.
+LIBXML2   = $(if $(shell pkg-config --exists libxml-2.0 2>/dev/null && echo yes),-tags=libxml2)
+HOSTFLAGS := $(shell go env GOFLAGS 2>/dev/null)
+export GOFLAGS = $(strip $(HOSTFLAGS) $(LIBXML2))
 
 # Every package with its tests but e2e, which wants the built binary.
 UNIT = ./.ci/gate $$(go list ./... | grep -v /e2e)
@@ -29,7 +34,7 @@ demo: build ## build, run the example flows against the demo application, show t
 test: check ## install what the tests need, run them all: the same as check
 
 ##@ While working
-.PHONY: build quick race lint fmt generate e2e examples fuzz bench cover hooks clean
+.PHONY: build quick race lint fmt generate node e2e examples fuzz bench cover hooks clean
 build: ## bin/testmesh, one file, stripped: starts at once, and carries what only plugins need
 	@mkdir -p bin .cache/whole
 	@for one in $$(go list -f '{{if eq .Name "main"}}{{.ImportPath}}{{end}}' ./cmd/... | grep -v '/testmesh$$'); do $(BUILD) -o bin/ "$$one"; done
@@ -54,7 +59,11 @@ fmt: setup ## format Go and proto in place
 
 generate: setup ## Go from proto, reference pages from the tables of the code
 	@$(BUF) generate
+	@$(BUF) generate --template buf.gen.ts.yaml
 	@go test ./cli -run '^TestReferencePages' -update-docs | { ! grep -E 'no tests to run|FAIL'; }
+
+node: setup ## the tests of the plugin in TypeScript, in its own language
+	@npm test --prefix examples/plugins/checkdigit --silent
 
 e2e: setup ## the scripts of e2e/ and the snippets of the documents, on the built binary
 	@rm -rf .cache/check/e2e && mkdir -p .cache/check/e2e
@@ -88,7 +97,7 @@ setup: ## install the pinned tools and modules
 	@.ci/setup
 
 generated: setup ## generating again changes nothing
-	@sum() { git ls-files -co --exclude-standard -- '*.pb.go' docs | sort | xargs sha256sum; }; \
+	@sum() { git ls-files -co --exclude-standard -- '*.pb.go' '*_pb.ts' docs | sort | xargs sha256sum; }; \
 	before=$$(sum); $(MAKE) generate; after=$$(sum); \
 	diff <(echo "$$before") <(echo "$$after") || { echo "what is generated was out of date: commit what changed" >&2; exit 1; }
 
