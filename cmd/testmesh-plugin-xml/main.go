@@ -9,7 +9,7 @@ import (
 	"github.com/testmesh/testmesh/sdk/plugin/serve"
 )
 
-// version is set by the linker.
-var version = "0.1.0"
+// pluginVersion is that of the plugin, which goes its own way.
+const pluginVersion = "0.1.0"
 
-func main() { serve.Main(newPlugin(version)) }
+func main() { serve.Main(newPlugin(pluginVersion)) }
