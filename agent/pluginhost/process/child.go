@@ -46,6 +46,7 @@ type child struct {
 	words *words
 
 	handshake *io.PipeReader // the first line of standard output, then its end
+	over      chan struct{}  // it has ended
 	done      chan struct{}  // nothing is left of it
 
 	mu      sync.Mutex
@@ -63,7 +64,7 @@ type child struct {
 }
 
 func newChild(c command, caps *capabilities, w *words) *child {
-	return &child{command: c, caps: caps, words: w, done: make(chan struct{})}
+	return &child{command: c, caps: caps, words: w, over: make(chan struct{}), done: make(chan struct{})}
 }
 
 // Start starts the process on a thread that lives as long as it does: the
@@ -160,6 +161,7 @@ func (c *child) wait(drain func()) {
 	_ = c.cmd.Wait()
 	c.reaped, c.state = true, c.cmd.ProcessState
 	c.mu.Unlock()
+	close(c.over)
 	drain()
 	overrun := c.guard.release()
 	c.mu.Lock()
@@ -200,7 +202,11 @@ func (c *child) Kill(context.Context) error {
 // readOutput hands the first line of standard output to go-plugin and the rest
 // to the words, for ever: a plugin that prints must not wait for us.
 func (c *child) readOutput(stdout io.Reader, handshake *io.PipeWriter) {
-	defer handshake.Close()
+	// Where there is no handshake, the end of the process is to be seen first.
+	defer func() {
+		<-c.over
+		_ = handshake.Close()
+	}()
 	in := bufio.NewReaderSize(stdout, maxHandshake)
 	line, err := in.ReadSlice('\n')
 	first := strings.TrimSpace(strings.ToValidUTF8(string(line), "\uFFFD"))

@@ -77,6 +77,12 @@ func (i *instance) release() {
 	}
 }
 
+func (i *instance) isLeft() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return i.left
+}
+
 // leave lets the process take no new calls; its calls under way go on. A fault is
 // counted as the plugin's; why is what they are told when the process ends before
 // them.
@@ -253,6 +259,9 @@ func (i *instance) explain(ctx context.Context, err error) *plugin.Error {
 		<-i.leaving
 		return i.whyEnded()
 	default:
+	}
+	if code == codes.Unavailable && i.isLeft() {
+		return i.whyEnded() // it is being ended, and has not ended yet
 	}
 	e := i.withWords(errorOf(plugin.BlamePlugin, reportIt, "plugin %s broke the call off: %s", p.Name, clipText(plain(err))))
 	if code == codes.Unavailable {

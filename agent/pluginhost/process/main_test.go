@@ -18,6 +18,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/testmesh/testmesh/agent/pluginhost"
 	testmeshv1 "github.com/testmesh/testmesh/proto/testmesh/v1"
 
 	"github.com/testmesh/testmesh/sdk/plugin"
@@ -38,8 +39,8 @@ func TestMain(m *testing.M) {
 func behave(kind string, args []string) {
 	socket := filepath.Join(os.Getenv("PLUGIN_UNIX_SOCKET_DIR"), "s")
 	switch kind {
-	case "good":
-		serve.Main(&probe{name: "good"})
+	case "good", "other":
+		serve.Main(&probe{name: kind})
 	case "stubborn": // ends neither when asked nor by a signal
 		signal.Ignore(syscall.SIGTERM)
 		serve.Main(&probe{name: "stubborn", stubborn: true})
@@ -84,7 +85,7 @@ func behave(kind string, args []string) {
 	case "sleep":
 		forever()
 	case "daemonize": // the middle of a double fork
-		cmd := exec.Command("/proc/self/exe", "plugin", "sleep")
+		cmd := exec.Command("/proc/self/exe", "plugin", "sleep", args[0])
 		cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 		if err := cmd.Start(); err != nil {
 			panic(err)
@@ -96,7 +97,7 @@ func behave(kind string, args []string) {
 
 func forever() {
 	for {
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 	}
 }
 
@@ -152,7 +153,7 @@ func (p *probe) Execute(ctx context.Context, req *plugin.Request, out plugin.Str
 	case "exit":
 		os.Exit(3)
 	case "kill":
-		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL) // alone in its namespace it cannot
+		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL) // which the first process of a namespace cannot
 		_ = syscall.Kill(os.Getpid(), syscall.SIGSEGV)
 		forever()
 	case "stop":
@@ -173,7 +174,7 @@ func (p *probe) Execute(ctx context.Context, req *plugin.Request, out plugin.Str
 		}
 	case "daemons": // two generations that nobody waits for
 		for range 3 {
-			cmd := exec.Command("/proc/self/exe", "plugin", "daemonize")
+			cmd := exec.Command("/proc/self/exe", "plugin", "daemonize", c.Text)
 			cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 			if err := cmd.Run(); err != nil {
 				return nil, err
@@ -215,4 +216,20 @@ func (p *probe) Close() error {
 	return nil
 }
 
-func host([]string) {}
+// host is a host that is killed: it starts the plugin with a pool in a folder,
+// lets it daemonize, and says so.
+func host(args []string) {
+	p, err := New(Config{Programs: []pluginhost.Program{programOf(args[1], args[1])}, Dir: args[0]})
+	if err != nil {
+		panic(err)
+	}
+	if args[2] == "shared" {
+		p.caps.noIsolation()
+	}
+	if _, err := run(p, "r1", args[1]+".daemons", args[0]); err != nil {
+		panic(err)
+	}
+	go func() { _, _ = run(p, "r1", args[1]+".hang", "") }()
+	fmt.Println("ready")
+	forever()
+}

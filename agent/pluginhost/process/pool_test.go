@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"os"
 	"testing"
 	"time"
 
@@ -19,10 +20,25 @@ func programOf(name, kind string) pluginhost.Program {
 	return pluginhost.Program{Name: name, Command: []string{"/proc/self/exe", "plugin", kind}}
 }
 
+// shortDir is a folder whose path is short enough for sockets below it.
+func shortDir(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "p")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
 // poolOf is a pool that is closed with the test.
 func poolOf(t *testing.T, cfg Config) *Pool {
 	t.Helper()
-	cfg.Dir = t.TempDir()
+	cfg.Dir = shortDir(t)
 	p, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)

@@ -17,6 +17,10 @@ import (
 // temporary folder takes half.
 const dirPrefix = "testmesh-"
 
+// maxParent leaves room for the name of a socket below it in the 104 bytes that
+// macOS has for a socket's path: /testmesh-123456/plugin-dir1234567890/plugin1234567890.
+const maxParent = 104 - 1 - 54
+
 // lockName is the file that a living host holds locked. A directory whose lock
 // can be had is of a host that was killed.
 const lockName = "lock"
@@ -38,10 +42,16 @@ func (r *runtimeDir) make(parent string) (string, error) {
 	}
 	if parent == "" {
 		parent = os.TempDir()
+		if len(parent) > maxParent && runtime.GOOS != "windows" {
+			parent = "/tmp"
+		}
 	}
 	parent, err := filepath.Abs(parent)
 	if err != nil {
 		return "", err
+	}
+	if len(parent) > maxParent {
+		return "", fmt.Errorf("the path %s is too long for sockets below it: set TMPDIR to a shorter one", parent)
 	}
 	sweep(parent)
 	dir, lock, err := makeLocked(parent)

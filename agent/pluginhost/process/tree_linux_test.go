@@ -1,0 +1,207 @@
+package process
+
+import (
+	"bufio"
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/testmesh/testmesh/agent/pluginhost"
+)
+
+// bound is when nothing may be left of a plugin whose host has ended. Tests
+// allow ten times as long, for machines that do much else.
+const bound = 3 * time.Second
+
+// left are the processes that have an argument with the text, or a variable that
+// begins with it.
+func left(text string) []string {
+	var out []string
+	for _, pid := range processes() {
+		args, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/cmdline")
+		if err != nil || pid == os.Getpid() {
+			continue
+		}
+		if bytes.Contains(args, []byte(text)) || isMarked(pid, text) {
+			out = append(out, strconv.Itoa(pid)+" "+string(bytes.ReplaceAll(args, []byte{0}, []byte{' '})))
+		}
+	}
+	return out
+}
+
+// noneLeft waits until nothing is left of what has the text, and says how long
+// that took.
+func noneLeft(t *testing.T, text string) {
+	t.Helper()
+	begin := time.Now()
+	for {
+		processes := left(text)
+		took := time.Since(begin)
+		if len(processes) == 0 {
+			t.Logf("nothing was left after %v, the bound is %v", took.Round(time.Millisecond), bound)
+			return
+		}
+		if took > 10*bound {
+			t.Fatalf("%v later there is still %s", took, strings.Join(processes, ", "))
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+}
+
+// isolations are the ways in which a process may be kept: "alone" needs root.
+func isolations(t *testing.T, f func(t *testing.T, shared bool)) {
+	t.Helper()
+	t.Run("alone", func(t *testing.T) {
+		if os.Geteuid() != 0 {
+			t.Log("not root: this machine keeps plugins in process groups")
+		}
+		f(t, false)
+	})
+	t.Run("shared", func(t *testing.T) { f(t, true) })
+}
+
+func TestNothingIsLeftAfterClose(t *testing.T) {
+	for _, kind := range []string{"good", "stubborn"} {
+		t.Run(kind, func(t *testing.T) {
+			isolations(t, func(t *testing.T, shared bool) {
+				t.Parallel()
+				dir := shortDir(t)
+				p, err := New(Config{Programs: []pluginhost.Program{programOf(kind, kind)}, Dir: dir})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if shared {
+					p.caps.noIsolation()
+				}
+				if _, err := run(p, "r1", kind+".daemons", dir); err != nil {
+					t.Fatal(err)
+				}
+				if n := len(left(marker(dir))); n < 4 {
+					t.Fatalf("%d processes run, want the plugin and three that it daemonized", n)
+				}
+				begin := time.Now()
+				if err := p.Close(); err != nil {
+					t.Error(err)
+				}
+				took := time.Since(begin)
+				t.Logf("closed in %v, the bound is %v", took.Round(time.Millisecond), bound)
+				if took > 10*bound {
+					t.Errorf("closed in %v", took)
+				}
+				noneLeft(t, marker(dir))
+				noneLeft(t, dir) // as an argument
+				if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
+					t.Errorf("its folder still holds %v (%v)", entries, err)
+				}
+			})
+		})
+	}
+}
+
+// Without a namespace, the daemons of a killed host live until the next host
+// starts on the machine: that one clears them away.
+func TestNothingIsLeftAfterTheHostWasKilled(t *testing.T) {
+	for _, kind := range []string{"good", "stubborn"} {
+		t.Run(kind, func(t *testing.T) {
+			isolations(t, func(t *testing.T, shared bool) {
+				t.Parallel()
+				dir := shortDir(t)
+				way := "alone"
+				if shared {
+					way = "shared"
+				}
+				host := exec.Command("/proc/self/exe", "plugin", "host", dir, kind, way)
+				host.Env = []string{"TMPDIR=" + os.TempDir()}
+				host.Stderr = os.Stderr
+				out, err := host.StdoutPipe()
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := host.Start(); err != nil {
+					t.Fatal(err)
+				}
+				line, err := bufio.NewReader(out).ReadString('\n')
+				if line != "ready\n" {
+					t.Fatalf("the host said %q, %v", line, err)
+				}
+				mark := marker(dir)
+				if n := len(left(mark)); n < 4 {
+					t.Fatalf("%d processes run, want the plugin and three that it daemonized", n)
+				}
+				if err := host.Process.Kill(); err != nil {
+					t.Fatal(err)
+				}
+				_ = host.Wait()
+				if shared {
+					noPluginLeft(t, mark)
+					if n := len(left(mark)); n != 3 {
+						t.Errorf("%d daemons live before the next host starts, want 3: what clears them away is not tried", n)
+					}
+					sweep(dir)
+				}
+				noneLeft(t, mark)
+				sweep(dir)
+				if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
+					t.Errorf("its folder still holds %v (%v)", entries, err)
+				}
+				for _, g := range findGroups("/proc/self/mountinfo", "/proc/self/cgroup") {
+					if groups, err := filepath.Glob(filepath.Join(g.dir, dirPrefix+"*")); err != nil || containsAny(groups, dir) {
+						t.Errorf("control groups are left: %v, %v", groups, err)
+					}
+				}
+			})
+		})
+	}
+}
+
+// noPluginLeft waits until the plugin itself has ended with its host.
+func noPluginLeft(t *testing.T, mark string) {
+	t.Helper()
+	begin := time.Now()
+	for {
+		all := strings.Join(left(mark), "\n")
+		if !strings.Contains(all, "plugin good") && !strings.Contains(all, "plugin stubborn") {
+			t.Logf("the plugin had ended after %v, the bound is %v", time.Since(begin).Round(time.Millisecond), bound)
+			return
+		}
+		if time.Since(begin) > 10*bound {
+			t.Fatalf("there is still %s", all)
+		}
+		<-time.After(20 * time.Millisecond)
+	}
+}
+
+// containsAny says whether one of the paths is named after a folder below dir.
+func containsAny(paths []string, dir string) bool {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return true
+	}
+	for _, e := range entries {
+		for _, p := range paths {
+			if strings.HasPrefix(filepath.Base(p), e.Name()) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func TestALivingHostsFolderIsLeftAlone(t *testing.T) {
+	p := good(t)
+	if _, err := run(p, "r1", "good.echo", ""); err != nil {
+		t.Fatal(err)
+	}
+	sweep(p.cfg.Dir)
+	if _, err := run(p, "r1", "good.echo", ""); err != nil {
+		t.Errorf("another host's start ended it: %v", err)
+	}
+	if entries, err := filepath.Glob(filepath.Join(p.cfg.Dir, dirPrefix+"*", lockName)); err != nil || len(entries) != 1 {
+		t.Errorf("got %v, %v", entries, err)
+	}
+}
