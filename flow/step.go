@@ -320,7 +320,7 @@ func (c *compiler) assertions(nodes []*source.Node, own *scope) []*assert.Assert
 	for _, n := range nodes {
 		a, problems := assert.Compile(n, assert.Options{
 			Expr: c.exprOptions(), FS: c.l.o.FS, Dir: own.node.dir,
-			Opened: func(name string) { c.addFile(name, n.Pos, n.Text) },
+			Opened: func(name string) { c.addFile(name, n.Pos, n.Text) }, MissingPlugins: c.l.o.AllowMissingPlugins,
 		})
 		c.add(problems...)
 		if a != nil {

@@ -26,6 +26,9 @@ type Options struct {
 	Dir  string // the flow file's folder, slash-separated, below FS's root
 	// Opened is told every project file that was read; may be nil.
 	Opened func(path string)
+	// MissingPlugins notes claims that need a plugin which is not installed,
+	// rather than refusing them; they are left out.
+	MissingPlugins bool
 }
 
 // Assertion is one compiled claim, safe for concurrent use.
@@ -38,6 +41,7 @@ type Assertion struct {
 	claim   *expr.Expr
 	path    *pathClaim
 	schema  *schema.Schema
+	xml     *xmlSchema
 	message *expr.Template
 }
 
@@ -56,6 +60,9 @@ func (a *Assertion) Refs() []expr.Ref {
 	if a.path != nil {
 		refs = append(refs, a.path.refs()...)
 	}
+	if a.xml != nil {
+		refs = append(refs, a.xml.ref())
+	}
 	if a.message != nil {
 		refs = append(refs, a.message.Refs()...)
 	}
@@ -64,7 +71,7 @@ func (a *Assertion) Refs() []expr.Ref {
 
 // Claim is the expression that must hold; nil for schemas and paths.
 func (a *Assertion) Claim() *expr.Expr {
-	if a.schema != nil {
+	if a.schema != nil || a.xml != nil {
 		return nil
 	}
 	return a.claim
@@ -79,6 +86,8 @@ func (a *Assertion) Check(env *expr.Env) event.Assertion {
 	switch {
 	case a.schema != nil:
 		a.checkSchema(&out, env)
+	case a.xml != nil:
+		a.checkXML(&out, env)
 	case a.path != nil:
 		a.path.check(&out, env)
 	default:

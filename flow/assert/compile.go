@@ -192,12 +192,11 @@ func (c *compiler) schemaForm(at *source.Node, target, op string, v *source.Node
 	a := &Assertion{source: target + " " + op, claim: claim, width: len([]rune(at.Text))}
 	switch op {
 	case opXMLSchema:
-		c.add(source.Problem{
-			Code: source.CodePlugin, Pos: at.Pos, Text: at.Text,
-			Message: "XML Schema needs the plugin xml, which is not installed",
-			Hint:    "judge the parsed document instead: " + target + ".order.id exists",
-		})
-		return nil
+		if a.xml = c.xmlSchemaFile(at, v, target); a.xml == nil {
+			return nil
+		}
+		a.source += ": " + v.Text
+		return a
 	case opSchemaFile:
 		a.schema = c.schemaFile(v)
 		a.source += ": " + v.Text
@@ -238,30 +237,9 @@ func (c *compiler) inlineSchema(n *source.Node) *schema.Schema {
 }
 
 func (c *compiler) schemaFile(n *source.Node) *schema.Schema {
-	if n.Kind != source.String || n.Text == "" {
-		c.problem(n, "", "%s takes the path of a file", opSchemaFile)
+	name, ok := c.projectFile(n, opSchemaFile)
+	if !ok {
 		return nil
-	}
-	name := path.Join(c.Dir, n.Text)
-	fail := func(hint, format string, args ...any) *schema.Schema {
-		c.add(source.Problem{Code: source.CodeFile, Pos: n.Pos, Text: n.Text, Message: fmt.Sprintf(format, args...), Hint: hint})
-		return nil
-	}
-	if c.FS == nil || !fs.ValidPath(name) {
-		return fail("a flow reads only files of its project", "%q leads out of the project", n.Text)
-	}
-	info, err := fs.Stat(c.FS, name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return fail("paths are relative to the flow file", "there is no file %q", name)
-	}
-	if err != nil && strings.Contains(err.Error(), "escapes") { // os.Root says so of a link that leads out
-		return fail("a flow reads only files of its project", "%q leads out of the project", n.Text)
-	}
-	if err == nil && info.Size() > MaxSchemaBytes {
-		return fail("", "%q is over %d MiB", name, MaxSchemaBytes>>20)
-	}
-	if err != nil {
-		return fail("", "read %q: %s", name, err)
 	}
 	s, err := schema.CompileFile(c.FS, name, c.schemaOptions(name))
 	if err != nil {
@@ -270,6 +248,36 @@ func (c *compiler) schemaFile(n *source.Node) *schema.Schema {
 	}
 	c.typos(n, s)
 	return s
+}
+
+// projectFile is a file of the project that an operator names, below its root.
+func (c *compiler) projectFile(n *source.Node, op string) (name string, ok bool) {
+	if n.Kind != source.String || n.Text == "" {
+		c.problem(n, "", "%s takes the path of a file", op)
+		return "", false
+	}
+	name = path.Join(c.Dir, n.Text)
+	fail := func(hint, format string, args ...any) (string, bool) {
+		c.add(source.Problem{Code: source.CodeFile, Pos: n.Pos, Text: n.Text, Message: fmt.Sprintf(format, args...), Hint: hint})
+		return "", false
+	}
+	if c.FS == nil || !fs.ValidPath(name) {
+		return fail("a flow reads only files of its project", "%q leads out of the project", n.Text)
+	}
+	info, err := fs.Stat(c.FS, name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fail("paths are relative to the flow file", "there is no file %q", name)
+	case err != nil && strings.Contains(err.Error(), "escapes"): // os.Root says so of a link that leads out
+		return fail("a flow reads only files of its project", "%q leads out of the project", n.Text)
+	case err != nil:
+		return fail("", "read %q: %s", name, err)
+	case info.IsDir():
+		return fail("", "%q is a folder", name)
+	case info.Size() > MaxSchemaBytes:
+		return fail("", "%q is over %d MiB", name, MaxSchemaBytes>>20)
+	}
+	return name, true
 }
 
 // typos notes keywords that no draft knows: the standard ignores them, and a
