@@ -214,6 +214,9 @@ func Action[In, Out any](name, summary string, run func(ctx context.Context, cal
 		for _, option := range options {
 			mistakes = append(mistakes, option.apply(a.spec, out))
 		}
+		if rules := a.spec.GetEffects(); len(rules) == 0 || rules[len(rules)-1].GetWhen() != "" {
+			mistakes = append(mistakes, Once().apply(a.spec, out)) // what holds where nothing is said
+		}
 		a.run = func(ctx context.Context, call *Call) (json.RawMessage, error) {
 			return runTyped(ctx, call, in, out, run)
 		}

@@ -291,8 +291,8 @@ func TestMistakesOfTheAuthorAreNamed(t *testing.T) {
 }
 
 // typed is an action with a config of a type.
-func typed[In any]() Part {
-	return Action("go", "Go.", func(context.Context, *Call, In) (nothing, error) { return nothing{}, nil })
+func typed[In any](options ...Option) Part {
+	return Action("go", "Go.", func(context.Context, *Call, In) (nothing, error) { return nothing{}, nil }, options...)
 }
 
 func TestInfoIsChecked(t *testing.T) {
@@ -337,6 +337,24 @@ func TestNewPanicsWithAllMistakes(t *testing.T) {
 	}()
 	New(Info{Name: "Demo", Summary: "S."})
 	t.Error("it was made")
+}
+
+func TestAnActionIsOnceWhereNothingElseHolds(t *testing.T) {
+	tests := map[string]struct {
+		options []Option
+		rules   int
+	}{
+		"nothing said": {nil, 1},
+		"a condition":  {[]Option{When("a", Observes())}, 2},
+		"said":         {[]Option{Once()}, 1},
+	}
+	for name, test := range tests {
+		p := New(Info{Name: "demo", Version: "1.0.0", Summary: "S."}, typed[nothing](test.options...))
+		rules := p.Describe().GetActions()[0].GetEffects()
+		if last := rules[len(rules)-1]; len(rules) != test.rules || last.GetWhen() != "" || last.GetEffect() != testmeshv1.Effect_EFFECT_ONCE {
+			t.Errorf("%s: got %v", name, rules)
+		}
+	}
 }
 
 func TestOptionsAreWrittenDown(t *testing.T) {

@@ -20,8 +20,7 @@ type option func(spec *testmeshv1.Action, result *shape) error
 func (f option) apply(spec *testmeshv1.Action, result *shape) error { return f(spec, result) }
 
 // EffectOption says what an action does to the system under test, which decides
-// what may be repeated. Where none holds an action changes something and doing
-// it twice is twice.
+// what may be repeated. Where none holds it is Once.
 type EffectOption struct {
 	when   string
 	effect testmeshv1.Effect
