@@ -274,7 +274,7 @@ var mayLink = map[string]map[string]string{
 		"github.com/spf13/cobra": "commands, completion, manual pages",
 		"github.com/spf13/pflag": "cobra's flags",
 		"golang.org/x/term":      "whether the output is a terminal, and how wide",
-		"golang.org/x/sys":       "x/term's",
+		"golang.org/x/sys":       "x/term's; the modes of a terminal",
 	},
 	"cmd/testmesh-plugin-xml": {
 		"golang.org/x/text": "character sets of documents",

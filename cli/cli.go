@@ -36,6 +36,8 @@ type State struct {
 	Signals <-chan os.Signal
 	// Terminal tells whether Stdout is one, and how wide it is.
 	Terminal func() (width int, ok bool)
+	// Keyboard is the terminal that Stdin is; nil: it is none.
+	Keyboard Keyboard
 	Version  string
 	// Plugins are the built-in plugins.
 	Plugins []Builtin
@@ -51,6 +53,17 @@ type State struct {
 	Topics []*cobra.Command
 	// Demo runs the demo application on a listener until ctx is done.
 	Demo func(ctx context.Context, l net.Listener) error
+}
+
+// Keyboard is a terminal that a command takes keys from, and gives back.
+type Keyboard interface {
+	// Keys lets each key through at once and does not show it; the keys of
+	// signals stay signals.
+	Keys() (restore func(), err error)
+	// Raw lets every key through, those of signals too.
+	Raw() (restore func(), err error)
+	// Size is how many columns and lines there are; ok is false where it is not known.
+	Size() (columns, lines int, ok bool)
 }
 
 // Builtin is a plugin that is part of the program.
@@ -154,7 +167,7 @@ func newRoot(s *State) *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
-	add("flows", newRun(s), newValidate(s), newFmt(s), newInit(s), newSchema(s))
+	add("flows", newRun(s), newWatch(s), newValidate(s), newFmt(s), newInit(s), newSchema(s))
 	add("flows", s.Topics...)
 	add("more", newExplain(s), newDemo(s), newVersion(s), newMan(s))
 	root.SetHelpCommandGroupID("more")

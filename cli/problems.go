@@ -15,6 +15,17 @@ import (
 // that counts them. It gives the numbers of errors and notes.
 func renderProblems(out io.Writer, style text.Style, problems source.Problems, p *project, withNotes bool) (errors, notes int, err error) {
 	var b bytes.Buffer
+	errors, notes, files := problemBlocks(&b, style, problems, p, withNotes)
+	if errors > 0 {
+		fmt.Fprintf(&b, "%s  %s in %s %s nothing was run %s exit 2\n", style.Bad("INVALID"),
+			counted(errors, "problem"), counted(files, "file"), style.Dot(), style.Dot())
+	}
+	_, err = out.Write(b.Bytes())
+	return errors, notes, err
+}
+
+// problemBlocks prints problems, each with its excerpt, and counts them.
+func problemBlocks(b *bytes.Buffer, style text.Style, problems source.Problems, p *project, withNotes bool) (errors, notes, inFiles int) {
 	files := map[string]bool{}
 	for _, found := range problems {
 		if found.Severity == source.Note {
@@ -30,14 +41,9 @@ func renderProblems(out io.Writer, style text.Style, problems source.Problems, p
 		if text != nil { // else it is a path as typed
 			found.Pos.File = p.shown(found.Pos.File)
 		}
-		style.Problem(&b, found, text)
+		style.Problem(b, found, text)
 	}
-	if errors > 0 {
-		fmt.Fprintf(&b, "%s  %s in %s %s nothing was run %s exit 2\n", style.Bad("INVALID"),
-			counted(errors, "problem"), counted(len(files), "file"), style.Dot(), style.Dot())
-	}
-	_, err = out.Write(b.Bytes())
-	return errors, notes, err
+	return errors, notes, len(files)
 }
 
 func counted(n int, word string) string {

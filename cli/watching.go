@@ -1,0 +1,405 @@
+package cli
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/testmesh/testmesh/agent/pluginstore"
+	"github.com/testmesh/testmesh/cli/batch"
+	"github.com/testmesh/testmesh/cli/watch"
+	"github.com/testmesh/testmesh/flow"
+	"github.com/testmesh/testmesh/flow/report/text"
+)
+
+// watching is one `testmesh watch`. Its loop is one goroutine; what runs is
+// another, which tells it when it has ended.
+type watching struct {
+	s       *State
+	f       *runFlags
+	own     *watchFlags
+	args    []string
+	style   text.Style
+	project *project
+	keys    <-chan byte
+
+	looker *watch.Watcher
+	files  watch.Files // what the last plans read
+	// planned is the last plan; nil where it was refused, and trouble says why.
+	planned *plan
+	trouble error
+	inputs  string            // the hash of what every flow reads: environment, --data and the like
+	flows   map[string]*known // by flowKey
+	last    map[string]bool   // the flows of the last runs
+
+	news    []watch.Change // that no run has answered yet
+	running *performing    // nil: idle
+	started bool           // something was said already
+}
+
+// known is what is known of a flow that is watched.
+type known struct {
+	version string // when it last ran to its end; empty: it has not
+	status  string // passed, or what it was instead
+}
+
+// errTouched is the cause of runs that a changed file stops.
+var errTouched = errors.New("a file of it changed")
+
+func newWatching(s *State, f *runFlags, own *watchFlags, args []string, style text.Style, p *project) *watching {
+	return &watching{
+		s: s, f: f, own: own, args: args, style: style, project: p,
+		looker: watch.New(), files: watch.Files{Files: map[string]string{}}, flows: map[string]*known{},
+	}
+}
+
+// replan plans anew and looks at all that was read for it.
+func (w *watching) replan(began time.Time) {
+	reads := watch.NewReads(w.project.fs)
+	p := *w.project
+	p.fs = reads
+	pl, err := w.s.plan(&p, w.f, w.args)
+	w.planned, w.trouble = pl, err
+	if err != nil {
+		w.planned = nil
+	}
+	w.look(reads, began)
+	if err != nil {
+		return
+	}
+	inputs := w.hashInputs()
+	for _, fl := range pl.flows {
+		if k := w.flows[flowKey(fl.Program)]; k != nil && inputs != w.inputs {
+			k.version = "" // what every flow reads has changed
+		}
+	}
+	w.inputs = inputs
+	if w.own.postpone && !w.started {
+		for _, fl := range pl.flows {
+			w.flows[flowKey(fl.Program)] = &known{version: fl.Program.Version}
+		}
+	}
+}
+
+// look watches what a plan read. A plan that was refused early has not read
+// all: what was watched before still is.
+func (w *watching) look(reads *watch.Reads, began time.Time) {
+	hashes := map[string]string{}
+	if w.planned != nil {
+		for _, fl := range w.planned.flows {
+			for name, sum := range fl.Program.Bundle {
+				hashes[name] = sum
+			}
+		}
+	}
+	next := watch.Files{Files: map[string]string{}}
+	if w.planned == nil {
+		for name := range w.files.Files {
+			next.Files[name] = ""
+		}
+		next.Dirs = w.files.Dirs
+	}
+	names, dirs := reads.Asked()
+	for _, name := range names {
+		next.Files[w.absolute(name)] = hashes[name]
+	}
+	for _, name := range dirs {
+		next.Dirs = append(next.Dirs, w.absolute(name))
+	}
+	for _, name := range w.inputFiles() {
+		next.Files[name] = ""
+	}
+	slices.Sort(next.Dirs)
+	next.Dirs = slices.Compact(next.Dirs)
+	w.files = next
+	w.looker.Look(next, began)
+}
+
+func (w *watching) absolute(name string) string {
+	return filepath.Join(w.project.path, filepath.FromSlash(name))
+}
+
+// inputFiles are the files that the command line names, and plugins.lock.
+func (w *watching) inputFiles() []string {
+	names := []string{w.f.envFile, w.f.secretFile, w.f.data}
+	if file, _, ok := strings.Cut(w.f.from, ":"); ok {
+		names = append(names, file)
+	}
+	out := []string{filepath.Join(w.project.path, pluginstore.LockFile)}
+	for _, name := range names {
+		switch {
+		case name == "":
+		case filepath.IsAbs(name):
+			out = append(out, name)
+		default:
+			out = append(out, filepath.Join(w.s.Dir, name))
+		}
+	}
+	return out
+}
+
+// hashInputs is the identity of what every flow reads.
+func (w *watching) hashInputs() string {
+	h := sha256.New()
+	files := w.inputFiles()
+	if w.f.env != "" {
+		for dir := w.project.dir; ; dir = path.Dir(dir) {
+			files = append(files, w.absolute(path.Join(dir, flow.EnvironmentPath(w.f.env))))
+			if dir == "." || dir == "/" {
+				break
+			}
+		}
+	}
+	for _, name := range files {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			data = []byte("none")
+		}
+		sum := sha256.Sum256(data)
+		h.Write(sum[:])
+	}
+	return hex.EncodeToString(h.Sum(nil))
+}
+
+// stale are the flows that changed since they ran to their end.
+func (w *watching) stale() map[string]bool {
+	out := map[string]bool{}
+	if w.planned == nil {
+		return out
+	}
+	for _, fl := range w.planned.flows {
+		key := flowKey(fl.Program)
+		if k := w.flows[key]; k == nil || k.version != fl.Program.Version {
+			out[key] = true
+		}
+	}
+	return out
+}
+
+// bad are the flows of the plan that did not pass.
+func (w *watching) bad() map[string]bool {
+	out := map[string]bool{}
+	if w.planned == nil {
+		return out
+	}
+	for _, fl := range w.planned.flows {
+		if k := w.flows[flowKey(fl.Program)]; k != nil && k.status != "" && k.status != passedWord {
+			out[flowKey(fl.Program)] = true
+		}
+	}
+	return out
+}
+
+func (w *watching) all() map[string]bool {
+	out := map[string]bool{}
+	if w.planned != nil {
+		for _, fl := range w.planned.flows {
+			out[flowKey(fl.Program)] = true
+		}
+	}
+	return out
+}
+
+// subset is the plan of some flows, with those that they come after: else they
+// would be skipped.
+func (w *watching) subset(want map[string]bool) *plan {
+	names := map[string]bool{}
+	chosen := map[string]bool{}
+	for again := true; again; {
+		again = false
+		for _, fl := range w.planned.flows {
+			key := flowKey(fl.Program)
+			if chosen[key] || !want[key] && !names[fl.Program.Name] {
+				continue
+			}
+			chosen[key], again = true, true
+			for _, name := range fl.Program.After {
+				names[name] = true
+			}
+		}
+	}
+	pl := *w.planned
+	pl.flows = nil
+	for _, fl := range w.planned.flows {
+		if chosen[flowKey(fl.Program)] {
+			pl.flows = append(pl.flows, fl)
+		}
+	}
+	return &pl
+}
+
+// loop answers changes, keys and signals until it is ended.
+func (w *watching) loop(ctx context.Context) error {
+	changed := w.await(ctx)
+	w.turn(w.stale())
+	for {
+		var ended <-chan performed
+		if w.running != nil {
+			ended = w.running.ended
+		}
+		select {
+		case changes := <-changed:
+			w.changed(changes)
+			changed = w.await(ctx)
+		case done := <-ended:
+			if leave, err := w.ended(done); leave {
+				return err
+			}
+		case key := <-w.keys:
+			if leave := w.key(key); leave {
+				return nil
+			}
+		case sig := <-w.s.Signals:
+			if leave, err := w.signal(sig); leave {
+				return err
+			}
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// await looks for changes, once.
+func (w *watching) await(ctx context.Context) <-chan []watch.Change {
+	out := make(chan []watch.Change, 1)
+	go func() {
+		if changes := w.looker.Next(ctx); len(changes) > 0 {
+			out <- changes
+		}
+	}()
+	return out
+}
+
+// changed plans anew. What runs is stopped where it is touched, else it ends
+// before anything else begins.
+func (w *watching) changed(changes []watch.Change) {
+	before := w.files.Files
+	w.replan(time.Now())
+	changes = append(changes, w.added(changes, before)...)
+	w.news = append(w.news, changes...)
+	if w.running == nil {
+		w.turn(w.stale())
+		return
+	}
+	names := w.shownChanges(changes)
+	if names == "" {
+		return // a folder's entries; what it means is seen when the runs have ended
+	}
+	stale := w.stale()
+	var touched []string
+	for key := range w.running.unfinished() {
+		if stale[key] {
+			touched = append(touched, w.flowName(key))
+		}
+	}
+	if len(touched) > 0 {
+		slices.Sort(touched)
+		w.say("%s: stopping what runs, to begin again with %s", names, some(touched, "flow"))
+		w.running.stop(errTouched)
+		return
+	}
+	w.say("%s: seen to when the runs have ended", names)
+}
+
+// added are the files that a changed folder has now and that were read.
+func (w *watching) added(changes []watch.Change, before map[string]string) (out []watch.Change) {
+	folders := map[string]bool{}
+	for _, c := range changes {
+		folders[c.Path] = c.Dir
+	}
+	for _, name := range slices.Sorted(maps.Keys(w.files.Files)) {
+		if _, known := before[name]; known || !folders[filepath.Dir(name)] {
+			continue
+		}
+		if info, err := os.Stat(name); err == nil && info.Mode().IsRegular() {
+			out = append(out, watch.Change{Path: name, What: watch.Added})
+		}
+	}
+	return out
+}
+
+// turn runs flows, or says why nothing runs, and what is waited for.
+func (w *watching) turn(want map[string]bool) {
+	news := w.news
+	w.news = nil
+	switch {
+	case w.trouble != nil:
+		w.header(w.shownChanges(news), nil)
+		w.showTrouble()
+	case len(want) > 0:
+		pl := w.subset(want)
+		w.header(w.shownChanges(news), pl.flows)
+		w.last = want
+		w.perform(pl)
+		return
+	default:
+		if names := w.shownChanges(news); names != "" {
+			w.header(names, nil)
+			w.say("no flow runs because of it")
+		} else if w.started {
+			return // nothing was said, and nothing has to be
+		}
+	}
+	w.idle()
+}
+
+const passedWord = "passed"
+
+// ended takes what the runs came to. leave: the command ends with err.
+func (w *watching) ended(done performed) (leave bool, err error) {
+	p := w.running
+	w.running = nil
+	for _, fl := range p.plan.flows {
+		key := flowKey(fl.Program)
+		k := &known{version: fl.Program.Version, status: p.tracker.status(key)}
+		if k.status == "" {
+			k.status = "not run"
+		}
+		if errors.Is(p.cause, errTouched) && k.status == "cancelled" || p.inputs != w.inputs {
+			k.version = ""
+		}
+		w.flows[key] = k
+	}
+	if p.leaving != nil {
+		return true, p.leaving
+	}
+	var exit *exitError
+	if done.err != nil && (!errors.As(done.err, &exit) || exit.code != batch.ExitUsage) {
+		return true, done.err // reports cannot be written any more
+	}
+	if done.err != nil {
+		w.say("testmesh: %s", done.err)
+	}
+	w.remember()
+	want := w.stale()
+	if len(want) == 0 && w.trouble == nil && w.shownChanges(w.news) == "" {
+		w.idle()
+		return false, nil
+	}
+	w.turn(want)
+	return false, nil
+}
+
+// remember keeps what does not pass for run --last-failed.
+func (w *watching) remember() {
+	if w.planned == nil {
+		return
+	}
+	var res batch.Result
+	for _, fl := range w.planned.flows {
+		if k := w.flows[flowKey(fl.Program)]; k != nil && k.status != "" && k.status != passedWord {
+			res.NotPassed = append(res.NotPassed, fl.Program)
+		}
+	}
+	// The record is a convenience; a project that cannot be written to is watched
+	// all the same.
+	_ = w.s.remember(w.planned, w.f, res)
+}
