@@ -274,7 +274,24 @@ var mayLink = map[string]map[string]string{
 		"github.com/spf13/cobra": "commands, completion, manual pages",
 		"github.com/spf13/pflag": "cobra's flags",
 		"golang.org/x/term":      "whether the output is a terminal, and how wide",
+<<<<<<< arch_test.go
+		"golang.org/x/sys":       "x/term's",
+
+		// Plugins in processes of their own.
+		"golang.org/x/mod":                          "semantic versions of plugins",
+		"google.golang.org/grpc":                    "the wire",
+		"google.golang.org/genproto/googleapis/rpc": "grpc's status",
+		"github.com/hashicorp/go-plugin":            "the handshake with a plugin",
+		"github.com/hashicorp/go-hclog":             "go-plugin's log",
+		"github.com/hashicorp/yamux":                "go-plugin's multiplexer, which is not used",
+		"github.com/oklog/run":                      "go-plugin's goroutines",
+		"github.com/golang/protobuf":                "go-plugin's older records",
+		"github.com/fatih/color":                    "hclog's colours, which are not used",
+		"github.com/mattn/go-colorable":             "the same",
+		"github.com/mattn/go-isatty":                "the same",
+=======
 		"golang.org/x/sys":       "x/term's; the modes of a terminal",
+>>>>>>> /tmp/wd/theirs
 	},
 	"cmd/testmesh-plugin-xml": {
 		"golang.org/x/text": "character sets of documents",

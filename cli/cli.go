@@ -212,6 +212,9 @@ func (s *State) style(cmd *cobra.Command) (text.Style, error) {
 	return out, nil
 }
 
+// Style is style, for the commands of other packages.
+func (s *State) Style(cmd *cobra.Command) (text.Style, error) { return s.style(cmd) }
+
 func (s *State) terminal() (width int, ok bool) {
 	if s.Terminal == nil {
 		return 0, false

@@ -113,8 +113,7 @@ func (s *Store) Unpack(want Checksums, fetch func(io.Writer) error) (_ *Candidat
 	if err != nil {
 		return nil, fmt.Errorf("make a file: %w", err)
 	}
-	defer os.Remove(archive.Name())
-	defer archive.Close()
+	defer func() { err = errors.Join(err, archive.Close(), os.Remove(archive.Name())) }()
 	hash := sha256.New()
 	if err := fetch(io.MultiWriter(archive, hash)); err != nil {
 		return nil, err

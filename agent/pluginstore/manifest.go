@@ -213,10 +213,12 @@ func (r *reader) conformance(n *source.Node) []byte {
 		"observe": {action, config, "ignore", "check"}, "idempotent": {action, config, "ignore", "check"},
 		"secret": {action, config}, "session": {"write", "read"}, "file": {action, config}, "panic": {action, config},
 	}
-	names := append(slices.Sorted(maps.Keys(cases)), "functions", "server")
+	names := append(slices.Sorted(maps.Keys(cases)), "functions", "server", "without")
 	for name, v := range r.fields(n, "conformance", names...) {
 		what := "conformance." + name
 		switch name {
+		case "without":
+			r.named(v, what)
 		case "server":
 			r.texts(v, what)
 		case "functions":

@@ -14,9 +14,9 @@ import (
 	testmeshv1 "github.com/testmesh/testmesh/proto/testmesh/v1"
 )
 
-// ArchiveName is the name of a package's archive.
-func (m *Manifest) ArchiveName() string {
-	return fmt.Sprintf("testmesh-plugin-%s_%s_%s.tar.gz", m.Name, m.Version, strings.ReplaceAll(m.Platform(), "/", "_"))
+// ArchiveName is the name of the archive of a package for a platform.
+func (m *Manifest) ArchiveName(platform string) string {
+	return fmt.Sprintf("testmesh-plugin-%s_%s_%s.tar.gz", m.Name, m.Version, strings.ReplaceAll(platform, "/", "_"))
 }
 
 // Pack writes the package of the plugin in dir: its manifest, its descriptor and
@@ -38,7 +38,7 @@ func Pack(dir string, m *Manifest, d *testmeshv1.Descriptor, out io.Writer) (Che
 	if err != nil {
 		return Checksums{}, err
 	}
-	return Checksums{URL: m.ArchiveName(), Archive: hex.EncodeToString(hash.Sum(nil)), Content: digestOf(sums(files))}, nil
+	return Checksums{Archive: hex.EncodeToString(hash.Sum(nil)), Content: digestOf(sums(files))}, nil
 }
 
 // packed are the files of a package, beside the descriptor.
@@ -86,4 +86,27 @@ func below(fsys fs.FS, name string, to []string) ([]string, error) {
 		return nil, fmt.Errorf("files: %w", err)
 	}
 	return to, nil
+}
+
+// ArchivePlatform reads the platform from the name of an archive, as ArchiveName
+// writes it.
+func ArchivePlatform(name string) (platform string, ok bool) {
+	base := strings.TrimSuffix(path.Base(strings.ReplaceAll(name, "\\", "/")), ".tar.gz")
+	parts := strings.Split(base, "_")
+	switch n := len(parts); {
+	case !strings.HasPrefix(base, "testmesh-plugin-") || n < 3:
+		return "", false
+	case parts[n-1] == AnyPlatform:
+		return AnyPlatform, true
+	case n >= 4:
+		return parts[n-2] + "/" + parts[n-1], true
+	}
+	return "", false
+}
+
+// CheckFiles says what is wrong with the files that a package of the plugin in
+// dir would hold.
+func (m *Manifest) CheckFiles(dir string) error {
+	_, err := m.packed(dir)
+	return err
 }

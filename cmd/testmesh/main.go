@@ -17,7 +17,6 @@ import (
 	"golang.org/x/term"
 
 	"github.com/testmesh/testmesh/cli"
-	"github.com/testmesh/testmesh/cli/keyboard"
 	"github.com/testmesh/testmesh/examples/demo"
 	"github.com/testmesh/testmesh/plugins"
 )
@@ -31,6 +30,7 @@ var version = "dev"
 const gcPercent = 400
 
 func main() {
+	begin()
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
@@ -63,11 +63,9 @@ func main() {
 			return app.Run(ctx, l)
 		},
 	}
-	if k, ok := keyboard.Open(os.Stdin); ok {
-		state.Keyboard = k
-	}
 	for _, p := range plugins.Builtins(version) {
 		state.Plugins = append(state.Plugins, cli.Builtin{Descriptor: p.Descriptor, New: p.New})
 	}
+	withPlugins(state)
 	os.Exit(cli.Main(context.Background(), state))
 }

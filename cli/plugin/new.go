@@ -1,0 +1,186 @@
+package plugin
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/testmesh/testmesh/agent/pluginstore"
+)
+
+// templates are the plugins that `plugin new` begins with; .txt keeps their
+// files out of ours.
+//
+//go:embed all:templates
+var templates embed.FS
+
+// sourceVariable names a checkout of TestMesh that new plugins are built with.
+const sourceVariable = "TESTMESH_SOURCE"
+
+// languages are those that there is a template of.
+func languages() []string { return []string{"go"} }
+
+// blank is a new plugin.
+type blank struct {
+	name, lang, dir string
+	replace         string // a checkout of TestMesh, absolute; "": a release
+}
+
+func (t *tool) newNew() *cobra.Command {
+	b := &blank{}
+	cmd := &cobra.Command{
+		Use:   "new NAME",
+		Short: "Begin a plugin that compiles and passes its own tests",
+		Long: "Begin a plugin in a folder of its name: an action, a function, their tests, a flow, the manifest.\n\n" +
+			"A plugin in Go needs the module of this testmesh's release; --replace PATH takes a checkout of TestMesh in its place.",
+		Example: `  testmesh plugin new mqtt
+  testmesh plugin new mqtt --dir plugins/mqtt --replace ~/src/testmesh`,
+		Args: cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			b.name = args[0]
+			return t.create(cmd.Context(), b)
+		},
+	}
+	cmd.Flags().StringVar(&b.lang, "lang", "go", strings.Join(languages(), " or "))
+	cmd.Flags().StringVar(&b.dir, "dir", "", "folder to make; NAME where not given")
+	cmd.Flags().StringVar(&b.replace, "replace", "", "checkout of TestMesh to build with; "+sourceVariable+" where not given")
+	return cmd
+}
+
+func (t *tool) create(ctx context.Context, b *blank) error {
+	if !pluginstore.ValidName(b.name) {
+		return usage("lower-case letters, digits and _, a letter first: it stands before the dot of an action", "%q cannot be the name of a plugin", b.name)
+	}
+	if slices.ContainsFunc(t.Builtins, func(k Builtin) bool { return k.Descriptor.GetName() == b.name }) {
+		return usage("", "%s is the name of a plugin that is part of testmesh", b.name)
+	}
+	if !slices.Contains(languages(), b.lang) {
+		return usage("write "+strings.Join(languages(), " or "), "--lang %s: there is no template for it", b.lang)
+	}
+	if b.dir == "" {
+		b.dir = b.name
+	}
+	dir := t.path(b.dir)
+	if err := t.findSource(b); err != nil {
+		return err
+	}
+	if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
+		return usage("give it another folder: --dir PATH", "%s holds something already", b.dir)
+	}
+	files, err := t.fill(b)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	for _, name := range slices.Sorted(fileNames(files)) {
+		full := filepath.Join(dir, filepath.FromSlash(name))
+		if err := os.MkdirAll(filepath.Dir(full), 0o755); err != nil {
+			return errored("", "make the folder: %w", err)
+		}
+		if err := os.WriteFile(full, []byte(files[name]), 0o644); err != nil {
+			return errored("", "write %s: %w", name, err)
+		}
+		fmt.Fprintf(t.Stdout, "created  %s\n", path.Join(filepath.ToSlash(b.dir), name))
+	}
+	if err := t.prepare(ctx, dir, b); err != nil {
+		return err
+	}
+	fmt.Fprintf(t.Stdout, "\nIt compiles (%s). Next:\n  cd %s\n  testmesh plugin test        the conformance kit and its flow\n"+
+		"  testmesh plugin dev         builds on every save\n  testmesh plugin lint        what is missing before others use it\n",
+		time.Since(began).Round(100*time.Millisecond), b.dir)
+	return nil
+}
+
+// findSource decides what a plugin in Go is built with.
+func (t *tool) findSource(b *blank) error {
+	if b.replace == "" {
+		b.replace, _ = t.LookupEnv(sourceVariable)
+	}
+	if b.replace == "" {
+		if !pluginstore.ValidVersion(strings.TrimPrefix(t.Version, "v")) {
+			return usage("give a checkout of TestMesh: --replace PATH, or set "+sourceVariable,
+				"this testmesh is version %s, no release that a plugin could be built with", t.Version)
+		}
+		return nil
+	}
+	b.replace = t.path(b.replace)
+	text, err := os.ReadFile(filepath.Join(b.replace, "go.mod"))
+	if err != nil || !strings.HasPrefix(string(text), "module github.com/testmesh/testmesh\n") {
+		return usage("it is the folder that holds its go.mod", "%s is no checkout of TestMesh", b.replace)
+	}
+	return nil
+}
+
+// fill gives the files of the template.
+func (t *tool) fill(b *blank) (map[string]string, error) {
+	version, replace := "v"+strings.TrimPrefix(t.Version, "v"), ""
+	if b.replace != "" {
+		version, replace = "v0.0.0", "\nreplace github.com/testmesh/testmesh => "+b.replace+"\n"
+	}
+	words := strings.NewReplacer("__NAME__", b.name, "__VERSION__", version, "__REPLACE__", replace)
+	files := map[string]string{}
+	root := "templates/" + b.lang
+	err := fs.WalkDir(templates, root, func(name string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		text, err := templates.ReadFile(name)
+		target := strings.TrimSuffix(strings.TrimPrefix(name, root+"/"), ".txt")
+		files[words.Replace(strings.ReplaceAll(target, "dot-", "."))] = words.Replace(string(text))
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read a file of this program: %w", err)
+	}
+	return files, nil
+}
+
+func fileNames(files map[string]string) func(func(string) bool) {
+	return func(yield func(string) bool) {
+		for name := range files {
+			if !yield(name) {
+				return
+			}
+		}
+	}
+}
+
+// prepare resolves the modules and compiles.
+func (t *tool) prepare(ctx context.Context, dir string, b *blank) error {
+	if b.replace != "" {
+		// The checksums of what it needs are those of the checkout, so that no
+		// server is asked for them.
+		sums, err := os.ReadFile(filepath.Join(b.replace, "go.sum"))
+		if err == nil {
+			err = os.WriteFile(filepath.Join(dir, "go.sum"), sums, 0o644)
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return errored("", "copy go.sum: %w", err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, buildTime)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "go", "vet", "-mod=mod", "./...")
+	cmd.Dir, cmd.Env, cmd.WaitDelay = dir, t.Environ, time.Second
+	var words bounded
+	cmd.Stdout, cmd.Stderr = &words, &words
+	err := cmd.Run()
+	if errors.Is(err, exec.ErrNotFound) {
+		return errored("install Go (go.dev/dl), then: go vet -mod=mod ./...", "the files are there, but go is not in PATH")
+	}
+	if err != nil {
+		return errored("in "+dir+": go vet -mod=mod ./...", "the files are there, but they do not compile: %w\n%s", err, indented(words.String()))
+	}
+	return nil
+}
