@@ -111,11 +111,10 @@ func (r *rules) check(raw json.RawMessage, k kind, at string) *Error {
 }
 
 func (r *rules) checkText(raw json.RawMessage, k kind, at string) *Error {
-	text, _ := textOf(raw)
-	shown := describe(raw)
-	if k == kindSecret {
-		shown = "what it is"
+	if r.minLength == 0 && r.maxLength < 0 && r.pattern == nil {
+		return nil
 	}
+	text, _ := textOf(raw)
 	switch n := utf8.RuneCountInString(text); {
 	case n == 0 && r.minLength > 0:
 		return wrong(at, "", "is empty")
@@ -123,10 +122,12 @@ func (r *rules) checkText(raw json.RawMessage, k kind, at string) *Error {
 		return wrong(at, "", "must have at least %d characters", r.minLength)
 	case r.maxLength >= 0 && n > r.maxLength:
 		return wrong(at, "", "must have at most %d characters", r.maxLength)
-	case r.pattern != nil && !r.pattern.MatchString(text):
-		return wrong(at, "", "must match %s, not %s", r.pattern, shown)
+	case r.pattern == nil || r.pattern.MatchString(text):
+		return nil
+	case k == kindSecret:
+		return wrong(at, "", "must match %s", r.pattern)
 	}
-	return nil
+	return wrong(at, "", "must match %s, not %s", r.pattern, describe(raw))
 }
 
 func (r *rules) checkItems(n int, at string) *Error {
