@@ -105,8 +105,10 @@ func (k *kit) twice(ctx context.Context, section string, r *Repeat, effect testm
 	})
 }
 
-// functionCalls are those of the manifest, nil where the plugin has none.
-func (k *kit) functionCalls(ctx context.Context) (*subject, *testmeshv1.Descriptor, error) {
+// functionCalls are those of the manifest, one of each function at least, their
+// placeholders filled and their arguments of a wrong kind made where none are
+// given.
+func (k *kit) functionCalls(ctx context.Context) (*subject, []FunctionCall, error) {
 	s, err := k.subject(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -115,7 +117,7 @@ func (k *kit) functionCalls(ctx context.Context) (*subject, *testmeshv1.Descript
 	if err != nil {
 		return nil, nil, err
 	}
-	calls := k.config.Conformance.Functions
+	calls := slices.Clone(k.config.Conformance.Functions)
 	if len(d.GetFunctions())+len(calls) == 0 {
 		return nil, nil, inapplicable("the plugin has no functions")
 	}
@@ -124,16 +126,29 @@ func (k *kit) functionCalls(ctx context.Context) (*subject, *testmeshv1.Descript
 			return nil, nil, missing(fmt.Sprintf("add conformance.functions: {name: %s, args: […], result: …}", f.GetName()))
 		}
 	}
-	for _, c := range calls {
-		if !slices.ContainsFunc(d.GetFunctions(), func(f *testmeshv1.Function) bool { return f.GetName() == c.Name }) {
+	for i := range calls {
+		c := &calls[i]
+		at := slices.IndexFunc(d.GetFunctions(), func(f *testmeshv1.Function) bool { return f.GetName() == c.Name })
+		if at < 0 {
 			return nil, nil, fmt.Errorf("the manifest's conformance uses the function %s, which the descriptor does not have", c.Name)
 		}
+		if c.BadArgs == nil && len(d.GetFunctions()[at].GetParameters()) > 0 {
+			c.BadArgs = json.RawMessage(`[]`)
+		}
+		for _, text := range []*json.RawMessage{&c.Args, &c.Result, &c.BadArgs} {
+			if *text == nil {
+				continue
+			}
+			if *text, err = k.fillJSON(*text, nil); err != nil {
+				return nil, nil, fmt.Errorf("the manifest's call of the function %s: %w", c.Name, err)
+			}
+		}
 	}
-	return s, d, nil
+	return s, calls, nil
 }
 
 func functions(ctx context.Context, k *kit) error {
-	s, _, err := k.functionCalls(ctx)
+	s, calls, err := k.functionCalls(ctx)
 	if err != nil {
 		return err
 	}
@@ -150,7 +165,7 @@ func functions(ctx context.Context, k *kit) error {
 		}
 		return nil
 	}
-	for _, c := range k.config.Conformance.Functions {
+	for _, c := range calls {
 		if err := errors.Join(gives(c), gives(c)); err != nil {
 			return err
 		}
@@ -162,22 +177,17 @@ func functions(ctx context.Context, k *kit) error {
 }
 
 func functionArguments(ctx context.Context, k *kit) error {
-	s, d, err := k.functionCalls(ctx)
+	s, calls, err := k.functionCalls(ctx)
 	if err != nil {
 		return err
 	}
 	var wrong []error
-	for _, c := range k.config.Conformance.Functions {
-		bad := c.BadArgs
-		if bad == nil {
-			i := slices.IndexFunc(d.GetFunctions(), func(f *testmeshv1.Function) bool { return f.GetName() == c.Name })
-			if len(d.GetFunctions()[i].GetParameters()) == 0 {
-				continue // there is nothing to leave out
-			}
-			bad = json.RawMessage(`[]`)
-		}
+	for _, c := range calls {
 		// What is no list at all comes from no host, and must not crash either.
-		for _, args := range []json.RawMessage{bad, json.RawMessage(`{}`), json.RawMessage(`[`)} {
+		for _, args := range []json.RawMessage{c.BadArgs, json.RawMessage(`{}`), json.RawMessage(`[`)} {
+			if args == nil {
+				continue // a function without parameters has nothing to leave out
+			}
 			got, f, err := s.call(ctx, c.Name, args)
 			switch {
 			case err != nil:

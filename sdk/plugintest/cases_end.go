@@ -97,7 +97,7 @@ func leaks(ctx context.Context, k *kit) error {
 			return err
 		}
 		k.figures = nil
-		k.measured("a call", milliseconds(each), "ms")
+		k.measured("a call of 32 KiB", milliseconds(each), "ms")
 		k.measured("more memory after 1,000 calls", moreMemory-memory, "KiB")
 		k.measured("more open files after 1,000 calls", moreFiles-files, "files")
 		switch {

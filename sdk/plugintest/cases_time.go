@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -289,6 +290,9 @@ func concurrent(ctx context.Context, k *kit) error {
 			return err
 		}
 	}
+	if err := k.measureCall(ctx, runs[0], steps[0]); err != nil {
+		return err
+	}
 	began := time.Now()
 	err = atOnce(callsAtOnce, func(i int) error {
 		got, err := runs[i%len(runs)].back(ctx, steps[i], echo.Result)
@@ -299,6 +303,22 @@ func concurrent(ctx context.Context, k *kit) error {
 	})
 	k.measured("fifty at once", milliseconds(time.Since(began)), "ms")
 	return err
+}
+
+// measureCall keeps the median of what a small call takes.
+func (k *kit) measureCall(ctx context.Context, in *session, st step) error {
+	const calls = 101
+	took := make([]time.Duration, calls)
+	for i := range took {
+		out, err := in.succeed(ctx, st)
+		if err != nil {
+			return err
+		}
+		took[i] = out.took
+	}
+	slices.Sort(took)
+	k.measured("a small call", milliseconds(took[calls/2]), "ms")
+	return nil
 }
 
 // manySlow begins fifty slow calls; end cancels them and gives how they ended.

@@ -21,8 +21,8 @@ type Config struct {
 	Command []string
 	// Dir is the folder it is started in.
 	Dir string
-	// Env are variables as NAME=value. The plugin sees these and those of the
-	// handshake, and nothing of the environment of the kit.
+	// Env are variables as NAME=value. The plugin sees these, those of the handshake
+	// and a HOME and TMPDIR of its own, and nothing else of the kit's environment.
 	Env []string
 	// Plugin makes the plugin for a run inside this process, in place of Command.
 	// The wire is then one in memory, and the cases about processes are left out.

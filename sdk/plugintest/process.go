@@ -78,6 +78,11 @@ func command(argv []string, dir string) (*exec.Cmd, error) {
 	if found, err = filepath.Abs(found); err != nil {
 		return nil, err
 	}
+	if strings.HasPrefix(found, "/proc/self/") { // which is another program behind a shell
+		if found, err = os.Readlink(found); err != nil {
+			return nil, err
+		}
+	}
 	cmd := &exec.Cmd{Path: found, Args: slices.Concat([]string{found}, argv[1:]), Dir: dir}
 	ownGroup(cmd)
 	return cmd, nil

@@ -135,7 +135,7 @@ func (s *subject) run(c Config, env []string, dir string, shell bool) (*starter,
 		return nil, err
 	}
 	marker := markerName + "=" + randomHex()
-	cmd.Env = slices.Concat(c.Env, env, []string{marker})
+	cmd.Env = slices.Concat([]string{"HOME=" + s.temp, "TMPDIR=" + s.temp}, c.Env, env, []string{marker})
 	if shell {
 		read, write, err := os.Pipe()
 		if err != nil {

@@ -154,6 +154,7 @@ func (w *world) startServer() (json.RawMessage, error) {
 	select {
 	case line := <-lines:
 		if line == "" {
+			p.ends(settling)
 			return nil, fmt.Errorf("the server of the conformance section printed no address: %s", p.lastWords())
 		}
 		w.made["server"], err = printJSON(line)
@@ -165,16 +166,28 @@ func (w *world) startServer() (json.RawMessage, error) {
 
 // step makes a step of a call, its placeholders filled.
 func (k *kit) step(c Call, own map[string]json.RawMessage) (step, error) {
-	var config any
-	if err := decodeJSON(c.Config, &config); err != nil {
+	config := c.Config
+	if len(config) == 0 {
+		config = json.RawMessage(`{}`)
+	}
+	text, err := k.fillJSON(config, own)
+	if err != nil {
 		return step{}, fmt.Errorf("the manifest's config of %s: %w", c.Action, err)
 	}
-	filled, err := k.fill(config, own)
-	if err != nil {
-		return step{}, err
+	return step{action: c.Action, config: text}, nil
+}
+
+// fillJSON replaces the placeholders in a JSON value.
+func (k *kit) fillJSON(text json.RawMessage, own map[string]json.RawMessage) (json.RawMessage, error) {
+	var value any
+	if err := decodeJSON(text, &value); err != nil {
+		return nil, err
 	}
-	text, err := printJSON(filled)
-	return step{action: c.Action, config: text}, err
+	filled, err := k.fill(value, own)
+	if err != nil {
+		return nil, err
+	}
+	return printJSON(filled)
 }
 
 // fill replaces the placeholders in a value.
@@ -211,6 +224,11 @@ func (k *kit) fillText(text string, own map[string]json.RawMessage) (any, error)
 		if !found || !closed {
 			out.WriteString(rest)
 			return out.String(), nil
+		}
+		if !isName(name) { // some other language's
+			out.WriteString(before + "${")
+			rest = after
+			continue
 		}
 		value, err := own[name], error(nil)
 		if value == nil {
