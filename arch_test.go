@@ -274,8 +274,7 @@ var mayLink = map[string]map[string]string{
 		"github.com/spf13/cobra": "commands, completion, manual pages",
 		"github.com/spf13/pflag": "cobra's flags",
 		"golang.org/x/term":      "whether the output is a terminal, and how wide",
-<<<<<<< arch_test.go
-		"golang.org/x/sys":       "x/term's",
+		"golang.org/x/sys":       "x/term's; the modes of a terminal",
 
 		// Plugins in processes of their own.
 		"golang.org/x/mod":                          "semantic versions of plugins",
@@ -289,9 +288,6 @@ var mayLink = map[string]map[string]string{
 		"github.com/fatih/color":                    "hclog's colours, which are not used",
 		"github.com/mattn/go-colorable":             "the same",
 		"github.com/mattn/go-isatty":                "the same",
-=======
-		"golang.org/x/sys":       "x/term's; the modes of a terminal",
->>>>>>> /tmp/wd/theirs
 	},
 	"cmd/testmesh-plugin-xml": {
 		"golang.org/x/text": "character sets of documents",
