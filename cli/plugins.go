@@ -39,17 +39,23 @@ type pluginSet struct {
 	resident    map[string]func() plugin.Plugin
 	programs    []pluginhost.Program
 	notes       []string
-	// absent says of a locked plugin that cannot run here how to change that.
-	absent map[string]string
+	// absent are the plugins that cannot run here.
+	absent map[string]absence
 	// slim is that answer where this program cannot run plugins apart.
 	slim string
 	// check verifies the files of installed plugins, as --locked wants it.
 	check map[string]*pluginstore.Package
 }
 
+// absence is why a plugin cannot run here, and what to do.
+type absence struct{ message, hint string }
+
+// installHint is what puts right what is not as the lock file says.
+const installHint = "testmesh plugin install brings what " + pluginstore.LockFile + " names"
+
 // plugins reads plugins.lock and what is in development.
 func (s *State) plugins(p *project, locked, isolate bool) (*pluginSet, error) {
-	set := &pluginSet{resident: map[string]func() plugin.Plugin{}, absent: map[string]string{}, check: map[string]*pluginstore.Package{}}
+	set := &pluginSet{resident: map[string]func() plugin.Plugin{}, absent: map[string]absence{}, check: map[string]*pluginstore.Package{}}
 	for _, b := range s.Plugins {
 		set.builtin(b, s.Executable, isolate || b.Apart)
 	}
@@ -156,7 +162,7 @@ func (set *pluginSet) develop(o pluginstore.Override) error {
 	set.notes = append(set.notes, fmt.Sprintf("plugin %s is the unlocked build in %s", o.Name, o.Dir))
 	command, hint := program(o.Command, set.slim)
 	if hint != "" {
-		set.absent[o.Name] = hint
+		set.absent[o.Name] = absence{fmt.Sprintf("plugin %s cannot be started", o.Name), hint}
 		return nil
 	}
 	set.programs = append(set.programs, pluginhost.Program{
@@ -177,17 +183,17 @@ func (set *pluginSet) add(store *pluginstore.Store, l *pluginstore.Locked, locke
 	installed, err := store.Installed(l)
 	switch {
 	case errors.Is(err, pluginstore.ErrNotInstalled):
-		set.absent[l.Name] = fmt.Sprintf("%s names %s %s: testmesh plugin install", pluginstore.LockFile, l.Name, l.Version)
+		set.absent[l.Name] = absence{fmt.Sprintf("plugin %s %s is not installed", l.Name, l.Version), installHint}
 		return nil
 	case errors.Is(err, pluginstore.ErrChanged):
-		set.absent[l.Name] = fmt.Sprintf("what is installed is not the %s %s that %s says: testmesh plugin install", l.Name, l.Version, pluginstore.LockFile)
+		set.absent[l.Name] = absence{fmt.Sprintf("plugin %s is not what %s says", l.Name, pluginstore.LockFile), installHint}
 		return nil
 	case err != nil:
 		return usage("testmesh plugin install", "%w", err)
 	}
 	command, hint := program(l.Command, set.slim)
 	if hint != "" {
-		set.absent[l.Name] = hint
+		set.absent[l.Name] = absence{fmt.Sprintf("plugin %s cannot be started", l.Name), hint}
 		return nil
 	}
 	if locked {
@@ -219,19 +225,15 @@ func program(command []string, slim string) (found []string, hint string) {
 }
 
 // uninstalled is flow.Options.Uninstalled: asked for each plugin that is used.
-func (set *pluginSet) uninstalled(name string) (hint string) {
-	if hint := set.absent[name]; hint != "" {
-		return hint
+func (set *pluginSet) uninstalled(name string) (message, hint string) {
+	if installed := set.check[name]; installed != nil {
+		delete(set.check, name)
+		if err := installed.Verify(); err != nil {
+			set.absent[name] = absence{fmt.Sprintf("plugin %s is not what %s says: %v", name, pluginstore.LockFile, err), installHint}
+		}
 	}
-	installed := set.check[name]
-	if installed == nil {
-		return ""
-	}
-	delete(set.check, name)
-	if err := installed.Verify(); err != nil {
-		set.absent[name] = err.Error() + ": testmesh plugin install"
-	}
-	return set.absent[name]
+	why := set.absent[name]
+	return why.message, why.hint
 }
 
 func (set *pluginSet) catalog() (*catalog.Catalog, error) { return catalog.New(set.descriptors...) }

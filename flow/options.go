@@ -33,9 +33,9 @@ type Options struct {
 	// AllowMissingPlugins notes actions of plugins that are not installed
 	// instead of refusing them. Such a program must not run.
 	AllowMissingPlugins bool
-	// Uninstalled says how to get a plugin that the catalog knows and that cannot
-	// run here; "" where it can. What uses such a plugin is a problem. Nil: all can.
-	Uninstalled func(plugin string) (hint string)
+	// Uninstalled says why a plugin that the catalog knows cannot run here, and what
+	// to do; "" where it can. What uses such a plugin is a problem. Nil: all can.
+	Uninstalled func(plugin string) (message, hint string)
 }
 
 // Limits of a flow. A file's size and YAML's own limits are package source's.

@@ -194,8 +194,8 @@ func (c *compiler) installed(plugin string, pos source.Pos, text string) {
 	if c.l.o.Uninstalled == nil {
 		return
 	}
-	if hint := c.l.o.Uninstalled(plugin); hint != "" {
-		c.add(hinted(problem(source.CodePlugin, pos, text, fmt.Sprintf("plugin %s is not installed", plugin)), hint))
+	if message, hint := c.l.o.Uninstalled(plugin); message != "" {
+		c.add(hinted(problem(source.CodePlugin, pos, text, message), hint))
 	}
 }
 

@@ -18,7 +18,7 @@ import (
 var ErrNotInstalled = errors.New("not installed")
 
 // ErrChanged says that what is installed is not what the lock file says.
-var ErrChanged = errors.New("it is not what plugins.lock says")
+var ErrChanged = errors.New("it has another checksum than was locked")
 
 // Package is an installed plugin.
 type Package struct {
@@ -61,7 +61,7 @@ func (p *Package) Verify() error {
 			return fmt.Errorf("%s: %w", name, err)
 		}
 		if got != want {
-			return fmt.Errorf("%s has changed since it was installed: %w", name, ErrChanged)
+			return fmt.Errorf("%s has changed: %w", name, ErrChanged)
 		}
 	}
 	return nil

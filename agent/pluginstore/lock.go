@@ -53,6 +53,9 @@ type Source struct {
 	Archive string `json:"archive,omitempty"`
 }
 
+// String is the place.
+func (s Source) String() string { return s.Index + s.Folder + s.Archive }
+
 // Checksums are what identifies a package, each a SHA-256 in hexadecimal.
 type Checksums struct {
 	// Archive is of the archive's bytes.

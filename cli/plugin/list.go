@@ -172,7 +172,7 @@ func printInfo(out io.Writer, l listed) error {
 		}
 	}
 	if l.Source != nil {
-		row("from", l.Source.Index+l.Source.Folder+l.Source.Archive)
+		row("from", l.Source.String())
 	}
 	row("range", l.Range)
 	row("in", l.Dir)

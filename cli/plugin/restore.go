@@ -83,6 +83,10 @@ func (in *installation) again(ctx context.Context, entry *pluginstore.Locked) (e
 	if errors.As(err, &done) {
 		return err
 	}
+	if errors.Is(err, pluginstore.ErrChecksum) {
+		return errored("nothing was installed. Somebody changed the package or the lock file: ask who publishes it before you go on",
+			"%s %s: the package in %s is not the one that %s names", entry.Name, entry.Version, entry.Source, pluginstore.LockFile)
+	}
 	if err != nil {
 		return in.refused(entry.Name+" "+entry.Version, err)
 	}
