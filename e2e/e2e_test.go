@@ -27,6 +27,10 @@ var coverDir = os.Getenv("TESTMESH_COVERDIR")
 // binDir holds the testmesh that TestMain built.
 var binDir string
 
+// goEnv are the settings of Go that building a plugin needs, as NAME=value: a
+// home of its own would begin with an empty cache.
+var goEnv []string
+
 func TestMain(m *testing.M) {
 	flag.Parse()
 	code, err := buildAndRun(m)
@@ -53,6 +57,19 @@ func buildAndRun(m *testing.M) (int, error) {
 	if out, err := build.CombinedOutput(); err != nil {
 		return 0, fmt.Errorf("build testmesh: %w\n%s", err, out)
 	}
+	names := []string{"GOCACHE", "GOMODCACHE", "GOPROXY", "GOSUMDB", "GOTOOLCHAIN"}
+	values, err := exec.Command("go", append([]string{"env"}, names...)...).Output()
+	if err != nil {
+		return 0, fmt.Errorf("ask go for its settings: %w", err)
+	}
+	for i, value := range strings.Split(strings.TrimSpace(string(values)), "\n") {
+		goEnv = append(goEnv, names[i]+"="+value)
+	}
+	root, err := filepath.Abs("..")
+	if err != nil {
+		return 0, err
+	}
+	goEnv = append(goEnv, "TESTMESH_SOURCE="+root) // what new plugins are built with
 	return m.Run(), nil
 }
 
@@ -70,7 +87,7 @@ func environment(home string) []string {
 	if coverDir != "" {
 		env = append(env, "GOCOVERDIR="+coverDir)
 	}
-	return env
+	return append(env, goEnv...)
 }
 
 func TestScripts(t *testing.T) {
@@ -92,6 +109,9 @@ func TestScripts(t *testing.T) {
 			"demo":     demo,
 			"exitcode": exitcode,
 			"steady":   steady,
+			"appears":  appears,
+			"damage":   damage,
+			"serve":    serve,
 		},
 	})
 }
