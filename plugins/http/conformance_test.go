@@ -90,3 +90,31 @@ func TestItKeepsThePromisesOfTheWireInMemory(t *testing.T) {
 	c.Plugin = func() plugin.Plugin { return New(Config{}) }
 	plugintest.Run(t, c)
 }
+
+// TestTheWireCostsLittle holds a process to ten times the goals, because the
+// machines of CI are shared: 50 ms to the first answer, 0.2 ms a call.
+func TestTheWireCostsLittle(t *testing.T) {
+	exe, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := kitConfig(t)
+	c.Command, c.Only = []string{exe, asPlugin}, []string{"handshake", "concurrent"}
+	all, err := plugintest.Check(t.Context(), c, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bounds := map[string]float64{"start": 500, "a small call": 2} // ms
+	for _, o := range all {
+		for _, f := range o.Figures {
+			t.Log(f)
+			if most, ok := bounds[f.Name]; ok && f.Value > most {
+				t.Errorf("%s: got %v %s, want %v at most", f.Name, f.Value, f.Unit, most)
+			}
+			delete(bounds, f.Name)
+		}
+	}
+	if len(bounds) > 0 {
+		t.Errorf("nobody measured %v", bounds)
+	}
+}

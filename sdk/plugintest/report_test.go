@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -104,6 +106,23 @@ func TestAPluginThatDoesNotStartFailsOnceAndPassesNothing(t *testing.T) {
 	}
 	if len(all) != len(cases()) {
 		t.Errorf("got %d outcomes of %d cases", len(all), len(cases()))
+	}
+}
+
+func TestAFolderWithALongPathIsNotTheEnd(t *testing.T) {
+	long := filepath.Join(t.TempDir(), strings.Repeat("x", 80))
+	if err := os.Mkdir(long, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	c := victimConfig(t, "none", "handshake")
+	c.Temp = long
+	if o := outcomes(t, c)["handshake"]; o.Status != Failed || !strings.Contains(o.Message, "too long for sockets") {
+		t.Errorf("got %+v, want it to say that the chosen path is too long", o)
+	}
+	c.Temp = ""
+	t.Setenv("TMPDIR", long)
+	if o := outcomes(t, c)["handshake"]; o.Status != Passed {
+		t.Errorf("got %+v, want another folder where the system's has a long path", o)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"strings"
 	"time"
@@ -29,9 +30,9 @@ import (
 const (
 	// startTimeout bounds the time from the start to the handshake.
 	startTimeout = 10 * time.Second
-	// maxTemp leaves room for what go-plugin and a plugin put behind it: the path of
-	// a Unix socket has at most 104 bytes on some systems.
-	maxTemp = 60
+	// maxTemp leaves room for what go-plugin puts behind it: the path of a Unix
+	// socket has at most 104 bytes on macOS.
+	maxTemp = 104 - len("/plugin-dir1234567890/plugin1234567890")
 	// markerName is the variable by which the kit finds what a plugin left behind.
 	markerName = "TESTMESH_CONFORMANCE"
 )
@@ -62,13 +63,9 @@ type launchOptions struct {
 // launch starts the plugin's process and connects to it. The error says what the
 // process did instead.
 func (k *kit) launch(o launchOptions) (*subject, error) {
-	temp, err := os.MkdirTemp(k.config.Temp, "kit-")
+	temp, err := k.folder()
 	if err != nil {
 		return nil, err
-	}
-	if len(temp) > maxTemp {
-		_ = os.Remove(temp)
-		return nil, fmt.Errorf("the path %s is too long for sockets below it: choose another folder for what the kit writes", temp)
 	}
 	s := &subject{temp: temp, synced: &record{}}
 	version := o.version
@@ -97,6 +94,22 @@ func (k *kit) launch(o launchOptions) (*subject, error) {
 		return s, fmt.Errorf("%s", s.diagnose(err))
 	}
 	return s, nil
+}
+
+// folder makes the folder of one process, with a path that is short enough for
+// sockets below it.
+func (k *kit) folder() (string, error) {
+	parent := k.config.Temp
+	const name = "/kit-1234567890"
+	if parent == "" && len(os.TempDir())+len(name) >= maxTemp && runtime.GOOS != "windows" {
+		parent = "/tmp"
+	}
+	temp, err := os.MkdirTemp(parent, "kit-")
+	if err == nil && len(temp) >= maxTemp {
+		_ = os.Remove(temp)
+		return "", fmt.Errorf("the path %s is too long for sockets below it: choose another folder for what the kit writes", temp)
+	}
+	return temp, err
 }
 
 // connect waits for the handshake and opens the connection.
