@@ -75,9 +75,10 @@ func await(t *testing.T, ended <-chan error) error {
 
 func TestAPluginThatEndsDuringACallIsToBlame(t *testing.T) {
 	tests := map[string]struct{ action, want, words string }{
-		"it panics beside the call": {"crash", "plugin good crashed with exit code 2: panic: a bug with", "goroutine "},
-		"it exits":                  {"exit", "plugin good crashed with exit code 3", ""},
-		"a signal ends it":          {"kill", "plugin good crashed with ", ""},
+		"it panics beside the call":  {"crash", "plugin good crashed with exit code 2: panic: a bug with", "goroutine "},
+		"it ends as if all was well": {"leave", "plugin good ended without being asked to, with exit code 0", ""},
+		"it exits":                   {"exit", "plugin good crashed with exit code 3", ""},
+		"a signal ends it":           {"kill", "plugin good crashed with ", ""},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -201,6 +202,57 @@ func TestAPluginThatIsStoppedIsEnded(t *testing.T) {
 	}
 	if _, err := run(p, "r1", "good.echo", ""); err != nil {
 		t.Errorf("the next call: %v", err)
+	}
+}
+
+// What fills the window of the connection waits for the plugin to read.
+func TestACallThatAStoppedPluginDoesNotReadEndsInTime(t *testing.T) {
+	p := several(t, Limits{HealthEvery: patience})
+	if _, err := run(p, "r1", "good.echo", ""); err != nil {
+		t.Fatal(err)
+	}
+	if err := syscall.Kill(pid(t, p, "good"), syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	ctx, release := context.WithTimeout(context.Background(), 100*time.Millisecond)
+	defer release()
+	config := json.RawMessage(`{"text":"` + strings.Repeat("x", 8<<20) + `"}`)
+	ended := make(chan error, 1)
+	go func() {
+		_, err := p.Execute(ctx, &plugin.Request{Action: "good.echo", RunID: "r1", Config: config}, nil)
+		ended <- err
+	}()
+	if e := faultOf(t, await(t, ended)); e.Blame != plugin.BlamePlugin || !strings.HasPrefix(e.Message, "plugin good did not end the call within 2s") {
+		t.Errorf("got %s: %s", e.Blame, e.Message)
+	}
+}
+
+func TestAPluginThatSaysItIsUnwellIsReplaced(t *testing.T) {
+	p := several(t, Limits{HealthEvery: 50 * time.Millisecond})
+	if _, err := run(p, "r1", "good.unwell", "the disk is full"); err != nil {
+		t.Fatal(err)
+	}
+	first := pid(t, p, "good")
+	beside := begin(p, "r2", "good.echo", "")
+	for end := time.Now().Add(patience); ; <-time.After(5 * time.Millisecond) {
+		if i := serving(p, "good"); i == nil || i.child.ID() != strconv.Itoa(first) {
+			break
+		}
+		if time.Now().After(end) {
+			t.Fatal("it still serves")
+		}
+	}
+	if err := await(t, beside); err != nil {
+		t.Errorf("a call under way: %v", err)
+	}
+	if _, err := run(p, "r1", "good.echo", ""); err != nil {
+		t.Error(err)
+	}
+	s := p.plugins["good"]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.last == nil || s.last.Message != "plugin good says that it is not well: the disk is full" {
+		t.Errorf("got %v", s.last)
 	}
 }
 

@@ -42,8 +42,9 @@ type command struct {
 // runner of go-plugin, which would start and end the direct child alone.
 type child struct {
 	command
-	caps  *capabilities
-	words *words
+	caps   *capabilities
+	words  *words
+	shared func() // called before it starts without a namespace of its own
 
 	handshake *io.PipeReader // the first line of standard output, then its end
 	over      chan struct{}  // it has ended
@@ -63,8 +64,8 @@ type child struct {
 	overrun bool // of its memory
 }
 
-func newChild(c command, caps *capabilities, w *words) *child {
-	return &child{command: c, caps: caps, words: w, over: make(chan struct{}), done: make(chan struct{})}
+func newChild(c command, caps *capabilities, w *words, shared func()) *child {
+	return &child{command: c, caps: caps, words: w, shared: shared, over: make(chan struct{}), done: make(chan struct{})}
 }
 
 // Start starts the process on a thread that lives as long as it does: the
@@ -129,6 +130,9 @@ func closeAll(files []*os.File) {
 func (c *child) spawn(stdout, stderr *os.File) error {
 	alone := c.caps.mayIsolate()
 	for busy := time.Now().Add(time.Second); ; {
+		if !alone {
+			c.shared()
+		}
 		c.cmd = &exec.Cmd{
 			Path: c.argv[0], Args: c.argv, Env: c.env, Dir: c.work, Stdout: stdout, Stderr: stderr,
 			SysProcAttr: attributes(alone),

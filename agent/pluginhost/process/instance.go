@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -300,28 +301,27 @@ func (i *instance) ended(how string) *plugin.Error {
 		why = ": " + clipText(r)
 	}
 	state, overrun := c.end()
+	if state != nil && state.Success() && how == "crashed" {
+		how = "ended without being asked to,"
+	}
 	e := errorOf(plugin.BlamePlugin, reportIt, "plugin %s %s with %s%s", name, how, exitText(state), why)
-	if overrun || outOfMemory(last) {
+	if overrun {
 		e.Message = fmt.Sprintf("plugin %s was ended because it used more than its %s of memory", name, bytesText(c.memory))
+	} else if line := outOfMemory(last); line != "" {
+		e.Message = fmt.Sprintf("plugin %s ran out of memory, of which it may use %s: %s", name, bytesText(c.memory), clipText(line))
 	}
 	e.Details = last
 	return e
 }
 
-func outOfMemory(last []string) bool {
-	if len(last) == 0 {
-		return false
+// outOfMemory is the line with which a runtime says that it was refused memory.
+func outOfMemory(last []string) string {
+	for _, line := range last {
+		if strings.Contains(line, "out of memory") || strings.Contains(line, "cannot allocate memory") {
+			return line
+		}
 	}
-	switch last[0] {
-	case "fatal error: runtime: out of memory", "fatal error: runtime: cannot allocate memory", "fatal error: out of memory":
-		return true
-	}
-	return len(last[0]) > 0 && isOutOfMemory(last[0])
-}
-
-func isOutOfMemory(line string) bool {
-	const prefix = "runtime: out of memory"
-	return len(line) >= len(prefix) && line[:len(prefix)] == prefix
+	return ""
 }
 
 // exitText says how a process ended.

@@ -63,14 +63,15 @@ func (s *slot) prepare(dir string) (*instance, *plugin.Error) {
 		return nil, fault
 	}
 	i := newInstance(s, dir)
-	i.child = newChild(cmd, &s.pool.caps, i.words)
+	i.child = newChild(cmd, &s.pool.caps, i.words, s.pool.runtime.guard)
 	return i, nil
 }
 
 // passed are the variables of the host that every plugin gets: how programs are
 // found, how text and times are shown, whom TLS trusts. What may hold a password
-// (a proxy's address) is passed where the plugin's manifest names it.
-var passed = []string{"PATH", "TZ", "LANG", "LC_ALL", "LC_CTYPE", "SSL_CERT_FILE", "SSL_CERT_DIR"}
+// (a proxy's address) is passed where the plugin's manifest names it. The last is
+// for Go programs that were built to be measured, as our own are in their tests.
+var passed = []string{"PATH", "TZ", "LANG", "LC_ALL", "LC_CTYPE", "SSL_CERT_FILE", "SSL_CERT_DIR", "GOCOVERDIR"}
 
 // onWindows does not start a program without them.
 var onWindows = []string{"SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "PATHEXT", "COMSPEC"}

@@ -108,6 +108,17 @@ type probe struct {
 
 	mu       sync.Mutex
 	sessions map[string]int
+	unwell   string
+}
+
+// Health is what the action "unwell" made of it.
+func (p *probe) Health(context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.unwell != "" {
+		return errors.New(p.unwell)
+	}
+	return nil
 }
 
 func (p *probe) Describe() *testmeshv1.Descriptor {
@@ -181,6 +192,13 @@ func (p *probe) Execute(ctx context.Context, req *plugin.Request, out plugin.Str
 			}
 		}
 		return &plugin.Response{Result: []byte(`{}`)}, nil
+	case "unwell":
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.unwell = c.Text
+		return &plugin.Response{Result: []byte(`{}`)}, nil
+	case "leave":
+		os.Exit(0)
 	case "env":
 		text, err := json.Marshal(map[string]any{"env": os.Environ(), "dir": wd()})
 		return &plugin.Response{Result: text}, err
@@ -223,9 +241,10 @@ func host(args []string) {
 	if err != nil {
 		panic(err)
 	}
-	if args[2] == "shared" {
+	if args[2] != "alone" {
 		p.caps.noIsolation()
 	}
+	p.runtime.unguarded = args[2] == "unguarded"
 	if _, err := run(p, "r1", args[1]+".daemons", args[0]); err != nil {
 		panic(err)
 	}

@@ -30,6 +30,18 @@ type runtimeDir struct {
 	mu   sync.Mutex
 	path string
 	lock *os.File
+	// dismiss ends the guardian, where there is one.
+	dismiss   func()
+	unguarded bool // for tests of what is left then
+}
+
+// guard has a guardian look after the directory, once.
+func (r *runtimeDir) guard() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.dismiss == nil && r.path != "" && !r.unguarded {
+		r.dismiss = guardRuntime(r.path)
+	}
 }
 
 // make gives the directory. The first time it makes it, and clears away what
@@ -48,6 +60,10 @@ func (r *runtimeDir) make(parent string) (string, error) {
 	}
 	parent, err := filepath.Abs(parent)
 	if err != nil {
+		return "", err
+	}
+	// The plugin may know its folder by its real name.
+	if parent, err = filepath.EvalSymlinks(parent); err != nil {
 		return "", err
 	}
 	if len(parent) > maxParent {
@@ -111,6 +127,9 @@ func (r *runtimeDir) remove() error {
 		return nil
 	}
 	err := removeAll(r.path)
+	if r.dismiss != nil {
+		r.dismiss()
+	}
 	_ = r.lock.Close()
 	r.path, r.lock = "", nil
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -170,6 +171,43 @@ func processes() []int {
 		}
 	}
 	return out
+}
+
+// guardian is a script that waits for the end of its host, which it sees at the
+// end of its input, and then ends what the host's plugins started. A word on its
+// input says that there is nothing left to do.
+const guardian = `read word && exit
+for again in 1 2 3; do
+	for env in $(grep -lsF "$1=$2/" /proc/[0-9]*/environ); do
+		id=${env#/proc/}
+		kill -9 "${id%/environ}"
+	done
+done
+rm -rf -- "$2"`
+
+// guardRuntime starts a guardian of a runtime directory: where plugins are not
+// alone in a namespace, the kernel does not end what they daemonized when the
+// host is killed. Without a shell there is none, and the next host on the
+// machine clears that away.
+func guardRuntime(dir string) (dismiss func()) {
+	in, out, err := os.Pipe()
+	if err != nil {
+		return func() {}
+	}
+	defer in.Close()
+	cmd := &exec.Cmd{
+		Path: "/bin/sh", Args: []string{"sh", "-c", guardian, "testmesh-guardian", markerName, dir},
+		Env: []string{"PATH=/usr/bin:/bin"}, Dir: "/", Stdin: in, SysProcAttr: &syscall.SysProcAttr{Setsid: true},
+	}
+	if err := cmd.Start(); err != nil {
+		_ = out.Close()
+		return func() {}
+	}
+	return func() {
+		_, _ = out.WriteString("done\n")
+		_ = out.Close()
+		_ = cmd.Wait()
+	}
 }
 
 // tryLock takes a file's lock if nobody has it. The kernel gives it back when

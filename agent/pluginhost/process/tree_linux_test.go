@@ -53,91 +53,59 @@ func noneLeft(t *testing.T, text string) {
 	}
 }
 
-// isolations are the ways in which a process may be kept: "alone" needs root.
-func isolations(t *testing.T, f func(t *testing.T, shared bool)) {
-	t.Helper()
-	t.Run("alone", func(t *testing.T) {
-		if os.Geteuid() != 0 {
-			t.Log("not root: this machine keeps plugins in process groups")
-		}
-		f(t, false)
-	})
-	t.Run("shared", func(t *testing.T) { f(t, true) })
-}
-
 func TestNothingIsLeftAfterClose(t *testing.T) {
 	for _, kind := range []string{"good", "stubborn"} {
 		t.Run(kind, func(t *testing.T) {
-			isolations(t, func(t *testing.T, shared bool) {
-				t.Parallel()
-				dir := shortDir(t)
-				p, err := New(Config{Programs: []pluginhost.Program{programOf(kind, kind)}, Dir: dir})
-				if err != nil {
-					t.Fatal(err)
-				}
-				if shared {
-					p.caps.noIsolation()
-				}
-				if _, err := run(p, "r1", kind+".daemons", dir); err != nil {
-					t.Fatal(err)
-				}
-				if n := len(left(marker(dir))); n < 4 {
-					t.Fatalf("%d processes run, want the plugin and three that it daemonized", n)
-				}
-				begin := time.Now()
-				if err := p.Close(); err != nil {
-					t.Error(err)
-				}
-				took := time.Since(begin)
-				t.Logf("closed in %v, the bound is %v", took.Round(time.Millisecond), bound)
-				if took > 10*bound {
-					t.Errorf("closed in %v", took)
-				}
-				noneLeft(t, marker(dir))
-				noneLeft(t, dir) // as an argument
-				if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
-					t.Errorf("its folder still holds %v (%v)", entries, err)
-				}
-			})
+			for _, way := range []string{"alone", "shared"} {
+				t.Run(way, func(t *testing.T) {
+					t.Parallel()
+					dir := shortDir(t)
+					p, err := New(Config{Programs: []pluginhost.Program{programOf(kind, kind)}, Dir: dir})
+					if err != nil {
+						t.Fatal(err)
+					}
+					if way == "shared" {
+						p.caps.noIsolation()
+					}
+					if _, err := run(p, "r1", kind+".daemons", dir); err != nil {
+						t.Fatal(err)
+					}
+					if n := len(left(marker(dir))); n < 4 {
+						t.Fatalf("%d processes run, want the plugin and three that it daemonized", n)
+					}
+					begin := time.Now()
+					if err := p.Close(); err != nil {
+						t.Error(err)
+					}
+					took := time.Since(begin)
+					t.Logf("closed in %v, the bound is %v", took.Round(time.Millisecond), bound)
+					if took > 10*bound {
+						t.Errorf("closed in %v", took)
+					}
+					noneLeft(t, marker(dir))
+					noneLeft(t, dir) // as an argument
+					if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
+						t.Errorf("its folder still holds %v (%v)", entries, err)
+					}
+				})
+			}
 		})
 	}
 }
 
-// Without a namespace, the daemons of a killed host live until the next host
-// starts on the machine: that one clears them away.
+// What a plugin daemonized ends with its host by the kernel where it is alone in
+// a namespace, by the host's guardian where it shares ours, and by the next host
+// where the guardian was killed too.
 func TestNothingIsLeftAfterTheHostWasKilled(t *testing.T) {
 	for _, kind := range []string{"good", "stubborn"} {
-		t.Run(kind, func(t *testing.T) {
-			isolations(t, func(t *testing.T, shared bool) {
+		for _, way := range []string{"alone", "shared", "unguarded"} {
+			t.Run(kind+" "+way, func(t *testing.T) {
 				t.Parallel()
 				dir := shortDir(t)
-				way := "alone"
-				if shared {
-					way = "shared"
-				}
-				host := exec.Command("/proc/self/exe", "plugin", "host", dir, kind, way)
-				host.Env = []string{"TMPDIR=" + os.TempDir()}
-				host.Stderr = os.Stderr
-				out, err := host.StdoutPipe()
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := host.Start(); err != nil {
-					t.Fatal(err)
-				}
-				line, err := bufio.NewReader(out).ReadString('\n')
-				if line != "ready\n" {
-					t.Fatalf("the host said %q, %v", line, err)
-				}
 				mark := marker(dir)
-				if n := len(left(mark)); n < 4 {
-					t.Fatalf("%d processes run, want the plugin and three that it daemonized", n)
-				}
-				if err := host.Process.Kill(); err != nil {
-					t.Fatal(err)
-				}
-				_ = host.Wait()
-				if shared {
+				t.Cleanup(func() { endMarked(mark) })
+				killedHost(t, dir, kind, way)
+				if way == "unguarded" {
 					noPluginLeft(t, mark)
 					if n := len(left(mark)); n != 3 {
 						t.Errorf("%d daemons live before the next host starts, want 3: what clears them away is not tried", n)
@@ -145,6 +113,7 @@ func TestNothingIsLeftAfterTheHostWasKilled(t *testing.T) {
 					sweep(dir)
 				}
 				noneLeft(t, mark)
+				noneLeft(t, dir) // the guardian too
 				sweep(dir)
 				if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
 					t.Errorf("its folder still holds %v (%v)", entries, err)
@@ -155,7 +124,30 @@ func TestNothingIsLeftAfterTheHostWasKilled(t *testing.T) {
 					}
 				}
 			})
-		})
+		}
+	}
+}
+
+// killedHost starts a host with a plugin that daemonizes, and kills it.
+func killedHost(t *testing.T, dir, kind, way string) {
+	t.Helper()
+	host := exec.Command("/proc/self/exe", "plugin", "host", dir, kind, way)
+	host.Stderr = os.Stderr
+	out, err := host.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := host.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = host.Wait() }()
+	defer func() { _ = host.Process.Kill() }()
+	line, err := bufio.NewReader(out).ReadString('\n')
+	if line != "ready\n" {
+		t.Fatalf("the host said %q, %v", line, err)
+	}
+	if n := len(left(marker(dir))); n < 4 {
+		t.Fatalf("%d processes run, want the plugin and three that it daemonized", n)
 	}
 }
 
