@@ -9,13 +9,16 @@ import (
 const configSchema = `{
   "type": "object",
   "additionalProperties": false,
-  "required": ["schema_file"],
   "properties": {
     "document": {"type": "string", "description": "The document as text; an answer's text is body.", "examples": ["${create.body}"]},
     "file": {"type": "string", "x-testmesh-file": true, "description": "The document's file, in place of document, in any encoding that it declares."},
-    "schema_file": {"type": "string", "x-testmesh-file": true, "description": "The XML Schema 1.0; what it includes and imports must be files of the project."}
+    "schema_file": {"type": "string", "x-testmesh-file": true, "description": "The XML Schema 1.0; what it includes and imports must be files of the project."},
+    "schema": {"type": "string", "description": "The schema as text, in place of schema_file."}
   },
-  "oneOf": [{"required": ["document"]}, {"required": ["file"]}]
+  "allOf": [
+    {"oneOf": [{"required": ["document"]}, {"required": ["file"]}]},
+    {"oneOf": [{"required": ["schema_file"]}, {"required": ["schema"]}]}
+  ]
 }`
 
 const resultSchema = `{
@@ -71,8 +74,8 @@ func (x *xsd) Describe() *testmeshv1.Descriptor {
 		}},
 		Functions: []*testmeshv1.Function{{
 			Name:       "schema_errors",
-			Summary:    "What is wrong with a document, as texts with lines; empty: it fits the schema.",
-			Parameters: []string{"document", "schema_file"},
+			Summary:    "What is wrong with a document, as texts with lines; empty: it fits the schema, which is a path or a schema as text.",
+			Parameters: []string{"document", "schema"},
 		}},
 	}
 }

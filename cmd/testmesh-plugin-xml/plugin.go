@@ -9,7 +9,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"runtime"
+	"strings"
 	"sync/atomic"
 
 	"github.com/testmesh/testmesh/sdk/plugin"
@@ -19,9 +21,8 @@ const (
 	// maxDocumentBytes bounds a document; libxml2 takes some ten times as much
 	// memory.
 	maxDocumentBytes = 16 << 20
-	// maxLeft is how many judgements may go on after their call was left before
-	// the process asks to be replaced: libxml2 cannot be stopped.
-	maxLeft = 4
+	// minTurns is how many judgements there are at a time, at least.
+	minTurns = 4
 )
 
 // xsd is the plugin.
@@ -33,7 +34,7 @@ type xsd struct {
 }
 
 func newPlugin(version string) *xsd {
-	return &xsd{version: version, lib: start(), turns: make(chan struct{}, runtime.GOMAXPROCS(0))}
+	return &xsd{version: version, lib: start(), turns: make(chan struct{}, max(minTurns, runtime.GOMAXPROCS(0)))}
 }
 
 // EndRun has nothing to drop.
@@ -42,9 +43,10 @@ func (x *xsd) EndRun(string) {}
 // Close has nothing to release.
 func (x *xsd) Close() error { return nil }
 
-// Health says when too many judgements do not end.
+// Health says when half of the turns are taken by judgements that nobody waits
+// for: libxml2 cannot be stopped, but the process can be replaced.
 func (x *xsd) Health(context.Context) error {
-	if n := x.left.Load(); n >= maxLeft {
+	if n := x.left.Load(); int(n) >= cap(x.turns)/2 {
 		return fmt.Errorf("%d judgements do not end", n)
 	}
 	return nil
@@ -67,7 +69,8 @@ func (f finding) String() string {
 type config struct {
 	Document   *string `json:"document"`
 	File       *string `json:"file"`
-	SchemaFile string  `json:"schema_file"`
+	Schema     *string `json:"schema"`
+	SchemaFile *string `json:"schema_file"`
 }
 
 type result struct {
@@ -81,22 +84,19 @@ func (x *xsd) Execute(ctx context.Context, req *plugin.Request, _ plugin.Stream)
 	if req.Action != "xml.validate" {
 		return nil, refuse("", "there is no action "+req.Action)
 	}
-	var c config
-	if err := json.Unmarshal(req.Config, &c); err != nil {
-		var kind *json.UnmarshalTypeError
-		if errors.As(err, &kind) {
-			return nil, refuse(kind.Field, kind.Field+" takes a text")
-		}
-		return nil, refuse("", "the config is no JSON object: "+err.Error())
+	c, err := readConfig(req.Config)
+	if err != nil {
+		return nil, err
 	}
-	if c.SchemaFile == "" {
-		return nil, refuse("schema_file", "schema_file is missing")
+	schema, err := c.schema(req)
+	if err != nil {
+		return nil, err
 	}
 	document, err := c.document(req)
 	if err != nil {
 		return nil, err
 	}
-	judged, err := x.judge(ctx, req, document, c.SchemaFile)
+	judged, err := x.judge(ctx, schema, document)
 	if err != nil {
 		return nil, err
 	}
@@ -105,6 +105,48 @@ func (x *xsd) Execute(ctx context.Context, req *plugin.Request, _ plugin.Stream)
 		return nil, err
 	}
 	return &plugin.Response{Result: text}, nil
+}
+
+func readConfig(text []byte) (*config, error) {
+	c := &config{}
+	dec := json.NewDecoder(bytes.NewReader(text))
+	dec.DisallowUnknownFields()
+	err := dec.Decode(c)
+	var kind *json.UnmarshalTypeError
+	switch {
+	case err == nil:
+		return c, nil
+	case errors.As(err, &kind) && kind.Field != "":
+		return nil, refuse(kind.Field, kind.Field+" takes a text")
+	}
+	if _, key, ok := strings.Cut(err.Error(), "unknown field "); ok { // encoding/json has no type for it
+		key = strings.Trim(key, `"`)
+		return nil, refuse(key, "there is no key "+key)
+	}
+	return nil, refuse("", "the config is no JSON object: "+err.Error())
+}
+
+// schema is what the config names.
+func (c *config) schema(req *plugin.Request) ([]file, error) {
+	switch {
+	case c.Schema != nil && c.SchemaFile != nil:
+		return nil, refuse("schema", "schema and schema_file exclude each other")
+	case c.Schema != nil && !isInline(*c.Schema):
+		return nil, refuse("schema", "schema takes the schema's text, schema_file its path")
+	case c.Schema != nil:
+		files, err := schemaFiles(req, *c.Schema)
+		if err != nil {
+			return nil, refuse("schema", unreadable(err))
+		}
+		return files, nil
+	case c.SchemaFile == nil || *c.SchemaFile == "" || isInline(*c.SchemaFile):
+		return nil, refuse("schema_file", "schema_file takes the path of a schema")
+	}
+	files, err := schemaFiles(req, *c.SchemaFile)
+	if err != nil {
+		return nil, refuse("schema_file", unreadable(err))
+	}
+	return files, nil
 }
 
 // document is what the config names.
@@ -118,8 +160,11 @@ func (c *config) document(req *plugin.Request) ([]byte, error) {
 		return nil, refuse("document", "document or file is missing")
 	}
 	data, err := req.ReadFile(*c.File, maxDocumentBytes)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, refuse("file", "there is no file "+*c.File)
+	}
 	if err != nil {
-		return nil, refuse("file", unreadable(*c.File, err))
+		return nil, refuse("file", unreadable(err))
 	}
 	text, err := decode(data)
 	if err != nil {
@@ -142,11 +187,7 @@ func inText(document string) ([]byte, error) {
 
 // judge validates a document. libxml2 cannot be stopped: a judgement that takes
 // longer than the call goes on alone.
-func (x *xsd) judge(ctx context.Context, req *plugin.Request, document []byte, schemaFile string) (*result, error) {
-	files, err := schemaFiles(req, schemaFile)
-	if err != nil {
-		return nil, refuse("schema_file", unreadable(schemaFile, err))
-	}
+func (x *xsd) judge(ctx context.Context, files []file, document []byte) (*result, error) {
 	select {
 	case x.turns <- struct{}{}:
 	case <-ctx.Done():
@@ -210,7 +251,7 @@ func (x *xsd) Call(ctx context.Context, req *plugin.FunctionRequest) (json.RawMe
 		return nil, refuse("", "the arguments are no JSON list")
 	}
 	if len(args) != 2 {
-		return nil, refuse("", fmt.Sprintf("schema_errors takes a document and the path of a schema, not %d arguments", len(args)))
+		return nil, refuse("", fmt.Sprintf("schema_errors takes a document and a schema, not %d arguments", len(args)))
 	}
 	document, ok := args[0].(string)
 	if !ok {
@@ -218,13 +259,17 @@ func (x *xsd) Call(ctx context.Context, req *plugin.FunctionRequest) (json.RawMe
 	}
 	schemaFile, ok := args[1].(string)
 	if !ok {
-		return nil, refuse("schema_file", "the schema is no path of a file")
+		return nil, refuse("schema", "the schema is neither the path of a file nor a schema as text")
 	}
 	text, err := inText(document)
 	if err != nil {
 		return nil, err
 	}
-	judged, err := x.judge(ctx, &plugin.Request{Root: req.Root, Dir: req.Dir}, text, schemaFile)
+	files, err := schemaFiles(&plugin.Request{Root: req.Root, Dir: req.Dir}, schemaFile)
+	if err != nil {
+		return nil, inFunction(refuse("schema", unreadable(err)))
+	}
+	judged, err := x.judge(ctx, files, text)
 	if err != nil {
 		return nil, inFunction(err)
 	}
@@ -261,9 +306,12 @@ func unjudged(message string) *plugin.Error {
 
 func wrongSchema(name string, wrong found) *plugin.Error {
 	e := refuse("schema_file", "the schema "+name+" is wrong")
+	if path.Base(name) == inline {
+		e = refuse("schema", "the schema is wrong")
+	}
 	for i, p := range wrong.problems {
 		line := finding{p.Line, p.Column, p.Message}.String()
-		if p.File != "" {
+		if p.File != "" && path.Base(p.File) != inline {
 			line = p.File + " " + line
 		}
 		if i == 0 {
@@ -275,12 +323,11 @@ func wrongSchema(name string, wrong found) *plugin.Error {
 	return e
 }
 
-func unreadable(name string, err error) string {
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return "there is no file " + name
-	case errors.Is(err, fs.ErrPermission):
-		return name + " may not be read"
+// unreadable is why a file was not read, without the machine's own paths.
+func unreadable(err error) string {
+	var failed *fs.PathError
+	if errors.As(err, &failed) {
+		return "read " + failed.Path + ": " + failed.Err.Error()
 	}
 	return err.Error()
 }

@@ -111,6 +111,7 @@ func TestDocuments(t *testing.T) {
 		"neither of both":               {map[string]any{}, "E-CONFIG definition document document or file is missing"},
 		"both":                          {map[string]any{"document": "", "file": ""}, "E-CONFIG definition file document and file exclude each other"},
 		"a number for a text":           {map[string]any{"document": 1}, "E-CONFIG definition document document takes a text"},
+		"a key that there is not":       {map[string]any{"documnet": "<a/>"}, "E-CONFIG definition documnet there is no key documnet"},
 		"a document type":               {map[string]any{"document": "<!-- x --><?p?> <!DOCTYPE order><order/>"}, "E-BODY system  the document is not judged: it has a document type"},
 		"nested past libxml2's bound":   {map[string]any{"document": strings.Repeat("<a>", 300) + strings.Repeat("</a>", 300)}, "E-BODY system  the document is past a bound of libxml2: "},
 		"over the limit":                {map[string]any{"document": strings.Repeat(" ", maxDocumentBytes+1)}, "E-BODY system  the document is over 16 MiB"},
@@ -164,12 +165,13 @@ func TestTheFunction(t *testing.T) {
 		"a valid document":            {"schema_errors", `["<order><id>1</id></order>", "order.xsd"]`, `[]`},
 		"an invalid one":              {"schema_errors", `["<order>\n<id/></order>", "order.xsd"]`, `["line 2: Element 'id': '' is not a valid value of the atomic type 'xs:int'."]`},
 		"an answer that is no text":   {"schema_errors", `[{"a": 1}, "order.xsd"]`, "E-CONFIG definition document the document is no text; an answer's text is body, not xml"},
-		"a path that is no text":      {"schema_errors", `["<a/>", 1]`, "E-CONFIG definition schema_file the schema is no path of a file"},
-		"too few arguments":           {"schema_errors", `["<a/>"]`, "E-CONFIG definition  schema_errors takes a document and the path of a schema, not 1 arguments"},
+		"a schema as text":            {"schema_errors", `["<a>x</a>", "<xs:schema xmlns:xs='http://www.w3.org/2001/XMLSchema'><xs:element name='a' type='xs:int'/></xs:schema>"]`, `["line 1: Element 'a': 'x' is not a valid value of the atomic type 'xs:int'."]`},
+		"a path that is no text":      {"schema_errors", `["<a/>", 1]`, "E-CONFIG definition schema the schema is neither the path of a file nor a schema as text"},
+		"too few arguments":           {"schema_errors", `["<a/>"]`, "E-CONFIG definition  schema_errors takes a document and a schema, not 1 arguments"},
 		"no list":                     {"schema_errors", `{}`, "E-CONFIG definition  the arguments are no JSON list"},
 		"another function":            {"nope", `[]`, "E-CONFIG definition  there is no function nope"},
-		"a missing schema is errored": {"schema_errors", `["<a/>", "none.xsd"]`, "E-CONFIG agent schema_file there is no file flows/none.xsd"},
-		"a wrong schema is errored":   {"schema_errors", `["<a/>", "bad.xsd"]`, "E-CONFIG agent schema_file flows/bad.xsd: XML syntax error on line 1: unexpected EOF"},
+		"a missing schema is errored": {"schema_errors", `["<a/>", "none.xsd"]`, "E-CONFIG agent schema there is no file flows/none.xsd"},
+		"a wrong schema is errored":   {"schema_errors", `["<a/>", "bad.xsd"]`, "E-CONFIG agent schema flows/bad.xsd: XML syntax error on line 1: unexpected EOF"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -237,7 +239,7 @@ func TestWhatCannotBeStoppedIsLeft(t *testing.T) {
 	if err := x.Health(t.Context()); err != nil {
 		t.Errorf("one is no reason to be replaced: %v", err)
 	}
-	x.left.Add(maxLeft - 1)
+	x.left.Add(minTurns)
 	if err := x.Health(t.Context()); err == nil {
 		t.Error("a process whose turns are all taken says that it works")
 	}

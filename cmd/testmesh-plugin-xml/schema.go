@@ -37,18 +37,36 @@ type project struct {
 	size  int
 }
 
+// inline is the name of a schema that a step holds itself.
+const inline = "(inline)"
+
 // schemaFiles reads a schema and all that it includes, imports or redefines, and
-// nothing outside the project. name is relative to the flow file.
-func schemaFiles(req *plugin.Request, name string) ([]file, error) {
-	if path.IsAbs(name) {
-		return nil, fmt.Errorf("%s leads out of the project", name)
-	}
+// nothing outside the project. given is a path, relative to the flow file, or
+// the schema itself, which begins with <.
+func schemaFiles(req *plugin.Request, given string) ([]file, error) {
 	p := &project{
 		// Names are below the root from here on.
 		req:  &plugin.Request{Root: req.Root},
 		seen: map[string]bool{},
 	}
-	next := []string{path.Join(req.Dir, name)}
+	var next []string
+	switch {
+	case isInline(given):
+		if len(given) > maxFileBytes {
+			return nil, fmt.Errorf("the schema is over %d MiB", maxFileBytes>>20)
+		}
+		text, err := plain([]byte(given))
+		if err != nil {
+			return nil, fmt.Errorf("the schema: %w", err)
+		}
+		if next, err = p.add(path.Join(req.Dir, inline), text); err != nil {
+			return nil, err
+		}
+	case path.IsAbs(given):
+		return nil, fmt.Errorf("%s leads out of the project", given)
+	default:
+		next = []string{path.Join(req.Dir, given)}
+	}
 	for len(next) > 0 {
 		more, err := p.read(next[0])
 		if err != nil {
@@ -58,6 +76,9 @@ func schemaFiles(req *plugin.Request, name string) ([]file, error) {
 	}
 	return p.files, nil
 }
+
+// isInline tells a schema from the path of one.
+func isInline(given string) bool { return strings.HasPrefix(strings.TrimSpace(given), "<") }
 
 // read adds one file, and gives the names of those that it names.
 func (p *project) read(name string) ([]string, error) {
@@ -85,6 +106,11 @@ func (p *project) read(name string) ([]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
+	return p.add(name, text)
+}
+
+// add adds a file that was read.
+func (p *project) add(name string, text []byte) ([]string, error) {
 	p.files = append(p.files, file{name, text})
 	named, err := locations(text)
 	if err != nil {

@@ -233,3 +233,37 @@ func FuzzLocations(f *testing.F) {
 		}
 	})
 }
+
+func TestWhichSchema(t *testing.T) {
+	root := tree(t, map[string]string{"flows/t.xsd": head + `<xs:element name="order" type="xs:int"/></xs:schema>`})
+	including := head + `<xs:include schemaLocation="t.xsd"/></xs:schema>`
+	tests := map[string]struct {
+		config map[string]any
+		root   string
+		want   string
+	}{
+		"a file":                         {map[string]any{"schema_file": "t.xsd"}, root, "valid"},
+		"a text":                         {map[string]any{"schema": " \n" + orderSchema}, root, "invalid line 1: Element 'order': "},
+		"a text that includes a file":    {map[string]any{"schema": including}, root, "valid"},
+		"a text, where no file may be":   {map[string]any{"schema": orderSchema}, "", "invalid line 1: Element 'order': "},
+		"an include, where none may be":  {map[string]any{"schema": including}, "", "E-CONFIG definition schema this step may not read files"},
+		"a file, where none may be":      {map[string]any{"schema_file": "t.xsd"}, "", "E-CONFIG definition schema_file this step may not read files"},
+		"a wrong text":                   {map[string]any{"schema": head + "\n<xs:nothing/></xs:schema>"}, root, "E-CONFIG definition schema the schema is wrong: line 2: "},
+		"a text that is no XML":          {map[string]any{"schema": "<a"}, root, "E-CONFIG definition schema flows/(inline): XML syntax error on line 1"},
+		"a text with a document type":    {map[string]any{"schema": "<!DOCTYPE a>" + head}, root, "E-CONFIG definition schema the schema: it has a document type"},
+		"a path in the place of a text":  {map[string]any{"schema": "t.xsd"}, root, "E-CONFIG definition schema schema takes the schema's text, schema_file its path"},
+		"a text in the place of a path":  {map[string]any{"schema_file": orderSchema}, root, "E-CONFIG definition schema_file schema_file takes the path of a schema"},
+		"both":                           {map[string]any{"schema": orderSchema, "schema_file": "t.xsd"}, root, "E-CONFIG definition schema schema and schema_file exclude each other"},
+		"neither":                        {map[string]any{}, root, "E-CONFIG definition schema_file schema_file takes the path of a schema"},
+		"a folder":                       {map[string]any{"schema_file": "."}, root, "E-CONFIG definition schema_file flows is not a file"},
+		"a text over the limit of files": {map[string]any{"schema": "<" + strings.Repeat(" ", maxFileBytes)}, root, "E-CONFIG definition schema the schema is over 4 MiB"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			test.config["document"] = "<order>1</order>"
+			if got := shown(validate(t.Context(), newPlugin("1"), test.root, "flows", test.config)); !strings.HasPrefix(got, test.want) {
+				t.Errorf("got %s, want %s", got, test.want)
+			}
+		})
+	}
+}
