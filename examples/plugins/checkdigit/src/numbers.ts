@@ -5,8 +5,8 @@ export const schemes = { luhn, iban };
 export type Scheme = keyof typeof schemes;
 
 /** The characters of a number, without the blanks and dashes between them. */
-export function digitsOf(value: unknown): string {
-  return String(value).replace(/[\s-]/g, "").toUpperCase();
+export function digitsOf(text: string): string {
+  return text.replace(/[\s-]/g, "").toUpperCase();
 }
 
 /** All numbers of a pattern, each ? from 0 to 9, in order. */

@@ -9,6 +9,7 @@ import type { Json, JsonObject } from "./testmesh/json.js";
 import type { Schema } from "./testmesh/schema.js";
 import { Sessions } from "./testmesh/service.js";
 
+export { refuse } from "./testmesh/fault.js";
 export { Exact, type Json, type JsonObject } from "./testmesh/json.js";
 export type { Schema } from "./testmesh/schema.js";
 
@@ -79,6 +80,10 @@ export interface Call<S> {
   /** Aborted when the time is over or somebody cancels; signal.reason is a Fault
    * to throw. */
   signal: AbortSignal;
+  /** Lets everything else have its turn, where an action computes rather than
+   * waits: JavaScript has one thread for all calls. It throws signal.reason. Call
+   * it often; it does nothing more than once a millisecond. */
+  turn(): Promise<void>;
   /** Adds a line to the step's log. */
   log(level: "debug" | "info" | "warn" | "error", message: string): void;
   /** Says what a long call waits for. */

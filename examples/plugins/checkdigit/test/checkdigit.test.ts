@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import { checkdigit } from "../src/checkdigit.js";
-import { Fault, type Call, type Json, type JsonObject } from "../src/testmesh.js";
+import { Exact, Fault, type Call, type Json, type JsonObject } from "../src/testmesh.js";
 
 type State = ReturnType<typeof checkdigit.session>;
 
@@ -11,6 +12,10 @@ function newRun(signal: AbortSignal = new AbortController().signal) {
   const logs: string[] = [];
   const call: Call<State> = {
     session: checkdigit.session(run), run, stepId: "s", try: 1, traceparent: "", root: "", dir: "", wantExchange: false, signal,
+    turn: async () => {
+      await setImmediate();
+      signal.throwIfAborted();
+    },
     log: (level, message) => void logs.push(`${level}: ${message}`),
     progress: () => {}, exchange: () => {}, artifact: () => {}, secret: () => {},
   };
@@ -27,7 +32,11 @@ test("verify judges a number, and gives it back", async () => {
   assert.deepEqual(await act("verify", { scheme: "luhn", value: "4111 1111-1111 1111" }), {
     valid: true, value: "4111 1111-1111 1111", number: "4111111111111111",
   });
-  assert.equal((await act("verify", { scheme: "iban", value: null }))["valid"], false);
+  for (const value of [null, true, {}, [], { toString: "1" }, ""]) {
+    assert.deepEqual(await act("verify", { scheme: "luhn", value }), { valid: false, value, number: "" });
+  }
+  const value = new Exact("7992739871300000000000000000000");
+  assert.deepEqual(await act("verify", { scheme: "luhn", value }), { valid: true, value, number: value.text });
 });
 
 test("find gives the same numbers each time", async () => {
@@ -66,6 +75,6 @@ test("the function judges, and refuses a scheme that is none", async () => {
   const valid = checkdigit.functions!["valid"]!.call as (...args: Json[]) => Json;
   assert.equal(valid("luhn", "79927398713"), true);
   assert.equal(valid("iban", 12), false);
-  assert.throws(() => valid("lunh", 1), /there is no scheme lunh; there are luhn, iban/);
+  assert.throws(() => valid("lunh", 1), /there is no such scheme; there are luhn and iban/);
   assert.throws(() => (valid as () => Json)(), Fault);
 });

@@ -1,9 +1,10 @@
 // One try of one action: from its request to its result or its fault.
+import { setImmediate } from "node:timers/promises";
 import { create } from "@bufbuild/protobuf";
 import { durationMs, timestampFromDate } from "@bufbuild/protobuf/wkt";
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { Fault, type Call, type Plugin, type Run } from "../testmesh.js";
-import { toFault } from "./fault.js";
+import { refuse, toFault } from "./fault.js";
 import { ExecuteResponseSchema, type ExecuteRequest, type ExecuteResponse } from "./gen/testmesh/plugin/v1/plugin_pb.js";
 import { maxMessageBytes } from "./host.js";
 import { parse, print, type Json } from "./json.js";
@@ -13,6 +14,11 @@ import { isObject, wrong } from "./schema.js";
 // seconds; what the plugin says of itself reads better than what the host says.
 const graceMs = 1500;
 const longestTimerMs = 2 ** 31 - 1;
+// How long an action computes before everything else has its turn.
+const turnMs = 1;
+// Actions that compute go on one after another, each after a look at what the
+// host has sent: fifty of them answer Cancel and Health as fast as one does.
+let queue: Promise<void> = Promise.resolve();
 
 type Event = NonNullable<MessageInitShape<typeof ExecuteResponseSchema>["event"]>;
 
@@ -21,6 +27,7 @@ export class Running<S> {
   private readonly abort = new AbortController();
   private readonly secrets: { name: string; value: Buffer }[] = [];
   private over = false;
+  private turnBegan = performance.now();
 
   constructor(
     private readonly plugin: Plugin<S>,
@@ -66,10 +73,10 @@ export class Running<S> {
     const { action: name, configJson } = this.req;
     const short = name.startsWith(`${this.plugin.name}.`) ? name.slice(this.plugin.name.length + 1) : "";
     const action = Object.hasOwn(this.plugin.actions, short) ? this.plugin.actions[short] : undefined;
-    if (!action) throw new Fault({ code: "E-CONFIG", message: `there is no action ${name}`, blame: "definition" });
+    if (!action) throw refuse(`there is no action ${name}`);
     const config = parse(Buffer.from(configJson).toString());
     const found = wrong(config, { type: "object", ...action.config });
-    if (found) throw new Fault({ code: "E-CONFIG", blame: "definition", ...found });
+    if (found) throw refuse(found.message, found.field);
     const result = await action.run(config, this.call());
     if (!isObject(result)) throw new TypeError(`${name} gave a result that is no object`);
     const text = Buffer.from(print(result));
@@ -89,6 +96,7 @@ export class Running<S> {
       dir: req.dir,
       wantExchange: req.wantExchange,
       signal: this.abort.signal,
+      turn: () => this.turn(),
       log: (level, message) => this.send({ case: "log", value: { level, message: message.toWellFormed() } }),
       progress: (message) => this.send({ case: "progress", value: { message: message.toWellFormed() } }),
       exchange: (x) =>
@@ -107,6 +115,14 @@ export class Running<S> {
         this.send({ case: "artifact", value: { name: artifact.toWellFormed(), mediaType, data } }),
       secret: (secret, value) => void this.secrets.push({ name: secret.toWellFormed(), value: Buffer.from(value) }),
     };
+  }
+
+  private async turn(): Promise<void> {
+    if (performance.now() - this.turnBegan < turnMs) return;
+    queue = queue.then(() => setImmediate());
+    await queue;
+    this.abort.signal.throwIfAborted();
+    this.turnBegan = performance.now();
   }
 
   // An action that goes on after its end is not heard any more.

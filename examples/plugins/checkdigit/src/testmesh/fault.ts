@@ -28,6 +28,11 @@ export function toFault(err: unknown): Message {
   });
 }
 
+/** Something that is wrong in the flow, and the config key where one is. */
+export function refuse(message: string, field = ""): Fault {
+  return new Fault({ code: "E-CONFIG", message, field, blame: "definition" });
+}
+
 /** What gRPC says of an error where there is no place for a fault. */
 export function toStatus(err: unknown): { code: status; details: string } {
   return { code: status.UNKNOWN, details: err instanceof Error ? err.message : String(err) };

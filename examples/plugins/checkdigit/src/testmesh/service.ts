@@ -4,7 +4,7 @@ import { status, type sendUnaryData, type ServerUnaryCall, type ServerWritableSt
 import { create, fromBinary, toBinary, type DescMethod, type MessageInitShape, type MessageShape } from "@bufbuild/protobuf";
 import type { Plugin, Run } from "../testmesh.js";
 import { Running } from "./call.js";
-import { toFault, toStatus } from "./fault.js";
+import { refuse, toFault, toStatus } from "./fault.js";
 import * as pb from "./gen/testmesh/plugin/v1/plugin_pb.js";
 import type { Descriptor } from "./gen/testmesh/v1/plugin_pb.js";
 import type { Service } from "./host.js";
@@ -136,15 +136,25 @@ export class Sessions<S> {
 
   private async call(req: pb.CallRequest): Promise<Response<"call">> {
     try {
-      const f = this.plugin.functions?.[req.function];
-      if (!f) throw new Error(`there is no function ${req.function}`);
-      const args = parse(Buffer.from(req.argsJson).toString()) as Json[];
-      const result = Buffer.from(print(await f.call(...args)));
-      return { outcome: { case: "resultJson", value: result } };
+      const functions = this.plugin.functions ?? {};
+      const f = Object.hasOwn(functions, req.function) ? functions[req.function] : undefined;
+      if (!f) throw refuse(`there is no function ${req.function}`);
+      const result = await f.call(...argumentsOf(req));
+      return { outcome: { case: "resultJson", value: Buffer.from(print(result)) } };
     } catch (err) {
       return { outcome: { case: "fault", value: toFault(err) } };
     }
   }
+}
+
+function argumentsOf(req: pb.CallRequest): Json[] {
+  try {
+    const args = parse(Buffer.from(req.argsJson).toString());
+    if (Array.isArray(args)) return args;
+  } catch {
+    // said below
+  }
+  throw refuse(`the arguments of ${req.function} are no JSON list`);
 }
 
 /** The methods as gRPC knows them, made from the proto's descriptor. */
