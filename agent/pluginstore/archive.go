@@ -70,10 +70,7 @@ func pack(dir string, names []string, extra map[string][]byte, out io.Writer) ([
 		return nil, fmt.Errorf("open the plugin's folder: %w", err)
 	}
 	defer root.Close()
-	gz, err := gzip.NewWriterLevel(out, gzip.BestCompression)
-	if err != nil {
-		return nil, err
-	}
+	gz := gzip.NewWriter(out)
 	tw := tar.NewWriter(gz)
 	all := slices.Clone(names)
 	for name := range extra {

@@ -20,6 +20,7 @@ import (
 	"github.com/testmesh/testmesh/agent/pluginstore"
 	"github.com/testmesh/testmesh/flow/report/text"
 	"github.com/testmesh/testmesh/flow/source"
+	"github.com/testmesh/testmesh/flow/value"
 	"github.com/testmesh/testmesh/sdk/plugin"
 )
 
@@ -73,8 +74,12 @@ func New(cfg Config) *cobra.Command {
 				return nil
 			}
 			hint := "testmesh plugin --help lists the commands"
-			if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
-				hint = fmt.Sprintf("did you mean %q?", near[0])
+			var names []string
+			for _, c := range cmd.Commands() {
+				names = append(names, c.Name())
+			}
+			if near := value.Closest(args[0], names); near != "" {
+				hint = fmt.Sprintf("did you mean %q?", near)
 			}
 			return usage(hint, "unknown command %q", "plugin "+args[0])
 		},

@@ -128,7 +128,9 @@ func (x *trial) kit(d *testmeshv1.Descriptor) (plugintest.Config, error) {
 	if err != nil {
 		return plugintest.Config{}, err
 	}
-	config := plugintest.Config{Command: argv, Dir: x.dir, Env: x.pluginEnv(x.manifest), Descriptor: d, Only: x.only}
+	config := plugintest.Config{
+		Command: argv, Dir: x.dir, Env: x.pluginEnv(x.manifest), Descriptor: d, Only: x.only, Temp: shortTemp(os.TempDir()),
+	}
 	if len(x.manifest.Conformance) == 0 {
 		return config, nil
 	}
@@ -141,6 +143,21 @@ func (x *trial) kit(d *testmeshv1.Descriptor) (plugintest.Config, error) {
 		}}, x.dir)
 	}
 	return config, nil
+}
+
+// maxTemp is how long the path of a folder for sockets may be: theirs is bounded
+// at 104 bytes.
+const maxTemp = 48
+
+// shortTemp is a folder for what the kit writes, sockets among it.
+func shortTemp(dir string) string {
+	if len(dir) <= maxTemp {
+		return dir
+	}
+	if info, err := os.Stat("/tmp"); err == nil && info.IsDir() {
+		return "/tmp"
+	}
+	return dir
 }
 
 func ofOutcome(o plugintest.Outcome) check {
