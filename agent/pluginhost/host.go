@@ -5,7 +5,6 @@
 package pluginhost
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -18,9 +17,6 @@ import (
 
 	"github.com/testmesh/testmesh/sdk/plugin"
 )
-
-// maxLastWords bounds the stack that a crash of a plugin reports.
-const maxLastWords = 2000
 
 // maxFaults bounds what Close has to say of the ends of runs.
 const maxFaults = 10
@@ -151,18 +147,11 @@ func (h *Host) isRemote(name string) bool {
 	return h.remote.Has(name)
 }
 
-// crash is the error of a panic. The stack begins where the plugin panicked.
+// crash is the error of a panic, by the plugin's name.
 func crash(name string, r any, stack []byte) *plugin.Error {
-	if i := bytes.Index(stack, []byte("\npanic(")); i >= 0 {
-		stack = stack[i+1:]
-	}
-	words := strings.TrimSpace(string(stack[:min(len(stack), maxLastWords)]))
-	return &plugin.Error{
-		Code: plugin.CodePlugin, Blame: plugin.BlamePlugin,
-		Message: fmt.Sprintf("plugin %s panicked: %v", name, r),
-		Hint:    "this is a bug of the plugin, not of your flow or your service",
-		Details: strings.Split(words, "\n"),
-	}
+	e := plugin.Panicked(r, stack)
+	e.Message = fmt.Sprintf("plugin %s panicked: %v", name, r)
+	return e
 }
 
 // EndRun lets every started plugin drop what it kept for the run. A plugin that

@@ -2,6 +2,7 @@ package pluginhost
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"strings"
@@ -121,7 +122,7 @@ func TestLastWordsSayWhereThePluginPanicked(t *testing.T) {
 		t.Fatal(err)
 	}
 	words := strings.Join(known.Details, "\n")
-	if !strings.Contains(words, "(*fake).Execute") || len(words) > maxLastWords {
+	if !strings.Contains(words, "(*fake).Execute") || len(words) > 3000 {
 		t.Errorf("got %d bytes:\n%s", len(words), words)
 	}
 }
@@ -200,5 +201,95 @@ func TestTriesSideBySideShareOnePlugin(t *testing.T) {
 	}
 	if err := h.Close(); err != nil {
 		t.Errorf("close: %v", err)
+	}
+}
+
+// far is a Remote that notes what it is asked.
+type far struct {
+	mu    sync.Mutex
+	asked []string
+}
+
+func (f *far) note(what string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.asked = append(f.asked, what)
+}
+
+func (f *far) Has(name string) bool { return name == "tcp" || name == "fake" }
+
+func (f *far) Execute(_ context.Context, req *plugin.Request, _ plugin.Stream) (*plugin.Response, error) {
+	f.note("execute " + req.Action)
+	return &plugin.Response{Result: []byte(`{}`)}, nil
+}
+
+func (f *far) Call(_ context.Context, name string, req *plugin.FunctionRequest) (json.RawMessage, error) {
+	f.note("call " + name + " " + req.Function)
+	return json.RawMessage("true"), nil
+}
+
+func (f *far) EndRun(runID string) { f.note("end " + runID) }
+
+func (f *far) Close() error {
+	f.note("close")
+	return errors.New("a process is left")
+}
+
+func TestWhatIsNotResidentIsTheRemotes(t *testing.T) {
+	remote, local := &far{}, &fake{}
+	h := New(Config{Resident: map[string]func() plugin.Plugin{"fake": func() plugin.Plugin { return local }}, Remote: remote})
+	for action, want := range map[string]bool{"tcp.send": true, "fake.do": true, "kafka.publish": false} {
+		if _, err := execute(h, action); (err == nil) != want {
+			t.Errorf("%s: %v", action, err)
+		}
+	}
+	if h.Prompt("tcp.send") || !h.Prompt("fake.do") {
+		t.Error("a plugin that others wrote is trusted to return")
+	}
+	if got, err := h.Call(context.Background(), "tcp", &plugin.FunctionRequest{Function: "open"}); err != nil || string(got) != "true" {
+		t.Errorf("got %s, %v", got, err)
+	}
+	h.EndRun("r1")
+	if err := h.Close(); err == nil || !strings.Contains(err.Error(), "a process is left") {
+		t.Errorf("close: %v, want what the remote said", err)
+	}
+	if err := h.Close(); err != nil {
+		t.Errorf("a second close: %v", err)
+	}
+	if got := strings.Join(remote.asked, ", "); got != "execute tcp.send, call tcp open, end r1, close" {
+		t.Errorf("the remote was asked to %s", got)
+	}
+}
+
+// caller is a resident plugin with one function.
+type caller struct{ fake }
+
+func (*caller) Call(_ context.Context, req *plugin.FunctionRequest) (json.RawMessage, error) {
+	if req.Function == "panic" {
+		panic("a bug")
+	}
+	return req.Args, nil
+}
+
+func TestFunctionsOfResidentPlugins(t *testing.T) {
+	h := New(Config{Resident: map[string]func() plugin.Plugin{
+		"luhn": func() plugin.Plugin { return &caller{} }, "fake": func() plugin.Plugin { return &fake{} },
+	}})
+	tests := map[string]struct{ plugin, function, want string }{
+		"a function":              {"luhn", "valid", ""},
+		"a panic":                 {"luhn", "panic", "plugin luhn panicked: a bug"},
+		"of one that has none":    {"fake", "valid", "plugin fake has no functions, and valid was called"},
+		"of one that is not here": {"kafka", "valid", "plugin kafka is not installed"},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, err := h.Call(context.Background(), test.plugin, &plugin.FunctionRequest{Function: test.function, Args: []byte("[1]")})
+			if test.want == "" && (err != nil || string(got) != "[1]") || test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
+				t.Errorf("got %s, %v, want %s", got, err, test.want)
+			}
+		})
+	}
+	if err := h.Close(); err != nil {
+		t.Error(err)
 	}
 }

@@ -109,6 +109,7 @@ type probe struct {
 	mu       sync.Mutex
 	sessions map[string]int
 	unwell   string
+	taken    [][]byte
 }
 
 // Health is what the action "unwell" made of it.
@@ -175,13 +176,12 @@ func (p *probe) Execute(ctx context.Context, req *plugin.Request, out plugin.Str
 		fmt.Fprintln(os.Stderr, c.Text)
 		return &plugin.Response{Result: []byte(`{}`)}, nil
 	case "allocate":
-		var all [][]byte
 		for {
 			b := make([]byte, 16<<20)
 			for i := 0; i < len(b); i += 4096 {
 				b[i] = 1
 			}
-			all = append(all, b)
+			p.taken = append(p.taken, b)
 		}
 	case "daemons": // two generations that nobody waits for
 		for range 3 {
