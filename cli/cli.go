@@ -167,7 +167,7 @@ func newRoot(s *State) *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
-	add("flows", newRun(s), newWatch(s), newValidate(s), newFmt(s), newInit(s), newSchema(s))
+	add("flows", newRun(s), newWatch(s), newDebug(s), newValidate(s), newFmt(s), newInit(s), newSchema(s))
 	add("flows", s.Topics...)
 	add("more", newExplain(s), newDemo(s), newVersion(s), newMan(s))
 	root.SetHelpCommandGroupID("more")

@@ -378,21 +378,30 @@ func lastFailed(p *project) (map[string]bool, error) {
 	return out, nil
 }
 
+// saveContext writes what the steps gave where --save-context asks for it.
+func (s *State) saveContext(f *runFlags, res batch.Result) error {
+	if f.saved == "" || res.Context == nil {
+		return nil
+	}
+	text, err := engine.PrintContext(res.Context)
+	if err != nil {
+		return fmt.Errorf("print the context: %w", err)
+	}
+	full := f.saved
+	if !filepath.IsAbs(full) {
+		full = filepath.Join(s.Dir, full)
+	}
+	if err := os.WriteFile(full, text, 0o600); err != nil {
+		return fmt.Errorf("save the context: %w", err)
+	}
+	return nil
+}
+
 // remember writes what did not pass, where the project has a .testmesh folder,
 // and the saved context where it is asked for.
 func (s *State) remember(pl *plan, f *runFlags, res batch.Result) error {
-	if f.saved != "" && res.Context != nil {
-		text, err := engine.PrintContext(res.Context)
-		if err != nil {
-			return fmt.Errorf("print the context: %w", err)
-		}
-		full := f.saved
-		if !filepath.IsAbs(full) {
-			full = filepath.Join(s.Dir, full)
-		}
-		if err := os.WriteFile(full, text, 0o600); err != nil {
-			return fmt.Errorf("save the context: %w", err)
-		}
+	if err := s.saveContext(f, res); err != nil {
+		return err
 	}
 	var last lastRun
 	for _, p := range res.NotPassed {

@@ -155,6 +155,9 @@ type performance struct {
 	// writers see the events before what prints them does.
 	writers  []eventWriter
 	debugger engine.Debugger
+	// screen takes the list of runs, instead of what --format says; nil: nothing
+	// does.
+	screen io.Writer
 }
 
 // perform runs a plan and reports it.
@@ -173,7 +176,7 @@ func (s *State) perform(f *runFlags, pl *plan, style text.Style, how performance
 	for _, w := range how.writers {
 		out.add(w)
 	}
-	closers, err := s.reports(out, f, pl, style)
+	closers, err := s.reports(out, f, pl, style, how.screen)
 	if err != nil {
 		return batch.Result{}, errors.Join(err, out.close(false))
 	}
@@ -215,7 +218,7 @@ func (s *State) perform(f *runFlags, pl *plan, style text.Style, how performance
 
 // reports opens the terminal's format and every --report. The returned
 // functions end what draws on the terminal.
-func (s *State) reports(out *sink, f *runFlags, pl *plan, style text.Style) ([]func(), error) {
+func (s *State) reports(out *sink, f *runFlags, pl *plan, style text.Style, screen io.Writer) ([]func(), error) {
 	width, terminal := s.terminal()
 	human := func(format text.Format, style text.Style, w io.Writer) *text.Writer {
 		return text.New(w, text.Options{
@@ -227,10 +230,12 @@ func (s *State) reports(out *sink, f *runFlags, pl *plan, style text.Style) ([]f
 		})
 	}
 	var closers []func()
-	switch format := text.Format(f.format); format {
-	case "jsonl":
+	switch format := text.Format(f.format); {
+	case screen != nil:
+		out.add(human(text.List, style, screen))
+	case format == "jsonl":
 		out.add(jsonl.New(s.Stdout))
-	case "auto", text.List, text.Line, text.Dot, text.Quiet, text.Verbose:
+	case format == "auto", format == text.List, format == text.Line, format == text.Dot, format == text.Quiet, format == text.Verbose:
 		if format == "auto" {
 			format = text.List
 		}

@@ -162,7 +162,7 @@ func TestClocksStandStillWhileTheDebuggerIsAsked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		wait := func(s *Stop) Decision {
 			if s.Step().ID != "side" {
-				time.Sleep(time.Hour)
+				<-time.After(time.Hour)
 			}
 			return Proceed
 		}
@@ -196,7 +196,7 @@ func TestLimitsStillEndWhatTakesTooLongUnderADebugger(t *testing.T) {
 			"timeout":     "  steps: [{id: a, action: sys.call, config: {delay: 5s}, timeout: 2s}]\n",
 			"run_timeout": "  config: {timeout: 2s}\n  steps: [{id: a, action: sys.call, config: {delay: 5s}}]\n",
 		} {
-			out, events := debugged(t, text, &byScript{before: func(*Stop) Decision { time.Sleep(time.Minute); return Proceed }})
+			out, events := debugged(t, text, &byScript{before: func(*Stop) Decision { <-time.After(time.Minute); return Proceed }})
 			if a := finished(t, events, "a"); out.Status != event.Errored || a.Reason != claim {
 				t.Errorf("%s: run %s, a %s: %q", claim, out.Status, a.Status, a.Reason)
 			}
