@@ -66,7 +66,7 @@ func run(bin string, rounds int, out io.Writer) (err error) {
 		return err
 	}
 	fmt.Fprintf(out, "%-34s %12s %12s %9s   %s\n", "", "testmesh", "net/http", "ratio", "goal")
-	for _, figure := range []func() error{b.coldStart, b.step, b.parallel, b.memory, b.validate} {
+	for _, figure := range []func() error{b.coldStart, b.step, b.parallel, b.memory, b.validate, b.plugins} {
 		if err := figure(); err != nil {
 			return err
 		}
