@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/testmesh/testmesh/flow/value"
+	"github.com/testmesh/testmesh/sdk/plugin"
 )
 
 // adopt makes of what a plugin in this process gave as a field what its JSON
@@ -38,6 +39,9 @@ func adopt(v any, size *int) (made any, changed bool, err error) {
 			}
 		}
 		return v, false, nil
+	case plugin.Values:
+		*size += 2 + usualMember*len(x)
+		return map[string]any(x), true, nil
 	case map[string]any:
 		*size += 2
 		for k, e := range x {
@@ -53,6 +57,9 @@ func adopt(v any, size *int) (made any, changed bool, err error) {
 	}
 	return nil, false, fmt.Errorf("a %T is no value", v)
 }
+
+// usualMember is about what a member of plugin.Values prints as.
+const usualMember = 32
 
 // adoptFloat reads a float as its shortest JSON is read: 3.0 prints as 3, which
 // is an integer.

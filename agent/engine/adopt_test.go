@@ -16,12 +16,13 @@ import (
 // meaning.
 func TestFieldsAreReadAsTheirJSON(t *testing.T) {
 	for name, v := range map[string]any{
-		"scalars":          map[string]any{"null": nil, "yes": true, "text": "a < \"b\"\n\u2028 & é", "n": int64(math.MinInt64)},
-		"whole floats":     []any{0.0, 3.0, -3.0, 1e15, 0x1p53, 0x1p60, 1e20, 1e21, 1e300},
-		"fractions":        []any{0.1, 12.345, -1e-7, 1e-300, math.SmallestNonzeroFloat64, math.MaxFloat64, math.Copysign(0, -1)},
-		"JSON as it came":  json.RawMessage(`{"price":59.80,"id":12345678901234567890,"a":1,"a":2,"list":[1.0,1e2]}`),
-		"JSON inside":      map[string]any{"list": []any{json.RawMessage(`[1,2]`), map[string]any{"x": json.RawMessage(`null`)}}},
-		"empty containers": map[string]any{"m": map[string]any{}, "l": []any{}},
+		"scalars":           map[string]any{"null": nil, "yes": true, "text": "a < \"b\"\n\u2028 & é", "n": int64(math.MinInt64)},
+		"whole floats":      []any{0.0, 3.0, -3.0, 1e15, 0x1p53, 0x1p60, 1e20, 1e21, 1e300},
+		"fractions":         []any{0.1, 12.345, -1e-7, 1e-300, math.SmallestNonzeroFloat64, math.MaxFloat64, math.Copysign(0, -1)},
+		"JSON as it came":   json.RawMessage(`{"price":59.80,"id":12345678901234567890,"a":1,"a":2,"list":[1.0,1e2]}`),
+		"JSON inside":       map[string]any{"list": []any{json.RawMessage(`[1,2]`), map[string]any{"x": json.RawMessage(`null`)}}},
+		"taken as they are": plugin.Values{"a": "text", "n": int64(7), "half": 0.5, "list": []any{"x"}, "none": nil},
+		"empty containers":  map[string]any{"m": map[string]any{}, "l": []any{}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			fields := map[string]any{"v": v}

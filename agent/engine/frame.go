@@ -161,6 +161,6 @@ func (f *frame) services(chain *envChain) (any, bool, error) {
 // evaluate makes what an expression of this flow needs, away from any step.
 func (f *frame) evaluate(seed string, chain *envChain) *expr.Env {
 	s := &scope{f: f, l: f.layer, env: chain}
-	r := &random{seed: f.run.seed, key: []string{f.prog.File, seed}}
+	r := &random{run: f.run, key: []string{f.prog.File, seed}}
 	return f.run.env(s, r, f.prog.Dir)
 }

@@ -23,7 +23,7 @@ func (e *Engine) Locks(r Run) ([]string, error) {
 	f.input = input
 	names := make([]string, 0, len(r.Program.Locks))
 	for i, t := range r.Program.Locks {
-		rnd := &random{seed: x.seed, key: []string{"locks", strconv.Itoa(i)}}
+		rnd := &random{run: x, key: []string{"locks", strconv.Itoa(i)}}
 		name, err := t.Text(x.env(&scope{f: f, l: f.layer}, rnd, r.Program.Dir))
 		if err != nil {
 			return nil, fmt.Errorf("lock %s: %w", t.Source(), err)

@@ -5,7 +5,7 @@ import "hash/fnv"
 // random is a stream of bits that depends on the seed and the place it is used
 // at, never on what runs beside it.
 type random struct {
-	seed  int64
+	run   *run
 	key   []string
 	try   int
 	state uint64
@@ -21,7 +21,7 @@ func (r *random) Uint64() uint64 {
 			_, _ = h.Write([]byte{0})
 		}
 		_, _ = h.Write([]byte{byte(r.try), byte(r.try >> 8)})
-		r.state = h.Sum64() ^ uint64(r.seed)*0x9E3779B97F4A7C15
+		r.state = h.Sum64() ^ uint64(r.run.seed())*0x9E3779B97F4A7C15
 		r.ready = true
 	}
 	r.state += 0x9E3779B97F4A7C15

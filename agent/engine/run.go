@@ -36,7 +36,8 @@ type run struct {
 	cancel   context.CancelCauseFunc
 	out      reporter
 	mask     *redact.Masker
-	seed     int64
+	mixed    sync.Once // makes seeded, when something draws
+	seeded   int64
 	trace    string // W3C trace id
 	start    time.Time
 	services map[string]any
@@ -86,7 +87,7 @@ func (e *Engine) newRun(ctx context.Context, r Run) *run {
 		x.services = map[string]any{}
 	}
 	x.debug = newDebugging(&r)
-	x.seed, x.trace = mixSeed(&r), newTrace(r.RunID)
+	x.trace = newTrace(r.RunID)
 	x.wants = e.cfg.Sink.WantsExchanges()
 	x.ctx, x.cancel = context.WithCancelCause(ctx)
 	x.masked = x.mask.String
@@ -104,6 +105,12 @@ func (e *Engine) newRun(ctx context.Context, r Run) *run {
 		},
 	}
 	return x
+}
+
+// seed is that of the run's random values.
+func (x *run) seed() int64 {
+	x.mixed.Do(func() { x.seeded = mixSeed(&x.r) })
+	return x.seeded
 }
 
 // mixSeed makes the seed of a run from the one of its batch, so that rows and

@@ -106,7 +106,7 @@ func (p *place) nameOf(s *flow.Step) string {
 		return value.Text(v)
 	}
 	key := append(p.path[:len(p.path):len(p.path)], s.ID, "name")
-	env := p.f.run.env(&scope{f: p.f, l: p.l}, &random{seed: p.f.run.seed, key: key}, s.Dir)
+	env := p.f.run.env(&scope{f: p.f, l: p.l}, &random{run: p.f.run, key: key}, s.Dir)
 	if text, err := s.Name.Text(env); err == nil {
 		return text
 	}
@@ -119,7 +119,7 @@ func (r *stepRun) prepare(ctx context.Context) (v stepVerdict, over bool) {
 	r.first = r.p.eventStep(r.s, 1)
 	r.ev = r.first
 	r.scope = scope{f: r.p.f, l: r.p.l}
-	r.rand = random{seed: r.p.f.run.seed, key: r.ev.Path}
+	r.rand = random{run: r.p.f.run, key: r.ev.Path}
 	r.environ = r.p.f.run.envOf(&r.scope, &r.rand, r.s.Dir)
 	r.env = &r.environ
 	if r.removes != nil {

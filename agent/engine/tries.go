@@ -71,7 +71,7 @@ func (r *stepRun) once(ctx context.Context, n int) *try {
 		ev := *r.ev
 		ev.Try = n
 		r.ev = &ev
-		r.rand = random{seed: r.rand.seed, key: r.rand.key, try: n}
+		r.rand = random{run: r.rand.run, key: r.rand.key, try: n}
 	}
 	r.scope.own = nil
 	began := r.p.f.run.e.cfg.Now()

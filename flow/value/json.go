@@ -36,6 +36,9 @@ func Append(dst []byte, v any) []byte {
 		}
 		return append(dst, ']')
 	case map[string]any:
+		if len(x) <= fewMembers {
+			return appendFew(dst, x)
+		}
 		dst = append(dst, '{')
 		for i, k := range Keys(x) {
 			if i > 0 {
@@ -47,6 +50,34 @@ func Append(dst []byte, v any) []byte {
 		return append(dst, '}')
 	}
 	panic(fmt.Sprintf("value: %T is not a value", v))
+}
+
+// fewMembers is how many members are sorted in place.
+const fewMembers = 8
+
+func appendFew(dst []byte, m map[string]any) []byte {
+	var members [fewMembers]struct {
+		key   string
+		value any
+	}
+	n := 0
+	for k, v := range m {
+		i := n
+		for ; i > 0 && members[i-1].key > k; i-- {
+			members[i] = members[i-1]
+		}
+		members[i].key, members[i].value = k, v
+		n++
+	}
+	dst = append(dst, '{')
+	for i := range members[:n] {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		dst = append(AppendString(dst, members[i].key), ':')
+		dst = Append(dst, members[i].value)
+	}
+	return append(dst, '}')
 }
 
 // appendFloat follows ECMA-262 Number::toString, as encoding/json does: plain

@@ -12,6 +12,8 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/testmesh/testmesh/sdk/plugin"
 )
 
 // Values that many results share; nobody changes them.
@@ -31,9 +33,13 @@ func (x *exchange) result(res *http.Response, a *answer, total time.Duration) ma
 		out["protocol"] = res.Proto
 	}
 	out["url"] = valid(x.address())
-	out["headers"], out["header_values"] = headers(res.Header)
+	joined, lists, size := headers(res.Header)
+	out["headers"], out["header_values"] = joined, lists
+	if size <= maxSmallHeader {
+		out["headers"], out["header_values"] = plugin.Values(joined), plugin.Values(lists)
+	}
 	if len(res.Trailer) > 0 {
-		out["trailers"], _ = headers(res.Trailer)
+		out["trailers"], _, _ = headers(res.Trailer)
 	}
 	out["cookies"], out["redirects"] = noMap, noList
 	if len(x.cookies) > 0 {
@@ -62,7 +68,9 @@ func (x *exchange) result(res *http.Response, a *answer, total time.Duration) ma
 	t := x.timings(total)
 	var whole any = t.total
 	out["time"] = whole
-	out["timings"] = map[string]any{"dns": t.dns, "connect": t.connect, "tls": t.tls, "first_byte": t.firstByte, "total": whole}
+	out["timings"] = plugin.Values{
+		"dns": number(t.dns), "connect": number(t.connect), "tls": number(t.tls), "first_byte": number(t.firstByte), "total": number(t.total),
+	}
 	return out
 }
 
@@ -111,8 +119,20 @@ func reason(res *http.Response) string {
 	return http.StatusText(res.StatusCode)
 }
 
-// headers are the values of a header as one text, and as lists.
-func headers(h http.Header) (joined, lists map[string]any) {
+// maxSmallHeader is up to what a header is no matter for the size of a result.
+const maxSmallHeader = 2 << 10
+
+// number is a value as JSON reads it: a whole number is an integer.
+func number(ms float64) any {
+	if whole := int64(ms); float64(whole) == ms {
+		return whole
+	}
+	return ms
+}
+
+// headers are the values of a header as one text, and as lists, and how many
+// bytes they have.
+func headers(h http.Header) (joined, lists map[string]any, size int) {
 	joined, lists = make(map[string]any, len(h)), make(map[string]any, len(h))
 	n := 0
 	for _, values := range h {
@@ -123,6 +143,7 @@ func headers(h http.Header) (joined, lists map[string]any) {
 		name = valid(name)
 		from := len(all)
 		for _, v := range values {
+			size += len(name) + len(v)
 			all = append(all, valid(v))
 		}
 		lists[name] = all[from:len(all):len(all)]
@@ -132,7 +153,7 @@ func headers(h http.Header) (joined, lists map[string]any) {
 			joined[name] = valid(strings.Join(values, ", "))
 		}
 	}
-	return joined, lists
+	return joined, lists, size
 }
 
 // addBody sets body and what explains it.

@@ -144,7 +144,7 @@ type Response struct {
 	// its host, which need not print what is read again at once: nil, bool,
 	// string, int64, float64, []any and map[string]any, and json.RawMessage for
 	// JSON as it came. The host owns it once Execute has returned, and reads
-	// from it what JSON gives.
+	// from it what JSON gives. Values below them are taken as they are.
 	Fields map[string]any
 	// Secrets are values obtained on the way (tokens) that must never be shown.
 	Secrets []Secret
@@ -155,6 +155,11 @@ type Response struct {
 	// or 503 does; 0 if it did not. A retry honours it up to its max_delay.
 	RetryAfter time.Duration
 }
+
+// Values are fields that need no look by the host: nil, bool, string, int64,
+// float64 that are no whole numbers, and lists and maps of these. They are for
+// what is small, some hundred bytes, and made for each answer.
+type Values map[string]any
 
 // JSON is the result as it crosses a wire; nil where there is none.
 func (r *Response) JSON() (json.RawMessage, error) {
