@@ -64,15 +64,15 @@ func pick(m map[string]any, keys ...string) map[string]any {
 	return out
 }
 
-// TestFormatsAreReadByTheirOwnReaders writes one batch in every format that
-// others define, and has each read back: what they count must be what happened.
-func TestFormatsAreReadByTheirOwnReaders(t *testing.T) {
-	dir := t.TempDir()
+// runEndings runs the flows of endings twice and gives the folder that it ran in,
+// with the reports asked for, and how many runs ended how.
+func runEndings(t *testing.T, flags ...string) (dir string, counts map[string]float64) {
+	t.Helper()
+	dir = t.TempDir()
 	if err := os.WriteFile(filepath.Join(dir, "endings.testmesh.yaml"), []byte(endings), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(filepath.Join(binDir, "testmesh"), "run", "endings.testmesh.yaml", "--format", "jsonl", "--repeat", "2",
-		"--report", "ctrf=ctrf.json", "--report", "tap=run.tap", "--report", "allure=results")
+	cmd := exec.Command(filepath.Join(binDir, "testmesh"), append([]string{"run", "endings.testmesh.yaml", "--format", "jsonl", "--repeat", "2"}, flags...)...)
 	cmd.Dir, cmd.Env = dir, append(environment(dir), "TESTMESH_SECRET_api_token=top-secret-value")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
@@ -85,11 +85,30 @@ func TestFormatsAreReadByTheirOwnReaders(t *testing.T) {
 	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); err != nil {
 		t.Fatal(err)
 	}
-	n := last.Counts
-	if diff := cmp.Diff(map[string]float64{"passed": 6, "failed": 4, "errored": 2, "skipped": 2}, n); diff != "" {
+	if diff := cmp.Diff(map[string]float64{"passed": 6, "failed": 4, "errored": 2, "skipped": 2}, last.Counts); diff != "" {
 		t.Fatalf("the batch did not end as it should: %s", diff)
 	}
+	return dir, last.Counts
+}
+
+// TestFormatsAreReadByTheirOwnReaders writes one batch in every format that
+// others define, and has each read back: what they count must be what happened.
+func TestFormatsAreReadByTheirOwnReaders(t *testing.T) {
+	dir, n := runEndings(t, "--report", "ctrf=ctrf.json", "--report", "tap=run.tap", "--report", "allure=results")
 	bad, total := n["failed"]+n["errored"], n["passed"]+n["failed"]+n["errored"]+n["skipped"]
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		text, err := os.ReadFile(path)
+		if bytes.Contains(text, []byte("top-secret-value")) {
+			t.Errorf("%s holds a secret", path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
 
 	t.Run("ctrf", func(t *testing.T) {
 		want := map[string]any{"tests": total, "passed": n["passed"], "failed": bad, "skipped": n["skipped"]}

@@ -8,17 +8,13 @@
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 
-import { allure2 } from "@allurereport/reader";
-import { PathResultFile } from "@allurereport/reader-api";
-import { calculateSummary, validate } from "ctrf";
-import { Parser } from "tap-parser";
-
 const count = (counts, key) => {
   counts[key] = (counts[key] || 0) + 1;
 };
 
 // ctrf holds the document against the schema and its summary against its tests.
-function ctrf(file) {
+async function ctrf(file) {
+  const { calculateSummary, validate } = await import("ctrf");
   const report = JSON.parse(readFileSync(file, "utf8"));
   const verdict = validate(report);
   if (!verdict.valid) throw new Error("not CTRF: " + JSON.stringify(verdict.errors.slice(0, 5)));
@@ -33,7 +29,8 @@ function ctrf(file) {
 
 // tap parses the file. In strict mode whatever is not TAP is a failure of its
 // own, so that the numbers say whether all was understood.
-function tap(file) {
+async function tap(file) {
+  const { Parser } = await import("tap-parser");
   const extra = [];
   let version = 0;
   let explained = 0;
@@ -75,6 +72,8 @@ function steps(list, seen) {
 // allure has every file of the folder read, and checks that what is referred to
 // is there, and what is there referred to.
 async function allure(dir) {
+  const { allure2 } = await import("@allurereport/reader");
+  const { PathResultFile } = await import("@allurereport/reader-api");
   const seen = { steps: 0, named: [], masked: [] };
   const files = new Set();
   const tests = [];

@@ -22,8 +22,6 @@ import (
 )
 
 const (
-	// maxOpened is how many of the runs that did not pass are unfolded at once.
-	maxOpened = 1
 	// maxNotes bounds the notes of a batch, maxTags the tags of a run, maxText a
 	// line of the page, in bytes.
 	maxNotes = 20
@@ -51,7 +49,6 @@ type Writer struct {
 	runs    map[string]*run
 	counts  event.Counts
 	flaky   int
-	opened  int
 	written int // bytes of all details
 	err     error
 }
@@ -131,12 +128,7 @@ func (w *Writer) run(r *run, end *event.RunFinished) string {
 	s, status := r.Started.RunStarted, word(end.Status)
 	w.counts[event.Status(status)]++
 	var b strings.Builder
-	open := ""
-	if bad := status != "passed" && status != "skipped"; bad && w.opened < maxOpened {
-		w.opened++
-		open = " open"
-	}
-	fmt.Fprintf(&b, `<details class="run %s" data-status="%s"%s><summary><b class="status">%s</b> <span class="name">%s</span>`, status, status, open, status, esc(plain.Name(r.Started)))
+	fmt.Fprintf(&b, `<details class="run %s" data-status="%s"><summary><b class="status">%s</b> <span class="name">%s</span>`, status, status, status, esc(plain.Name(r.Started)))
 	if end.Status == event.Passed && r.Tries > 1 {
 		w.flaky++
 		b.WriteString(` <span class="tag">flaky</span>`)
@@ -173,15 +165,16 @@ func place(r *run, end *event.RunFinished) string {
 
 // failure says what was wrong for readers without the script.
 func failure(b *strings.Builder, f *cause.Failure) {
-	what := string(f.End.Status)
+	what := word(f.End.Status)
+	status := what
 	switch {
 	case f.Ignored:
 		what += ", ignored"
 	case f.Handler:
 		what += ", in a handler"
 	}
-	fmt.Fprintf(b, `<section class="failure"><h2>%s <small>%s · %s</small></h2><pre>%s</pre></section>`+"\n",
-		esc(plain.Path(f.Step)), esc(plain.Line(f.Step.Action, maxText)), esc(what), esc(plain.Explain(f)))
+	fmt.Fprintf(b, `<section class="failure %s"><h2>%s <small>%s · %s</small></h2><pre>%s</pre></section>`+"\n",
+		status, esc(plain.Path(f.Step)), esc(plain.Line(f.Step.Action, maxText)), what, esc(plain.Explain(f)))
 }
 
 // aside says what else was, and what is not in the page.

@@ -104,7 +104,7 @@
         return [el("p", "", el("span", "soft", (e.level || "log") + " "), e.message || ""), ...(e.data === undefined ? [] : [pre(e.data)])];
       case "step.exchange": {
         const out = [heading(e.summary || e.protocol || "exchange")];
-        if (e.timings) out.push(el("p", "soft", Object.entries(e.timings).map(([k, v]) => k + " " + took(v)).join(" · ")));
+        if (e.timings) out.push(el("p", "soft", Object.entries(e.timings).filter(([k, v]) => k === "total" || number(v) > 0).map(([k, v]) => k + " " + took(v)).join(" · ")));
         out.push(...message("request", e.request), ...message("response", e.response));
         if (e.curl) out.push(folded("as a command", e.curl));
         return out;
@@ -176,7 +176,14 @@
   }, true);
 
   const runs = [...document.querySelectorAll("#runs > .run")];
-  runs.filter((r) => r.open).forEach(unfold);
+  // The first of what did not pass, as the page has them in order, is open.
+  for (const status of BROKEN) {
+    const first = runs.find((r) => r.dataset.status === status);
+    if (first) {
+      first.open = true;
+      break;
+    }
+  }
   document.title = document.getElementById("verdict").textContent + " " + document.getElementById("counts").textContent.trim() + " · TestMesh";
 
   const counts = new Map();
