@@ -56,7 +56,7 @@ var mayImport = map[string][]string{
 	"cli/": {"proto", "flow", "sdk", "agent"},
 	"ui":   {},
 
-	"cmd/testmesh":       {"proto", "flow", "sdk", "controlplane", "agent", "plugins", "cli", "ui", "examples/demo", "cmd/testmesh/whole"},
+	"cmd/testmesh":       {"proto", "flow", "sdk", "controlplane", "agent", "plugins", "cli", "ui", "examples/demo", "examples/plugins/checkdigit", "cmd/testmesh/whole"},
 	"cmd/testmesh/whole": {},
 	"cmd/testmesh-agent": {"proto", "flow", "sdk", "agent", "plugins"},
 

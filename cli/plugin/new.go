@@ -29,7 +29,7 @@ var templates embed.FS
 const sourceVariable = "TESTMESH_SOURCE"
 
 // languages are those that there is a template of.
-func languages() []string { return []string{"go"} }
+func languages() []string { return []string{"go", "ts"} }
 
 // blank is a new plugin.
 type blank struct {
@@ -43,8 +43,10 @@ func (t *tool) newNew() *cobra.Command {
 		Use:   "new NAME",
 		Short: "Begin a plugin that compiles and passes its own tests",
 		Long: "Begin a plugin in a folder of its name: an action, a function, their tests, a flow, the manifest.\n\n" +
-			"A plugin in Go needs the module of this testmesh's release; --replace PATH takes a checkout of TestMesh in its place.",
+			"A plugin in Go needs the module of this testmesh's release; --replace PATH takes a checkout of TestMesh in its place.\n" +
+			"One in TypeScript has the wire in its own folder, and is installed as one file that node runs.",
 		Example: `  testmesh plugin new mqtt
+  testmesh plugin new mqtt --lang ts
   testmesh plugin new mqtt --dir plugins/mqtt --replace ~/src/testmesh`,
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -104,6 +106,9 @@ func (t *tool) create(ctx context.Context, b *blank) error {
 
 // findSource decides what a plugin in Go is built with.
 func (t *tool) findSource(b *blank) error {
+	if b.lang != "go" {
+		return nil
+	}
 	if b.replace == "" {
 		b.replace, _ = t.LookupEnv(sourceVariable)
 	}
@@ -143,7 +148,41 @@ func (t *tool) fill(b *blank) (map[string]string, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read a file of this program: %w", err)
 	}
-	return files, nil
+	if b.lang == "ts" {
+		err = t.addWire(b, files)
+	}
+	return files, err
+}
+
+// addWire adds what every plugin in TypeScript has, in the plugin's name.
+func (t *tool) addWire(b *blank, files map[string]string) error {
+	return fs.WalkDir(t.TypeScript, ".", func(name string, e fs.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		text, err := fs.ReadFile(t.TypeScript, name)
+		files[name] = string(text)
+		if strings.HasPrefix(name, "package") {
+			files[name] = packageInName(string(text), b.name)
+		}
+		return err
+	})
+}
+
+// packageInName gives a package.json, or its lock, the plugin's name. What the
+// example says of itself goes.
+func packageInName(text, name string) string {
+	var out strings.Builder
+	for line := range strings.Lines(strings.ReplaceAll(text, "testmesh-plugin-checkdigit", "testmesh-plugin-"+name)) {
+		switch field := strings.TrimSpace(line); {
+		case strings.HasPrefix(field, `"description": "A TestMesh plugin`):
+			continue
+		case field == `"license": "Apache-2.0",` && strings.HasPrefix(line, "  \""):
+			line = "  \"license\": \"MIT\",\n"
+		}
+		out.WriteString(line)
+	}
+	return out.String()
 }
 
 func fileNames(files map[string]string) func(func(string) bool) {
@@ -156,8 +195,14 @@ func fileNames(files map[string]string) func(func(string) bool) {
 	}
 }
 
-// prepare resolves the modules and compiles.
+// prepare resolves what the plugin needs, and compiles it.
 func (t *tool) prepare(ctx context.Context, dir string, b *blank) error {
+	if b.lang == "ts" {
+		if err := t.command(ctx, dir, "Node.js with npm (nodejs.org)", "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"); err != nil {
+			return err
+		}
+		return t.command(ctx, dir, "Node.js with npm (nodejs.org)", "npm", "run", "--silent", "build")
+	}
 	if b.replace != "" {
 		// The checksums of what it needs are those of the checkout, so that no
 		// server is asked for them.
@@ -169,18 +214,24 @@ func (t *tool) prepare(ctx context.Context, dir string, b *blank) error {
 			return errored("", "copy go.sum: %w", err)
 		}
 	}
+	return t.command(ctx, dir, "Go (go.dev/dl)", "go", "vet", "-mod=mod", "./...")
+}
+
+// command runs a program of a language's own tools in the new folder.
+func (t *tool) command(ctx context.Context, dir, tools string, argv ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, buildTime)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "go", "vet", "-mod=mod", "./...")
+	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Dir, cmd.Env, cmd.WaitDelay = dir, t.Environ, time.Second
 	var words bounded
 	cmd.Stdout, cmd.Stderr = &words, &words
 	err := cmd.Run()
+	line := strings.Join(argv, " ")
 	if errors.Is(err, exec.ErrNotFound) {
-		return errored("install Go (go.dev/dl), then: go vet -mod=mod ./...", "the files are there, but go is not in PATH")
+		return errored("install "+tools+", then: "+line, "the files are there, but %s is not in PATH", argv[0])
 	}
 	if err != nil {
-		return errored("in "+dir+": go vet -mod=mod ./...", "the files are there, but they do not compile: %w\n%s", err, indented(words.String()))
+		return errored("in "+dir+": "+line, "the files are there, but they do not compile: %w\n%s", err, indented(words.String()))
 	}
 	return nil
 }

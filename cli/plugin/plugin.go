@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -45,6 +46,8 @@ type Config struct {
 	Executable string
 	// Builtins are what `serve` can serve.
 	Builtins []Builtin
+	// TypeScript is the wire in TypeScript, for new plugins.
+	TypeScript fs.FS
 	// Root is the project that a folder belongs to.
 	Root func(dir string) string
 	// Style is how the terminal is written to.

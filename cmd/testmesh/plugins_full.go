@@ -10,6 +10,7 @@ import (
 	"github.com/testmesh/testmesh/agent/pluginhost/process"
 	"github.com/testmesh/testmesh/cli"
 	"github.com/testmesh/testmesh/cli/plugin"
+	"github.com/testmesh/testmesh/examples/plugins/checkdigit"
 
 	"github.com/spf13/cobra"
 )
@@ -27,7 +28,7 @@ func withPlugins(s *cli.State) {
 	}
 	s.Topics = []*cobra.Command{plugin.New(plugin.Config{
 		Stdout: s.Stdout, Stderr: s.Stderr, Dir: s.Dir, LookupEnv: s.LookupEnv, Environ: os.Environ(), Signals: s.Signals,
-		Version: s.Version, Executable: s.Executable, Builtins: builtins, Root: cli.FindRoot, Style: s.Style,
+		TypeScript: checkdigit.Wire, Version: s.Version, Executable: s.Executable, Builtins: builtins, Root: cli.FindRoot, Style: s.Style,
 	})}
 }
 
