@@ -17,6 +17,7 @@ import (
 	"golang.org/x/term"
 
 	"github.com/testmesh/testmesh/cli"
+	"github.com/testmesh/testmesh/cli/keyboard"
 	"github.com/testmesh/testmesh/examples/demo"
 	"github.com/testmesh/testmesh/plugins"
 )
@@ -62,6 +63,9 @@ func main() {
 			}
 			return app.Run(ctx, l)
 		},
+	}
+	if k, ok := keyboard.Open(os.Stdin); ok {
+		state.Keyboard = k
 	}
 	for _, p := range plugins.Builtins(version) {
 		state.Plugins = append(state.Plugins, cli.Builtin{Descriptor: p.Descriptor, New: p.New})
