@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	pluginv1 "github.com/testmesh/testmesh/proto/testmesh/plugin/v1"
@@ -386,10 +387,6 @@ func largeKept(ctx context.Context, k *kit) error {
 	if err != nil {
 		return err
 	}
-	over, err := printJSON(longText(largePayload))
-	if err != nil {
-		return err
-	}
 	return k.with(ctx, func(_ *subject, in *session) error {
 		st, err := k.sent(echo, payload)
 		if err != nil {
@@ -410,7 +407,10 @@ func largeKept(ctx context.Context, k *kit) error {
 		if size == largePayload {
 			return nil
 		}
-		if st, err = k.sent(echo, over); err != nil {
+		if payload, err = printJSON(longText(largePayload)); err != nil {
+			return err
+		}
+		if st, err = k.sent(echo, payload); err != nil {
 			return err
 		}
 		if _, err := in.refuse(ctx, st); err != nil {
@@ -422,10 +422,9 @@ func largeKept(ctx context.Context, k *kit) error {
 
 // longText is a text of n bytes that does not repeat soon.
 func longText(n int) string {
-	var out strings.Builder
-	out.Grow(n + 8)
-	for i := 0; out.Len() < n; i++ {
-		fmt.Fprintf(&out, "%07d ", i)
+	text := make([]byte, 0, n+16)
+	for i := int64(1_000_000); len(text) < n; i++ {
+		text = append(strconv.AppendInt(text, i, 10), ' ')
 	}
-	return out.String()[:n]
+	return string(text[:n])
 }

@@ -101,6 +101,8 @@ func leaks(ctx context.Context, k *kit) error {
 		k.measured("more memory after 1,000 calls", moreMemory-memory, "KiB")
 		k.measured("more open files after 1,000 calls", moreFiles-files, "files")
 		switch {
+		case moreFiles-files > leakCalls/2: // which no pool and no collector explains
+			return fmt.Errorf("%d calls left %.0f files open that were not before, %.0f in all", leakCalls, moreFiles-files, moreFiles)
 		case moreFiles-files > leakFiles:
 			grown = fmt.Errorf("%d calls left %.0f files open that were not before, %.0f in all", leakCalls, moreFiles-files, moreFiles)
 		case moreMemory-memory > leakMemory:
@@ -204,7 +206,9 @@ func ignoresInterrupt(ctx context.Context, k *kit) error {
 			return fmt.Errorf("it ended on SIGINT: %s", s.process.lastWords())
 		}
 	}
-	_, err = s.health(ctx)
+	if _, err = s.health(ctx); err != nil && s.process.ends(settling) {
+		return fmt.Errorf("it ended on SIGINT: %s", s.process.lastWords())
+	}
 	return err
 }
 

@@ -1,6 +1,7 @@
 package plugintest
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -16,9 +17,11 @@ func lookup(v json.RawMessage, path string) (json.RawMessage, error) {
 		return v, nil
 	}
 	for name := range strings.SplitSeq(path, ".") {
-		var list []json.RawMessage
-		var object map[string]json.RawMessage
-		if json.Unmarshal(v, &list) == nil {
+		if bytes.HasPrefix(bytes.TrimLeft(v, " \t\r\n"), []byte("[")) {
+			var list []json.RawMessage
+			if err := json.Unmarshal(v, &list); err != nil {
+				return nil, fmt.Errorf("the result has no %s: %w", path, err)
+			}
 			i, err := strconv.Atoi(name)
 			if err != nil || i < 0 || i >= len(list) {
 				return nil, fmt.Errorf("the result has no %s: a list of %d is at %s", path, len(list), name)
@@ -26,6 +29,7 @@ func lookup(v json.RawMessage, path string) (json.RawMessage, error) {
 			v = list[i]
 			continue
 		}
+		var object map[string]json.RawMessage
 		if err := json.Unmarshal(v, &object); err != nil {
 			return nil, fmt.Errorf("the result has no %s: %w", path, err)
 		}

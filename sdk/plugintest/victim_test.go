@@ -217,7 +217,10 @@ func (v *victim) echo(_ context.Context, _ *plugin.Request, c *settings, _ plugi
 	switch v.fault {
 	case "leaks-memory":
 		v.leaked = append(v.leaked, bytes.Clone(c.Value))
-	case "leaks-files":
+	case "leaks-files", "leaks-a-few-files":
+		if v.fault != "leaks-files" && v.counter.Add(1)%100 != 0 {
+			break
+		}
 		f, err := os.Open(os.DevNull)
 		if err != nil {
 			return nil, err
@@ -231,6 +234,10 @@ func (v *victim) echo(_ context.Context, _ *plugin.Request, c *settings, _ plugi
 		<-time.After(20 * time.Millisecond)
 		v.mu.Lock()
 		return json.RawMessage(v.slot), nil
+	case "refuses-long":
+		if len(c.Value) > 1002 { // with its quotes
+			return nil, definition("value", "this is too long")
+		}
 	case "counts":
 		return v.counter.Add(1), nil
 	case "floats", "forgets-null", "trims", "loses-surrogates", "shallow", "small":
