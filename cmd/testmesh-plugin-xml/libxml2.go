@@ -123,7 +123,7 @@ func take(report *C.tm_report) found {
 		message := strings.ReplaceAll(strings.ToValidUTF8(C.GoString(&p.message[0]), "\uFFFD"), schemaURL(""), "")
 		out.problems = append(out.problems, problem{
 			File: schemaName(C.GoString(&p.file[0])), Line: int(p.line), Column: int(p.column), limit: p.limit != 0,
-			Message: strings.Join(strings.Fields(message), " "),
+			Message: strings.TrimSuffix(strings.Join(strings.Fields(message), " "), "."),
 		})
 	}
 	return out

@@ -69,7 +69,7 @@ func TestSchemas(t *testing.T) {
 
 		"no schema": {
 			map[string]string{"a/s.xsd": `<a/>`},
-			"E-CONFIG definition schema_file the schema a/s.xsd is wrong: The XML document 'a/s.xsd' is not a schema document.",
+			"E-CONFIG definition schema_file the schema a/s.xsd is wrong: The XML document 'a/s.xsd' is not a schema document",
 		},
 		"a wrong schema, with its line": {
 			map[string]string{"a/s.xsd": head + "\n\n" + element("order", "xs:nothing") + `</xs:schema>`},

@@ -7,6 +7,9 @@ interface Taken {
   numbers: { number: string; note: string }[];
 }
 
+const number: Schema = { type: "string", description: "A number without blanks and dashes." };
+const note: Schema = { type: "string", description: "What it is for." };
+const numbers: Schema = { type: "array", items: { type: "string" }, description: "Numbers, in the order of their digits." };
 const scheme: Schema = { type: "string", enum: Object.keys(schemes), description: "luhn for cards, iban for accounts." };
 const pattern: Schema = {
   type: "string",
@@ -25,7 +28,14 @@ export const checkdigit: Plugin<Taken> = {
       summary: "Judge the check digits of a number.",
       effect: "observe",
       config: object({ scheme, value: { description: "The number, a text or as many digits as it takes." } }, "scheme", "value"),
-      result: object({ valid: { type: "boolean" }, value: {}, number: { type: "string" } }, "valid", "value"),
+      result: object(
+        {
+          valid: { type: "boolean", description: "Whether its check digits are right." },
+          value: { description: "The value, as it was given." },
+          number,
+        },
+        "valid", "value",
+      ),
       expectation: "valid",
       example: step("verify", 'scheme: luhn, value: "4111 1111 1111 1111"'),
       run: (config: { scheme: Scheme; value: Json }) => {
@@ -39,8 +49,8 @@ export const checkdigit: Plugin<Taken> = {
       description: "The same numbers each time. A step without assertions passes, also where there is no such number.",
       example: step("find", 'scheme: luhn, pattern: "4111????????????", count: 3', "numbers.len() == 3"),
       effect: "observe",
-      config: object({ scheme, pattern, count: { type: "integer", default: 1 } }, "scheme", "pattern"),
-      result: object({ numbers: { type: "array", items: { type: "string" } } }, "numbers"),
+      config: object({ scheme, pattern, count: { type: "integer", default: 1, description: "How many, at most 1000." } }, "scheme", "pattern"),
+      result: object({ numbers }, "numbers"),
       run: async (config: { scheme: Scheme; pattern: string; count?: number | Exact }, call) => {
         const count = Number(config.count ?? 1);
         if (count < 1 || count > 1000) throw refuse("count is from 1 to 1000", "count");
@@ -57,8 +67,8 @@ export const checkdigit: Plugin<Taken> = {
       description: "A step without assertions passes once it has a number.",
       example: step("take", 'scheme: iban, pattern: "DE??3704004405320130??", note: the customer', "number startsWith 'DE'"),
       effect: "once",
-      config: object({ scheme, pattern, note: { type: "string", description: "What it is for." } }, "scheme", "pattern"),
-      result: object({ number: { type: "string" } }, "number"),
+      config: object({ scheme, pattern, note }, "scheme", "pattern"),
+      result: object({ number }, "number"),
       run: async (config: { scheme: Scheme; pattern: string; note?: string }, call) => {
         const taken = call.session.numbers;
         for await (const number of candidates(config, call)) {
@@ -77,7 +87,7 @@ export const checkdigit: Plugin<Taken> = {
       example: step("taken", "", "numbers == []"),
       effect: "observe",
       config: object({}),
-      result: object({ numbers: { type: "array", items: object({ number: { type: "string" }, note: { type: "string" } }) } }, "numbers"),
+      result: object({ numbers: { type: "array", items: object({ number, note }), description: "In the order they were taken." } }, "numbers"),
       run: (_config, call) => ({ numbers: call.session.numbers.map((n) => ({ ...n })) }),
     },
   },
