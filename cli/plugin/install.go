@@ -34,9 +34,9 @@ func (t *tool) newInstall() *cobra.Command {
 		Use:   "install [NAME[@RANGE] | DIR | ARCHIVE ...]",
 		Short: "Install plugins into the project",
 		Long: "Install plugins into the project and write them into plugins.lock, with their checksums. Without an argument\n" +
-			"install what plugins.lock names. Nothing that is installed is started.\n\n" +
+			"install what plugins.lock names. A package is not started to be installed.\n\n" +
 			"NAME comes from an index: a folder with index.yaml, or a URL. A range is 1.4.0, ^1.2, ~1.2, >=1.2 or latest.\n" +
-			"DIR is a plugin's own folder, which is built; ARCHIVE is what testmesh plugin package made.",
+			"DIR is a plugin's own folder, which is built and asked what it can do; ARCHIVE is what testmesh plugin package made.",
 		Example: `  testmesh plugin install
   testmesh plugin install tcp@^1.2 --index https://plugins.example.com/
   testmesh plugin install ../my-plugin`,
