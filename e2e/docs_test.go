@@ -20,12 +20,15 @@ import (
 const demoDefault = "127.0.0.1:7071"
 
 // TestDocuments runs every fenced block of every document, in order, in a folder
-// of the document's own. What a block must be is said by its language:
+// of the document's own, where the page of a plugin has that plugin installed. What a block must be is said by its language:
 //
 //	yaml      a flow, or a list of steps, is validated; anything else needs a name.
 //	          A second word is its file name, for the blocks after it; what
-//	          follows are flags to validate it with.
+//	          follows are flags to validate it with; or the word later: a console
+//	          block below runs it, and shows the flow's name.
 //	json      is decoded. A second word is its file name.
+//	go        is a file, named by a second word, of a folder with a go.mod: go vet
+//	          compiles it once the document has been read to its end.
 //	console   "$ command" lines are run, and what follows is what they print; a
 //	          line of "..." stands for any lines. A command that fails must be
 //	          followed by "$ echo $?".
@@ -58,7 +61,17 @@ func TestDocuments(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			checkDocument(t, string(text), strings.TrimPrefix(server.url, "http://"))
+			work := document{dir: t.TempDir(), demoAddr: strings.TrimPrefix(server.url, "http://")}
+			if strings.HasPrefix(name, "examples/plugins/") { // the page of a plugin shows its actions
+				source, err := filepath.Abs(filepath.Join("..", filepath.Dir(name)))
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := work.succeeds("testmesh plugin install " + source); err != nil {
+					t.Fatal(err)
+				}
+			}
+			work.checkAll(t, string(text))
 			for _, target := range brokenLinks(string(text), filepath.Join("..", filepath.Dir(name))) {
 				t.Errorf("links to %s, which is not there", target)
 			}
@@ -87,17 +100,19 @@ func documents() ([]string, error) {
 	return found, err
 }
 
-func checkDocument(t *testing.T, text, demoAddr string) {
+func (d *document) checkAll(t *testing.T, text string) {
 	t.Helper()
 	blocks, err := fences(text)
 	if err != nil {
 		t.Fatal(err)
 	}
-	work := document{dir: t.TempDir(), demoAddr: demoAddr}
 	for _, b := range blocks {
-		if err := work.check(b); err != nil {
+		if err := d.check(b); err != nil {
 			t.Errorf("line %d: %v", b.line, err)
 		}
+	}
+	if err := d.finish(); err != nil {
+		t.Error(err)
 	}
 }
 
@@ -168,6 +183,8 @@ func fences(text string) ([]block, error) {
 type document struct {
 	dir, demoAddr string
 	flows         int
+	modules       []string // folders with Go files, to be compiled
+	waiting       []block  // flows that a later block runs
 }
 
 func (d *document) check(b block) error {
@@ -179,9 +196,19 @@ func (d *document) check(b block) error {
 			return errors.New("not JSON")
 		}
 		return d.write(b.name, b.text)
+	case "go":
+		if b.name == "" {
+			return errors.New("a Go block needs a file name")
+		}
+		d.modules = append(d.modules, filepath.Dir(b.name))
+		return d.write(b.name, b.text)
 	case "yaml":
 		return d.yaml(b)
 	case "console":
+		d.waiting = slices.DeleteFunc(d.waiting, func(w block) bool {
+			name := flowName.FindStringSubmatch(w.text)
+			return name != nil && strings.Contains(b.text, " "+name[1])
+		})
 		return d.console(b.text)
 	case "sh":
 		return d.commands(b.text)
@@ -201,8 +228,22 @@ func (d *document) write(name, text string) error {
 	return os.WriteFile(path, []byte(strings.ReplaceAll(text, demoDefault, d.demoAddr)), 0o600)
 }
 
+// finish checks what could not be checked before all had been read.
+func (d *document) finish() error {
+	var bad []error
+	slices.Sort(d.modules)
+	for _, folder := range slices.Compact(d.modules) {
+		bad = append(bad, d.succeeds("cd "+folder+" && go vet ./..."))
+	}
+	for _, b := range d.waiting {
+		bad = append(bad, fmt.Errorf("line %d: no later block shows that %s was run", b.line, b.name))
+	}
+	return errors.Join(bad...)
+}
+
 var (
 	wholeFlow = regexp.MustCompile(`(?m)^(flow|steps):`)
+	flowName  = regexp.MustCompile(`(?m)^  name: (.+)$`)
 	stepList  = regexp.MustCompile(`(?m)\A(\s*#.*\n)*- `)
 )
 
@@ -226,9 +267,18 @@ func (d *document) yaml(b block) error {
 	if err := d.write(name, text); err != nil {
 		return err
 	}
-	out, code, err := d.run("testmesh validate " + name + " " + b.flags)
+	if b.flags == "later" {
+		d.waiting = append(d.waiting, b)
+		return nil
+	}
+	return d.succeeds("testmesh validate " + name + " " + b.flags)
+}
+
+// succeeds runs a command line that must end with 0.
+func (d *document) succeeds(line string) error {
+	out, code, err := d.run(line)
 	if err == nil && code != 0 {
-		err = fmt.Errorf("testmesh validate: exit code %d\n%s", code, out)
+		err = fmt.Errorf("%s: exit code %d\n%s", line, code, out)
 	}
 	return err
 }
@@ -236,7 +286,12 @@ func (d *document) yaml(b block) error {
 // run gives the output and exit code of a command line.
 func (d *document) run(line string) (string, int, error) {
 	cmd := exec.Command("bash", "-c", line)
-	cmd.Dir, cmd.Env = d.dir, environment(d.dir)
+	source, err := filepath.Abs("..")
+	if err != nil {
+		return "", 0, err
+	}
+	// A testmesh that is no release builds new plugins with the sources here.
+	cmd.Dir, cmd.Env = d.dir, append(environment(d.dir), "TESTMESH_SOURCE="+source)
 	out, err := cmd.CombinedOutput()
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 		return string(out), exit.ExitCode(), nil
@@ -256,12 +311,8 @@ func (d *document) commands(text string) error {
 				return fmt.Errorf("%s: %w\n%s", line, err, out)
 			}
 		case words[0] == "testmesh":
-			out, code, err := d.run(strings.ReplaceAll(line, demoDefault, d.demoAddr))
-			if err != nil {
-				return fmt.Errorf("%s: %w", line, err)
-			}
-			if code != 0 {
-				return fmt.Errorf("%s: exit code %d\n%s", line, code, out)
+			if err := d.succeeds(strings.ReplaceAll(line, demoDefault, d.demoAddr)); err != nil {
+				return err
 			}
 		default:
 			return fmt.Errorf("nothing runs %q", line)
@@ -341,6 +392,8 @@ func TestDocumentsThatLieAreFound(t *testing.T) {
 		"a picture":                   {"```text\n-->\n```\n", ""},
 		"a target that exists":        {"```sh\nmake build   # bin/testmesh\n```\n", ""},
 		"a command that fails, noted": {"```console\n$ testmesh validate none.yaml >/dev/null 2>&1\n$ echo $?\n2\n```\n", ""},
+		"Go that compiles":            {"```console\n$ go mod init x 2>/dev/null\n```\n```go x.go\npackage x\n```\n", ""},
+		"a flow that is run later":    {strings.Replace(flow, ".yaml\n", ".yaml later\n", 1) + "```console\n$ testmesh run a.testmesh.yaml\n ✓ a 1 step 1ms\n...\n```\n", ""},
 		"any lines":                   {flow + "```console\n$ testmesh run a.testmesh.yaml\n...\n```\n", ""},
 
 		"a flow that is invalid":         {"```yaml\nflow:\n  name: a\n  steps:\n    - {action: lgo}\n```\n", "exit code 2"},
@@ -356,6 +409,10 @@ func TestDocumentsThatLieAreFound(t *testing.T) {
 		"another exit code":              {"```console\n$ testmesh run none.yaml >/dev/null 2>&1\n$ echo $?\n1\n```\n", "exit code 2, want 1"},
 		"a failing command in the midst": {"```console\n$ testmesh run none.yaml >/dev/null 2>&1\n$ testmesh version\n...\n```\n", "and no `echo $?`"},
 		"a block without an end":         {"```text\n", "without an end"},
+		"Go without a file name":         {"```go\npackage x\n```\n", "needs a file name"},
+		"Go that does not compile":       {"```console\n$ go mod init x 2>/dev/null\n```\n```go x.go\npackage x; var _ = y\n```\n", "undefined: y"},
+		"Go of no module":                {"```go x.go\npackage x\n```\n", "go vet"},
+		"a flow that nothing runs":       {"```yaml a.testmesh.yaml later\nflow:\n  name: a\n  steps: [{action: lgo}]\n```\n", "no later block shows that a.testmesh.yaml was run"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -365,6 +422,9 @@ func TestDocumentsThatLieAreFound(t *testing.T) {
 				if err == nil {
 					err = work.check(b)
 				}
+			}
+			if err == nil {
+				err = work.finish()
 			}
 			got := ""
 			if err != nil {
