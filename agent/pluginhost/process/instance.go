@@ -173,12 +173,16 @@ func (i *instance) end() {
 	select {
 	case <-i.child.done:
 	case <-stuck.C:
-		i.s.pool.fault(fmt.Errorf("process %s of plugin %s could not be ended", i.child.ID(), i.s.program.Name))
+		i.couldNotEnd()
 	}
 	stuck.Stop()
 	kill.Stop()
 	terminate.Stop()
 	i.finish()
+}
+
+func (i *instance) couldNotEnd() {
+	i.s.pool.fault(fmt.Errorf("process %s of plugin %s could not be ended", i.child.ID(), i.s.program.Name))
 }
 
 // finish drops what was kept for the process.
@@ -224,6 +228,7 @@ func (i *instance) execute(ctx context.Context, req *plugin.Request, out plugin.
 
 // call runs a function.
 func (i *instance) call(ctx context.Context, req *plugin.FunctionRequest) (json.RawMessage, error) {
+	i.words.mask(req.RunID, req.Mask)
 	res, err := i.wire.Call(ctx, req)
 	if err != nil {
 		return nil, i.explain(ctx, err)

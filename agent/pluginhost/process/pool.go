@@ -27,7 +27,7 @@ type Config struct {
 	// few variables that every program needs and those that its Program names.
 	Environ []string
 	// Log takes what plugins print, line by line, with the secrets of the runs
-	// under way masked; nil: nobody reads it.
+	// under way masked; nil: nobody reads it. It is called concurrently.
 	Log func(plugin, line string)
 	// Limits bound the plugins; the zero value has the defaults.
 	Limits Limits

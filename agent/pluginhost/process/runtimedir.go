@@ -88,12 +88,11 @@ func makeLocked(parent string) (dir string, lock *os.File, err error) {
 			return "", nil, err
 		}
 		lock, err = os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-		had := runtime.GOOS == "windows"
-		if err == nil && !had {
-			had, err = tryLock(lock)
-		}
-		if err == nil && had {
-			return dir, lock, nil
+		if err == nil {
+			// Where there are no locks, nobody sweeps either.
+			if had, failed := tryLock(lock); had || failed != nil {
+				return dir, lock, nil
+			}
 		}
 		// Somebody who sweeps was between us and our lock.
 		if lock != nil {

@@ -73,17 +73,29 @@ func (c *child) endTree() {
 // reach another that was given its id.
 type running struct{ pid, fd int }
 
+// hold gives a process that exists. A kernel before 5.3 has no descriptors.
 func hold(pid int) (running, bool) {
 	fd, err := unix.PidfdOpen(pid, 0)
+	if errors.Is(err, unix.ENOSYS) || errors.Is(err, unix.EPERM) {
+		return running{pid, -1}, true
+	}
 	return running{pid, fd}, err == nil
 }
 
 func (r running) kill() {
+	if r.fd < 0 {
+		_ = unix.Kill(r.pid, unix.SIGKILL)
+		return
+	}
 	_ = unix.PidfdSendSignal(r.fd, unix.SIGKILL, nil, 0)
 	r.release()
 }
 
-func (r running) release() { _ = unix.Close(r.fd) }
+func (r running) release() {
+	if r.fd >= 0 {
+		_ = unix.Close(r.fd)
+	}
+}
 
 // descendants holds the processes below pid, each as it was found.
 func descendants(pid int) []running {

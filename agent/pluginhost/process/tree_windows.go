@@ -1,6 +1,7 @@
 package process
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"syscall"
@@ -18,6 +19,6 @@ func waitEnd(int) {}
 func (c *child) endTree() { _ = c.cmd.Process.Kill() }
 
 // tryLock leaves every directory to whoever made it.
-func tryLock(*os.File) (bool, error) { return false, nil }
+func tryLock(*os.File) (bool, error) { return false, errors.ErrUnsupported }
 
 func ownedByUs(fs.FileInfo) bool { return true }

@@ -113,6 +113,12 @@ func TestADescriptorMustBeTheInstalledOne(t *testing.T) {
 		"one more":       {&testmeshv1.Descriptor{Name: "a", Actions: action("a.b")}, &testmeshv1.Descriptor{Name: "a"}, "it has another action, a.b"},
 		"a detail":       {&testmeshv1.Descriptor{Name: "a", Summary: "x"}, &testmeshv1.Descriptor{Name: "a"}, "in another way than at install"},
 	}
+	newer := &testmeshv1.Descriptor{Name: "a"}
+	newer.ProtoReflect().SetUnknown([]byte{0xfa, 0x7f, 0x01, 'x'}) // a field of number 2047
+	tests["more than we can read"] = struct {
+		got, want *testmeshv1.Descriptor
+		differ    string
+	}{newer, &testmeshv1.Descriptor{Name: "a"}, ""}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
 			if got := differs("a", test.got, test.want); !strings.Contains(got, test.differ) || (got == "") != (test.differ == "") {
