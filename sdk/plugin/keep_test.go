@@ -44,7 +44,7 @@ type counted struct {
 
 func (s *store) open(ctx context.Context, call *Call, in keyed) (counted, error) {
 	n, err := Keep(ctx, call, in.Key, func() (int, func() error, error) {
-		time.Sleep(s.delay)
+		<-time.After(s.delay)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		if s.fails != nil {
