@@ -31,6 +31,9 @@ import (
 	"github.com/testmesh/testmesh/flow/value"
 )
 
+// noon is when every stream begins.
+var noon = time.Date(2031, 2, 3, 12, 0, 0, 0, time.UTC)
+
 var update = flag.Bool("update", false, "write the golden files anew")
 
 // TestGolden prints the events of each archive as the lines of its comment ask:
@@ -93,7 +96,6 @@ func golden(t *testing.T, name string) {
 // for all: version, times 100 ms apart, ids, the run's flow and file.
 func stream(t *testing.T, lines []byte) []*event.Event {
 	t.Helper()
-	noon := time.Date(2031, 2, 3, 12, 0, 0, 0, time.UTC)
 	var out []*event.Event
 	heads := map[string]map[string]any{}
 	seqs := map[string]int64{}
