@@ -1,10 +1,10 @@
 package debug
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
-	"slices"
 	"strings"
 	"sync"
 
@@ -38,19 +38,37 @@ type answer struct {
 	err  error
 }
 
-// interrupts notices ^C, which a line editor takes for the end of its input.
+// interrupts makes of ^C an empty line and notices it: a line editor would take
+// it for the end of its input.
 type interrupts struct {
 	in   io.Reader
 	mu   sync.Mutex
 	seen bool
+	left bool // the end of the line is still to be read
 }
+
+// Keys as a terminal sends them.
+const (
+	keyInterrupt = 3
+	keyEnter     = '\r'
+	keyKillLine  = 21
+)
 
 // Read implements io.Reader.
 func (i *interrupts) Read(p []byte) (int, error) {
+	if i.left && len(p) > 0 {
+		i.left = false
+		p[0] = keyEnter
+		return 1, nil
+	}
 	n, err := i.in.Read(p)
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	i.seen = slices.Contains(p[:n], 3)
+	if at := bytes.IndexByte(p[:n], keyInterrupt); at >= 0 {
+		i.mu.Lock()
+		defer i.mu.Unlock()
+		i.seen, i.left = true, true
+		p[0] = keyKillLine // and what was typed ahead is gone
+		return 1, nil
+	}
 	return n, err
 }
 
@@ -83,8 +101,7 @@ func (t *Terminal) Write(p []byte) (int, error) {
 	return t.out.Write(p)
 }
 
-// Line implements Console. ^C gives a line up, and at an empty one, like ^D, the
-// session.
+// Line implements Console. ^C gives a line up; twice, or ^D, ends the commands.
 func (t *Terminal) Line(ctx context.Context, prompt string) (string, bool) {
 	restore, err := t.keyboard.Raw()
 	if err != nil {
@@ -102,14 +119,17 @@ func (t *Terminal) Line(ctx context.Context, prompt string) (string, bool) {
 			return "", false // the goroutine that reads is left to the end of the process
 		}
 		switch {
-		case a.err == nil, errors.Is(a.err, term.ErrPasteIndicator):
-			return a.line, true
-		case t.keys.take() && !again:
+		case t.keys.take():
+			if again {
+				return "", false
+			}
 			_, _ = t.editor.Write([]byte("^C: again to stop the run, with its teardown; help lists the commands\n"))
 			t.asked <- prompt
-			continue
+		case a.err == nil, errors.Is(a.err, term.ErrPasteIndicator):
+			return a.line, true
+		default:
+			return "", false
 		}
-		return "", false
 	}
 }
 
