@@ -21,9 +21,10 @@ const dirPrefix = "testmesh-"
 // macOS has for a socket's path: /testmesh-123456/plugin-dir1234567890/plugin1234567890.
 const maxParent = 104 - 1 - 54
 
-// lockName is the file that a living host holds locked. A directory whose lock
-// can be had is of a host that was killed.
-const lockName = "lock"
+// lockName is the file that a living host holds locked, and by which the
+// directory is known as one of ours. One whose lock can be had is of a host that
+// was killed.
+const lockName = "plugin-host.lock"
 
 // runtimeDir is the private directory of a pool, made on first use.
 type runtimeDir struct {
@@ -154,7 +155,7 @@ func removeAll(dir string) error {
 // sweep ends the processes and removes the directories that killed hosts of the
 // same user left in parent. It is of no consequence where it does not succeed.
 func sweep(parent string) {
-	entries, err := filepath.Glob(filepath.Join(parent, dirPrefix+"*"))
+	entries, err := filepath.Glob(filepath.Join(parent, dirPrefix+"??????"))
 	if err != nil {
 		return
 	}

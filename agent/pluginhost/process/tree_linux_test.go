@@ -184,6 +184,41 @@ func containsAny(paths []string, dir string) bool {
 	return false
 }
 
+func TestWhatIsNoRuntimeDirectoryIsLeftAlone(t *testing.T) {
+	dir := shortDir(t)
+	others := map[string]os.FileMode{
+		"testmesh-abcdef/data":               0o700, // no lock of ours
+		"testmesh-cache/" + lockName:         0o700, // no name of ours
+		"testmesh-shared/x/" + lockName:      0o700,
+		"testmesh-public/" + lockName:        0o755, // for everybody
+		"other-abcdef/" + lockName:           0o700,
+		"testmesh-123456":                    0o700, // a file
+		"testmesh-plugins/" + lockName + "x": 0o700,
+	}
+	for name, mode := range others {
+		write(t, filepath.Join(dir, name), "x")
+		if top, _, folder := strings.Cut(name, "/"); folder {
+			if err := os.Chmod(filepath.Join(dir, top), mode); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	ours := filepath.Join(dir, "testmesh-a1b2c3")
+	write(t, filepath.Join(ours, lockName), "")
+	if err := os.Chmod(ours, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	sweep(dir)
+	for name := range others {
+		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := os.Stat(ours); err == nil {
+		t.Error("what a killed host left is there still")
+	}
+}
+
 func TestALivingHostsFolderIsLeftAlone(t *testing.T) {
 	p := good(t)
 	if _, err := run(p, "r1", "good.echo", ""); err != nil {
