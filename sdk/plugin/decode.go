@@ -189,10 +189,8 @@ func (d *decoder) decodeStruct(s *shape, raw json.RawMessage, v reflect.Value, a
 	if err := json.Unmarshal(raw, &members); err != nil || members == nil {
 		return wrong(at, "", "must be a map, not %s", describe(raw))
 	}
-	for _, name := range slices.Sorted(maps.Keys(members)) {
-		if !slices.Contains(s.names(), name) {
-			return wrong(join(at, name), d.takes(s), "%s has no such key", d.subject(at))
-		}
+	if err := d.unknown(s, members, at); err != nil {
+		return err
 	}
 	for i := range s.fields {
 		f := &s.fields[i]
@@ -212,11 +210,28 @@ func (d *decoder) decodeStruct(s *shape, raw json.RawMessage, v reflect.Value, a
 	return nil
 }
 
-func (*decoder) takes(s *shape) string {
-	if len(s.fields) == 0 {
-		return ""
+// unknown finds a key that the struct does not have, the first one by name: a
+// slip is said before the key that is missing for it.
+func (d *decoder) unknown(s *shape, members map[string]json.RawMessage, at string) *Error {
+	known := 0
+	for i := range s.fields {
+		if _, given := members[s.fields[i].name]; given {
+			known++
+		}
 	}
-	return "it takes " + strings.Join(s.names(), ", ")
+	if known == len(members) {
+		return nil
+	}
+	names, hint := s.names(), ""
+	if len(names) > 0 {
+		hint = "it takes " + strings.Join(names, ", ")
+	}
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		if !slices.Contains(names, name) {
+			return wrong(join(at, name), hint, "%s has no such key", d.subject(at))
+		}
+	}
+	return nil
 }
 
 // absent gives a key that is left out its default, and those of the keys below

@@ -2,7 +2,6 @@ package plugin
 
 import (
 	"bytes"
-	"encoding"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -45,7 +44,7 @@ func (e *encoder) encode(s *shape, v reflect.Value, at string) error {
 	case kindAny:
 		return e.encodeAny(v, at, 0)
 	}
-	return e.encodeLeaf(s.kind, v, at)
+	return e.encodeLeaf(s.kind, s.marshals, v, at)
 }
 
 func (e *encoder) encodeStruct(s *shape, v reflect.Value, at string) error {
@@ -111,7 +110,7 @@ func (e *encoder) encodeList(v reflect.Value, at string, each func(reflect.Value
 }
 
 // encodeLeaf prints what holds nothing else.
-func (e *encoder) encodeLeaf(k kind, v reflect.Value, at string) error {
+func (e *encoder) encodeLeaf(k kind, marshals bool, v reflect.Value, at string) error {
 	switch {
 	case k == kindBytes:
 		e.out = appendText(e.out, base64.StdEncoding.EncodeToString(v.Bytes()))
@@ -124,7 +123,7 @@ func (e *encoder) encodeLeaf(k kind, v reflect.Value, at string) error {
 		e.out = appendText(e.out, v.String())
 	case v.Type() == reflect.TypeFor[json.Number]():
 		return e.encodeNumber(v.String(), at)
-	case k == kindText && v.Kind() != reflect.String, has[encoding.TextMarshaler](v.Type()):
+	case marshals:
 		return e.encodeMarshaler(v, at)
 	case v.Kind() == reflect.String:
 		e.out = appendText(e.out, v.String())
@@ -192,6 +191,10 @@ func (e *encoder) encodeAny(v reflect.Value, at string, depth int) error {
 		return e.encodeMap(v, at, each)
 	case reflect.TypeFor[[]any]():
 		return e.encodeList(v, at, each)
+	case reflect.TypeFor[json.Number]():
+		return e.encodeNumber(v.String(), at)
+	case reflect.TypeFor[string](), reflect.TypeFor[bool](), reflect.TypeFor[int](), reflect.TypeFor[int64](), reflect.TypeFor[float64]():
+		return e.encodeLeaf(kindAny, false, v, at)
 	}
 	s, err := shapeOf(v.Type(), "", at, 0)
 	switch {
@@ -232,6 +235,9 @@ func durationText(d time.Duration) string {
 // appendText prints a text as JSON. Unlike json.Marshal it leaves <, > and & as
 // they are.
 func appendText(dst []byte, text string) []byte {
+	if isPlain(text) {
+		return append(append(append(dst, '"'), text...), '"')
+	}
 	var out bytes.Buffer
 	enc := json.NewEncoder(&out)
 	enc.SetEscapeHTML(false)
