@@ -231,7 +231,7 @@ func (k *kit) brokenSteps(good step) ([]brokenStep, error) {
 		{"every key null", wrongKinds(good.config, `null`)},
 		{"every key a huge number", wrongKinds(good.config, `-1e999`)},
 	} {
-		all = append(all, brokenStep{b.name, step{action: good.action, config: b.config}})
+		all = append(all, brokenStep{b.name, step{action: good.action, config: b.config, timeout: grace}})
 	}
 	if k.config.Conformance.Panic != nil {
 		panics, err := k.step(*k.config.Conformance.Panic, nil)

@@ -21,6 +21,8 @@ import (
 
 	pluginv1 "github.com/testmesh/testmesh/proto/testmesh/plugin/v1"
 	testmeshv1 "github.com/testmesh/testmesh/proto/testmesh/v1"
+
+	"github.com/testmesh/testmesh/sdk/plugin/wire"
 )
 
 const (
@@ -61,7 +63,7 @@ func startCases() []testCase {
 		run:   describeCommand,
 	}, {
 		id: "version", process: true,
-		title: "a host that speaks only a later protocol is refused",
+		title: "of the protocols that a host offers it chooses its own, and it refuses a host that speaks only others",
 		why:   "a plugin that pretends to speak a protocol that it does not know fails in the middle of a run",
 		fix:   "choose among PLUGIN_PROTOCOL_VERSIONS; where none is known, name your own version in the handshake or exit with a sentence on standard error",
 		run:   versions,
@@ -230,7 +232,15 @@ func describeCommand(ctx context.Context, k *kit) error {
 }
 
 func versions(ctx context.Context, k *kit) error {
-	s, err := k.launch(launchOptions{version: unknownProtocol})
+	both, err := k.launch(launchOptions{versions: []int{wire.Protocol, unknownProtocol}})
+	if err != nil {
+		return fmt.Errorf("a host that speaks %d and %d: %w", wire.Protocol, unknownProtocol, err)
+	}
+	defer both.kill()
+	if got := both.client.NegotiatedVersion(); got != wire.Protocol {
+		return fmt.Errorf("a host that speaks %d and %d was told %d", wire.Protocol, unknownProtocol, got)
+	}
+	s, err := k.launch(launchOptions{versions: []int{unknownProtocol}})
 	if err == nil {
 		defer s.kill()
 		return fmt.Errorf("it agreed to speak protocol %d", unknownProtocol)

@@ -24,7 +24,9 @@ var broken = []struct{ fault, id, want string }{
 	{"handshake-by-hand", "by-hand", "handshake to nobody"},
 	{"describes-garbage", "describe-command", "not a descriptor"},
 	{"describes-another", "describe-command", "differs from what it says over the wire"},
-	{"any-version", "version", "agreed to speak protocol 9999"},
+	{"any-version", "version", "was told 9999"},
+	{"latest-version", "version", "agreed to speak protocol 9999"},
+	{"one-version-only", "version", "a host that speaks 1 and 9999"},
 	{"silent-when-refusing", "version", "without a sentence"},
 	{"not-serving", "health-service", "NOT_SERVING"},
 
@@ -83,6 +85,7 @@ var broken = []struct{ fault, id, want string }{
 	{"keeps-ended-runs", "session-cut", "still reads"},
 	{"keeps-cut-sessions", "session-cut", "counts 1 sessions after the end"},
 	{"prints-secret", "secrets", "standard error"},
+	{"prints-packed-secret", "secrets", "in another form"},
 	{"half-a-secret", "secrets", "a log line shows"},
 	{"secret-in-fault", "secrets", "the fault shows"},
 	{"reads-any-file", "files", "it was read"},
@@ -98,7 +101,6 @@ var broken = []struct{ fault, id, want string }{
 
 	{"leaks-memory", "leak", "KiB of memory"},
 	{"leaks-files", "leak", "files open"},
-	{"leaks-a-few-files", "leak", "files open"},
 	{"prints", "stdout", "handling echo"},
 	{"exits-on-interrupt", "sigint", "ended on SIGINT"},
 	{"ignores-sigterm", "sigterm", "still running"},
@@ -112,7 +114,7 @@ var broken = []struct{ fault, id, want string }{
 func needsProcess(fault, id string) bool {
 	faults := []string{
 		"crashes-on-garbage", "panic-is-fatal", "shallow", "two-results", "no-end", "small-messages", "deaf-to-cancel",
-		"miscounts", "keeps-cut-sessions", "prints-secret",
+		"miscounts", "keeps-cut-sessions", "prints-secret", "prints-packed-secret",
 	}
 	return slices.Contains(faults, fault) || slices.ContainsFunc(Cases(), func(c Case) bool { return c.ID == id && c.Process })
 }

@@ -66,7 +66,7 @@ func servePlugin(fault string) {
 		serveRaw(v)
 		return
 	case "outlives-its-host", "any-version", "open-door", "elsewhere", "small-messages", "not-serving",
-		"two-results", "no-end", "keeps-cut-sessions", "miscounts", "deaf-to-cancel", "silent-when-refusing":
+		"two-results", "no-end", "keeps-cut-sessions", "miscounts", "deaf-to-cancel", "silent-when-refusing", "one-version-only", "latest-version":
 		serveRaw(v)
 		return
 	}
@@ -106,7 +106,15 @@ func serveRaw(v *victim) {
 				versions[version] = versions[wire.Protocol]
 			}
 		}
+	case "latest-version":
+		if os.Getenv("PLUGIN_PROTOCOL_VERSIONS") == "9999" {
+			versions[9999] = versions[wire.Protocol]
+		}
 	case "silent-when-refusing":
+		if os.Getenv("PLUGIN_PROTOCOL_VERSIONS") == "9999" {
+			os.Exit(1)
+		}
+	case "one-version-only":
 		if os.Getenv("PLUGIN_PROTOCOL_VERSIONS") != strconv.Itoa(wire.Protocol) {
 			os.Exit(1)
 		}

@@ -56,8 +56,8 @@ type subject struct {
 
 // launchOptions say how a plugin is started otherwise than a host does.
 type launchOptions struct {
-	version int  // of the protocol that is offered; 0: ours
-	shell   bool // with a shell as its parent, for that to be killed
+	versions []int // of the protocol that are offered; nil: ours
+	shell    bool  // with a shell as its parent, for that to be killed
 }
 
 // launch starts the plugin's process and connects to it. The error says what the
@@ -68,15 +68,18 @@ func (k *kit) launch(o launchOptions) (*subject, error) {
 		return nil, err
 	}
 	s := &subject{temp: temp, synced: &record{}}
-	version := o.version
-	if version == 0 {
-		version = wire.Protocol
-	}
 	handshake := wire.Handshake()
-	handshake.ProtocolVersion = uint(version)
+	if o.versions == nil {
+		o.versions = []int{wire.Protocol}
+	}
+	handshake.ProtocolVersion = uint(o.versions[0]) //nolint:gosec // small numbers of our own
+	offered := map[int]goplugin.PluginSet{}
+	for _, version := range o.versions {
+		offered[version] = goplugin.PluginSet{wire.Name: &wire.GRPC{}}
+	}
 	s.client = goplugin.NewClient(&goplugin.ClientConfig{
 		HandshakeConfig:  handshake,
-		VersionedPlugins: map[int]goplugin.PluginSet{version: {wire.Name: &wire.GRPC{}}},
+		VersionedPlugins: offered,
 		RunnerFunc: func(_ hclog.Logger, spec *exec.Cmd, dir string) (runner.Runner, error) {
 			return s.run(k.config, spec.Env, dir, o.shell)
 		},

@@ -217,10 +217,7 @@ func (v *victim) echo(_ context.Context, _ *plugin.Request, c *settings, _ plugi
 	switch v.fault {
 	case "leaks-memory":
 		v.leaked = append(v.leaked, bytes.Clone(c.Value))
-	case "leaks-files", "leaks-a-few-files":
-		if v.fault != "leaks-files" && v.counter.Add(1)%100 != 0 {
-			break
-		}
+	case "leaks-files":
 		f, err := os.Open(os.DevNull)
 		if err != nil {
 			return nil, err
@@ -312,6 +309,8 @@ func (v *victim) login(_ context.Context, req *plugin.Request, c *settings, out 
 	switch v.fault {
 	case "prints-secret":
 		fmt.Fprintln(os.Stderr, "login with", c.Password)
+	case "prints-packed-secret":
+		fmt.Fprintf(os.Stderr, "login with %x\n", c.Password)
 	case "half-a-secret":
 		out.Log("debug", "the password begins with "+c.Password[:len(c.Password)/2])
 	case "secret-in-fault":
@@ -417,27 +416,4 @@ func (v *victim) Call(_ context.Context, req *plugin.FunctionRequest) (json.RawM
 		return printJSON(args[0])
 	}
 	return printJSON(args[0] + args[0])
-}
-
-// exercise is the conformance section of the victim's manifest.
-func exercise() Conformance {
-	call := func(action, config string) Call {
-		return Call{Action: "kit." + action, Config: json.RawMessage(config)}
-	}
-	echo := Echo{Call: call("echo", `{"value": "${payload}"}`), Result: "value"}
-	wait, login, file, boom := call("wait", `{}`), call("login", `{"password": "${secret}"}`), call("read", `{"file": "${file}"}`), call("panic", `{}`)
-	check := call("get", `{}`)
-	return Conformance{
-		Echo: &echo, JSON: &echo,
-		Binary:     &Echo{Call: call("bytes", `{"value": "${payload}"}`), Result: "value"},
-		Slow:       &wait,
-		Bad:        &Bad{Call: call("echo", `{"count": "many"}`), Field: "count"},
-		Observe:    &Repeat{Call: echo.Call},
-		Idempotent: &Repeat{Call: call("put", `{"value": "x"}`), Check: &check},
-		Functions:  []FunctionCall{{Name: "double", Args: json.RawMessage(`["ab"]`), Result: json.RawMessage(`"abab"`)}},
-		Secret:     &login,
-		Session:    &SessionPair{Write: call("remember", `{"value": "${payload}"}`), Read: Echo{Call: call("recall", `{}`), Result: "value"}},
-		File:       &file,
-		Panic:      &boom,
-	}
 }
