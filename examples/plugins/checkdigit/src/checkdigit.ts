@@ -53,7 +53,7 @@ export const checkdigit: Plugin<Taken> = {
       result: object({ numbers }, "numbers"),
       run: async (config: { scheme: Scheme; pattern: string; count?: number | Exact }, call) => {
         const count = Number(config.count ?? 1);
-        if (count < 1 || count > 1000) throw refuse("count is from 1 to 1000", "count");
+        if (count < 1 || count > 1000) throw refuse("a count is from 1 to 1000", "count");
         const numbers: string[] = [];
         for await (const number of candidates(config, call)) {
           if (numbers.push(number) === count) break;
@@ -107,7 +107,7 @@ export const checkdigit: Plugin<Taken> = {
 
 /** The right numbers of a pattern, in order. */
 async function* candidates(config: { scheme: Scheme; pattern: string }, call: Call<Taken>): AsyncGenerator<string> {
-  if (!/^[0-9A-Z?]{2,34}$/.test(config.pattern)) throw refuse("pattern is 2 to 34 digits, capital letters and ?", "pattern");
+  if (!/^[0-9A-Z?]{2,34}$/.test(config.pattern)) throw refuse("a pattern is 2 to 34 digits, capital letters and ?", "pattern");
   let tried = 0;
   for (const number of fill(config.pattern)) {
     if (schemes[config.scheme](number)) yield number;
