@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -251,4 +253,47 @@ func TestAPluginThatSaysItIsUnwellIsReplaced(t *testing.T) {
 	if s.last == nil || s.last.Message != "plugin good says that it is not well: the disk is full" {
 		t.Errorf("got %v", s.last)
 	}
+}
+
+// Runs come and go while their plugins crash, hang, panic and are replaced. All
+// that is asked for here is that every call ends, in words for people.
+func TestEverythingAtOnce(t *testing.T) {
+	p := several(t, Limits{Faults: 10000, Backoff: time.Microsecond, Drain: 200 * time.Millisecond, HealthEvery: 100 * time.Millisecond})
+	actions := []string{"echo", "count", "panic", "fault", "print", "slow", "echo", "count", "exit", "echo", "crash", "hang", "nothing"}
+	var wait sync.WaitGroup
+	ended := make(chan error, 1)
+	for worker := range 12 {
+		wait.Go(func() {
+			for step := range 2 * len(actions) / patiently {
+				id := fmt.Sprint("r", worker, "-", step/4)
+				name := []string{"good", "other"}[(worker+step)%2]
+				ctx, release := context.WithTimeout(context.Background(), patiently*300*time.Millisecond)
+				res, err := p.Execute(ctx, &plugin.Request{
+					Action: name + "." + actions[(worker*5+step)%len(actions)], RunID: id, Config: []byte(`{"text":"x"}`),
+					Mask: func(text string) string { return text },
+				}, nil)
+				release()
+				var known *plugin.Error
+				if (res == nil) == (err == nil) || err != nil && (!errors.As(err, &known) || known.Blame == "" || known.Message == "") {
+					t.Errorf("got %v, %v", res, err)
+				}
+				if step%4 == 3 {
+					p.EndRun(id)
+				}
+			}
+		})
+	}
+	go func() {
+		wait.Wait()
+		ended <- p.Close()
+	}()
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * patience):
+		t.Fatal("a call never ended")
+	}
+	noneLeft(t, marker(p.cfg.Dir))
 }

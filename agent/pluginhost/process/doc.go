@@ -32,14 +32,15 @@
 //	Windows, Close           host      –                 –
 //	Windows, kill            –         –                 –
 //
-// As root on Linux a plugin is the first process of a PID namespace and has a
-// parent-death signal: the kernel ends the whole namespace with it, and it with
-// its host. Elsewhere on Linux the plugin alone has that signal; what it
-// daemonized is found by a variable that every process inherits, which one that
-// starts with another environment has not. A guardian, a small shell script that
-// waits for the end of its host, does that where the host cannot any more, and
-// the next host on the machine where there was no guardian. SDK means that
-// plugins made with sdk/plugin/serve watch their parent and end by themselves.
+// As root on Linux, unless a container forbids it, a plugin is the first process
+// of a PID namespace and has a parent-death signal: the kernel ends the whole
+// namespace with it, and it with its host. Elsewhere on Linux the plugin alone has
+// that signal; what it daemonized is found by a variable that every process
+// inherits, which one that starts with another environment has not. A guardian, a
+// small shell script that waits for the end of its host, does that where the host
+// cannot any more, and the next host on the machine where there was no guardian.
+// SDK means that plugins made with sdk/plugin/serve watch their parent and end by
+// themselves.
 //
 // The host does not make itself a subreaper: it would inherit the orphans of
 // every other command of its process, and to wait for them would take the ends of
