@@ -70,12 +70,14 @@ func exchange(ctx context.Context, call *plugin.Call, in exchangeIn) (Reply, err
 		_ = c.Close() // which ends the sending too
 	}
 	sendErr := <-sent
-	call.Exchange(plugin.Exchange{
-		Protocol: "TCP",
-		Summary:  fmt.Sprintf("%s: %d bytes → %d bytes", in.Address, len(data), len(got.data)),
-		Request:  shown(data), Response: shown(got.data), Started: began,
-		Timings: map[string]float64{"connect": ms(connected), "total": ms(time.Since(began))},
-	})
+	if call.WantsExchange() {
+		call.Exchange(plugin.Exchange{
+			Protocol: "TCP",
+			Summary:  fmt.Sprintf("%s: %d bytes → %d bytes", in.Address, len(data), len(got.data)),
+			Request:  shown(data), Response: shown(got.data), Started: began,
+			Timings: map[string]float64{"connect": ms(connected), "total": ms(time.Since(began))},
+		})
+	}
 	switch {
 	case isLate(err):
 		return Reply{}, plugin.Errorf(plugin.CodeTimeout, "%s did not end its reply within %s: %s", in.Address, in.Within, got.progress(in.reading)).

@@ -210,6 +210,34 @@ func TestAFileIsSent(t *testing.T) {
 	}
 }
 
+// listener keeps the exchanges that it is told.
+type listener struct{ exchanges []plugin.Exchange }
+
+func (*listener) Log(string, string)              {}
+func (*listener) Artifact(string, string, []byte) {}
+func (l *listener) Exchange(x plugin.Exchange)    { l.exchanges = append(l.exchanges, x) }
+
+func TestAnExchangeIsRecordedWithoutWhatIsHidden(t *testing.T) {
+	address := server(t, says("welcome ada, your key is s3cr3t-k3y"))
+	heard := &listener{}
+	config, err := json.Marshal(fields{"address": address, "send": "LOGIN ada pa55word\r\n", "hide": []string{"pa55word", "s3cr3t-k3y"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	res, err := tcp().Execute(t.Context(), &plugin.Request{Action: "tcp.exchange", Config: config, WantExchange: true}, heard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(heard.exchanges) != 1 || len(res.Secrets) != 2 {
+		t.Fatalf("got %d exchanges and %d secrets, want 1 and 2", len(heard.exchanges), len(res.Secrets))
+	}
+	x := heard.exchanges[0]
+	if x.Summary != address+": 20 bytes → 35 bytes" || string(x.Request) != `{"bytes":20,"text":"LOGIN ada ‹secret:hide[0]›\r\n"}` ||
+		string(x.Response) != `{"bytes":35,"text":"welcome ada, your key is ‹secret:hide[1]›"}` {
+		t.Errorf("got %s: %s → %s", x.Summary, x.Request, x.Response)
+	}
+}
+
 func TestAConnectionLastsForARun(t *testing.T) {
 	p := tcp()
 	address := server(t, echo)
