@@ -68,6 +68,10 @@ var templateEnds = [...]string{".report.yaml", ".report.yml"}
 
 // reportSpec takes KIND=PATH apart, where KIND may be the path of a template.
 func reportSpec(spec string) (kind, path string, toFile bool) {
+	kind, path, toFile = strings.Cut(spec, "=")
+	if slices.Contains(reportKinds, kind) {
+		return kind, path, toFile
+	}
 	for _, end := range templateEnds {
 		if at := strings.Index(spec, end+"="); at >= 0 {
 			return spec[:at+len(end)], spec[at+len(end)+1:], true
@@ -76,7 +80,7 @@ func reportSpec(spec string) (kind, path string, toFile bool) {
 			return spec, "", false
 		}
 	}
-	return strings.Cut(spec, "=")
+	return kind, path, toFile
 }
 
 // templates reads the templates that reports are made with, and says what is
@@ -264,10 +268,14 @@ func openFolder(path, dir string) (*reportFolder, error) {
 	if err != nil {
 		return nil, err
 	}
-	if info, err := os.Stat(path); err == nil && !info.IsDir() {
-		return nil, usage("", "the report needs a folder, and %s is a file", path)
+	beside := filepath.Dir(path)
+	if info, err := os.Stat(path); err == nil {
+		if !info.IsDir() {
+			return nil, usage("", "the report needs a folder, and %s is a file", path)
+		}
+		beside = path // which may be another file system, as a volume is
 	}
-	tmp, err := os.MkdirTemp(filepath.Dir(path), "."+filepath.Base(path)+".*")
+	tmp, err := os.MkdirTemp(beside, "."+filepath.Base(path)+".*")
 	if err != nil {
 		return nil, usage("", "open the report: %w", err)
 	}

@@ -60,12 +60,11 @@ func (w *Writer) parameters(r *run) (list []any, history string) {
 	if s.Environment != "" {
 		add("environment", s.Environment)
 	}
-	names := []string{"test", s.File, plain.Name(r.Started)}
-	key := plain.ID(names...)
+	key := plain.RunID(r.Started)
 	if w.seen[key]++; w.seen[key] > 1 {
 		again := number(w.seen[key])
 		add("repeat", again)
-		key = plain.ID(append(names, again)...)
+		key = plain.ID(key, again)
 	}
 	// What changes from batch to batch is no part of the test.
 	seed := parameter("seed", value.Compact(s.Seed), "")

@@ -129,7 +129,7 @@ func (w *Writer) test(r *run, e *event.Event) {
 	name := plain.Name(r.Started)
 	w.counts[end.Status]++
 	t := map[string]any{
-		"id": plain.ID("test", s.File, name), "name": name, "status": status(end.Status), "rawStatus": string(end.Status),
+		"id": plain.RunID(r.Started), "name": name, "status": status(end.Status), "rawStatus": string(end.Status),
 		"duration": milliseconds(end.DurationMS), "start": instant(r.Started.Time), "stop": instant(e.Time), "type": "e2e",
 	}
 	if s.File != "" {

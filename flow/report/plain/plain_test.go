@@ -174,3 +174,26 @@ func TestShortValuesSayWhereTheyAreCut(t *testing.T) {
 		}
 	}
 }
+
+func TestARunIsFoundAgain(t *testing.T) {
+	id := func(flow string, s event.RunStarted) string { return RunID(&event.Event{Flow: flow, RunStarted: &s}) }
+	seen := map[string]string{}
+	for name, got := range map[string]string{
+		"a flow":      id("x", event.RunStarted{File: "a.yaml", Iteration: 1}),
+		"another":     id("y", event.RunStarted{File: "a.yaml"}),
+		"a file":      id("x", event.RunStarted{File: "b.yaml"}),
+		"a row":       id("x", event.RunStarted{File: "a.yaml", Row: &event.Row{}}),
+		"another row": id("x", event.RunStarted{File: "a.yaml", Row: &event.Row{Index: 1}}),
+		"a name":      id("x", event.RunStarted{File: "a.yaml", Row: &event.Row{Name: "ada"}}),
+		"a repeat":    id("x", event.RunStarted{File: "a.yaml", Iteration: 2}),
+		"staging":     id("x", event.RunStarted{File: "a.yaml", Environment: "staging"}),
+	} {
+		if other, there := seen[got]; there {
+			t.Errorf("%s is taken for %s", name, other)
+		}
+		seen[got] = name
+	}
+	if id("x", event.RunStarted{File: "a.yaml", Agent: "eu-1", Seed: 4, Tags: []string{"t"}}) != id("x", event.RunStarted{File: "a.yaml", Agent: "eu-2", Seed: 5}) {
+		t.Error("a run has another id on another agent")
+	}
+}
