@@ -60,7 +60,7 @@ fmt: setup ## format Go and proto in place
 generate: setup ## Go from proto, reference pages from the tables of the code
 	@$(BUF) generate
 	@$(BUF) generate --template buf.gen.ts.yaml
-	@go test ./cli -run '^TestReferencePages' -update-docs | { ! grep -E 'no tests to run|FAIL'; }
+	@go test ./cli ./sdk/plugintest -run '^TestReferencePages' -update-docs | { ! grep -E 'no tests to run|FAIL'; }
 
 node: setup ## the tests of the plugin in TypeScript, in its own language
 	@npm test --prefix examples/plugins/checkdigit --silent
