@@ -26,6 +26,12 @@ const (
 	maxPath     = 240
 )
 
+// limits bound what is unpacked of an archive.
+type limits struct {
+	bytes int64
+	files int
+}
+
 // file is one file of a package.
 type file struct {
 	path       string // slash-separated
@@ -127,13 +133,13 @@ func packFile(root *os.Root, name string, extra map[string][]byte, tw *tar.Write
 // unpack writes the files of an archive below into and lists them. Links,
 // devices, and names that leave the folder are refused, and so is what is over
 // the bounds of a package.
-func unpack(archive io.Reader, into *os.Root) ([]file, error) {
+func unpack(archive io.Reader, into *os.Root, most limits) ([]file, error) {
 	gz, err := gzip.NewReader(archive)
 	if err != nil {
 		return nil, fmt.Errorf("it is no tar.gz: %w", err)
 	}
-	left := int64(maxUnpacked)
-	limited := &io.LimitedReader{R: gz, N: left + maxFiles*2048} // headers count too
+	left := most.bytes
+	limited := &io.LimitedReader{R: gz, N: left + int64(most.files)*2048} // headers count too
 	tr := tar.NewReader(limited)
 	seen := map[string]bool{}
 	var files []file
@@ -155,10 +161,10 @@ func unpack(archive io.Reader, into *os.Root) ([]file, error) {
 			return nil, fmt.Errorf("it holds a file %q, which would not lie in the plugin's folder", h.Name)
 		case seen[strings.ToLower(name)]:
 			return nil, fmt.Errorf("it holds %q twice", name)
-		case len(seen) == maxFiles:
-			return nil, fmt.Errorf("it holds more than %d files", maxFiles)
+		case len(seen) == most.files:
+			return nil, fmt.Errorf("it holds more than %d files", most.files)
 		case h.Size > left:
-			return nil, fmt.Errorf("it holds more than %d MiB", maxUnpacked>>20)
+			return nil, fmt.Errorf("it holds more than %d MiB", most.bytes>>20)
 		}
 		seen[strings.ToLower(name)] = true
 		left -= h.Size

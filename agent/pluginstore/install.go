@@ -137,7 +137,7 @@ func (c *Candidate) read(archive io.Reader, want Checksums) error {
 		return fmt.Errorf("open the folder: %w", err)
 	}
 	defer root.Close()
-	files, err := unpack(archive, root)
+	files, err := unpack(archive, root, limits{bytes: maxUnpacked, files: maxFiles})
 	if err != nil {
 		return fmt.Errorf("the archive is refused: %w", err)
 	}

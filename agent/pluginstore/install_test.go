@@ -309,45 +309,55 @@ func TestHostileArchives(t *testing.T) {
 	}
 }
 
-func TestAnArchiveOfManyFilesIsRefused(t *testing.T) {
-	entries := make([]entry, maxFiles+1)
-	for i := range entries {
-		entries[i] = entry{tar.Header{Typeflag: tar.TypeReg, Name: "f" + strings.Repeat("x", i%50) + string(rune('a'+i%26)) + digestOf([]byte{byte(i), byte(i >> 8)}), Mode: 0o644}, ""}
+func TestUnpackingIsBounded(t *testing.T) {
+	regular := func(name string, size int) entry {
+		return entry{tar.Header{Typeflag: tar.TypeReg, Name: name, Mode: 0o644}, strings.Repeat("x", size)}
 	}
-	root, err := os.OpenRoot(t.TempDir())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer root.Close()
-	if _, err := unpack(bytes.NewReader(archiveOf(t, entries...)), root); err == nil || !strings.Contains(err.Error(), "more than 10000 files") {
-		t.Errorf("got %v", err)
+	const mib = 1 << 20
+	most := limits{bytes: 2 * mib, files: 3}
+	for name, tt := range map[string]struct {
+		archive []byte
+		want    string
+	}{
+		"up to the bounds": {archiveOf(t, regular("a", mib), regular("b", mib), regular("c", 0)), ""},
+		"one file more":    {archiveOf(t, regular("a", 1), regular("b", 1), regular("c", 1), regular("d", 1)), "more than 3 files"},
+		"one byte more":    {archiveOf(t, regular("a", mib), regular("b", mib+1)), "more than 2 MiB"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			root, err := os.OpenRoot(t.TempDir())
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer root.Close()
+			_, err = unpack(bytes.NewReader(tt.archive), root, most)
+			if tt.want == "" && err != nil || tt.want != "" && (err == nil || !strings.Contains(err.Error(), tt.want)) {
+				t.Errorf("got %v, want %q", err, tt.want)
+			}
+		})
 	}
 }
 
-// A megabyte that unpacks to gigabytes stops at the bound.
-func TestAnArchiveThatUnpacksWithoutEnd(t *testing.T) {
+// Zeros are the end of a tar; what is packed behind it is not read without end.
+func TestWhatFollowsAnArchiveIsBounded(t *testing.T) {
 	var b bytes.Buffer
 	gz := gzip.NewWriter(&b)
-	zeros := make([]byte, 1<<20)
-	for range (maxUnpacked >> 20) + 64 {
-		if _, err := gz.Write(zeros); err != nil {
-			t.Fatal(err)
-		}
+	if _, err := gz.Write(make([]byte, 8<<20)); err != nil {
+		t.Fatal(err)
 	}
 	if err := gz.Close(); err != nil {
 		t.Fatal(err)
 	}
+	b.WriteString("a member that is no gzip would be an error where it is reached")
 	root, err := os.OpenRoot(t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer root.Close()
-	// Zeros are the end of a tar, and what follows must not be read without end.
-	if files, err := unpack(&b, root); err != nil || len(files) > 0 {
+	if files, err := unpack(bytes.NewReader(b.Bytes()), root, limits{bytes: 1 << 20, files: 3}); err != nil || len(files) > 0 {
 		t.Errorf("got %v, %v", files, err)
 	}
-	if b.Len() == 0 {
-		t.Error("all of it was read")
+	if _, err := unpack(bytes.NewReader(b.Bytes()), root, limits{bytes: 64 << 20, files: 3}); err == nil {
+		t.Error("the rest was not read within the bound")
 	}
 }
 
