@@ -62,11 +62,12 @@ func TestDocuments(t *testing.T) {
 				t.Fatal(err)
 			}
 			work := document{dir: t.TempDir(), demoAddr: strings.TrimPrefix(server.url, "http://")}
-			if strings.HasPrefix(name, "examples/plugins/") { // the page of a plugin shows its actions
-				source, err := filepath.Abs(filepath.Join("..", filepath.Dir(name)))
-				if err != nil {
-					t.Fatal(err)
-				}
+			source, err := filepath.Abs(filepath.Join("..", filepath.Dir(name)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			// The page of a plugin shows its actions.
+			if _, err := os.Stat(filepath.Join(source, "testmesh-plugin.yaml")); err == nil && strings.Contains(string(text), "```yaml") {
 				if err := work.succeeds("testmesh plugin install " + source); err != nil {
 					t.Fatal(err)
 				}

@@ -68,8 +68,8 @@ func (x *xsd) Describe() *testmeshv1.Descriptor {
 			Example: `- id: invoice
   action: xml.validate
   config:
-    document: ${create.body}
-    schema_file: schemas/invoice.xsd
+    document: <total>59.80</total>
+    schema: <xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema"><xs:element name="total" type="xs:decimal"/></xs:schema>
 `,
 		}},
 		Functions: []*testmeshv1.Function{{

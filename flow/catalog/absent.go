@@ -21,11 +21,12 @@ func (c *Catalog) Absent(action string) (plugin string) {
 	return plugin
 }
 
-// Known tells whether TestMesh has a plugin of this name, in some build.
+// Known tells whether TestMesh has a plugin of this name, in some build. The
+// plugin xml is a program of its own, which is installed as everybody's are.
 func Known(plugin string) bool {
 	switch plugin {
 	case "http", "graphql", "grpc", "sql", "kafka", "redis", "nats", "amqp", "mqtt",
-		"websocket", "browser", "mock", "contract", "postman", "xml", "shell", "docker",
+		"websocket", "browser", "mock", "contract", "postman", "shell", "docker",
 		"file", "mail":
 		return true
 	}
