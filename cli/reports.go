@@ -66,6 +66,10 @@ func (s *sink) addReport(spec string, state *State, human func(io.Writer) eventW
 // templateEnds are how the name of a template ends.
 var templateEnds = [...]string{".report.yaml", ".report.yml"}
 
+func isTemplate(name string) bool {
+	return slices.ContainsFunc(templateEnds[:], func(end string) bool { return strings.HasSuffix(name, end) })
+}
+
 // reportSpec takes KIND=PATH apart, where KIND may be the path of a template.
 func reportSpec(spec string) (kind, path string, toFile bool) {
 	kind, path, toFile = strings.Cut(spec, "=")
@@ -90,8 +94,7 @@ func (s *State) templates(p *project, specs []string) (map[string]*template.Temp
 	var problems source.Problems
 	for _, spec := range specs {
 		kind, _, _ := reportSpec(spec)
-		isTemplate := func(end string) bool { return strings.HasSuffix(kind, end) }
-		if _, read := out[kind]; read || !slices.ContainsFunc(templateEnds[:], isTemplate) {
+		if _, read := out[kind]; read || !isTemplate(kind) {
 			continue
 		}
 		data, err := s.readTemplate(kind)

@@ -3,11 +3,14 @@ package cli
 import (
 	"encoding/json"
 	"fmt"
+	"path/filepath"
+	"slices"
 
 	"github.com/spf13/cobra"
 
 	"github.com/testmesh/testmesh/cli/batch"
 	"github.com/testmesh/testmesh/flow"
+	"github.com/testmesh/testmesh/flow/report/template"
 	"github.com/testmesh/testmesh/flow/source"
 )
 
@@ -18,7 +21,7 @@ func newValidate(s *State) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "validate [PATH ...]",
 		Short: "Check flows without running anything",
-		Long:  "Check flows without running anything: every key, action, name, expression, file and schema. Exit code 0 or 2.",
+		Long:  "Check flows without running anything: every key, action, name, expression, file and schema; and templates of reports. Exit code 0 or 2.",
 		Example: `  testmesh validate
   testmesh validate flows/ --env staging -o json`,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -56,7 +59,7 @@ func validate(cmd *cobra.Command, s *State, f *runFlags, args []string, allowMis
 		return err
 	}
 	defer p.close()
-	flows, problems, err := s.check(p, f, args, allowMissing)
+	flows, templates, problems, err := s.check(p, f, args, allowMissing)
 	if err != nil {
 		return err
 	}
@@ -71,7 +74,7 @@ func validate(cmd *cobra.Command, s *State, f *runFlags, args []string, allowMis
 		}
 		enc := json.NewEncoder(s.Stdout)
 		enc.SetEscapeHTML(false)
-		if err := enc.Encode(map[string]any{"valid": !failed, "flows": flows, "problems": list}); err != nil {
+		if err := enc.Encode(map[string]any{"valid": !failed, "flows": flows, "templates": templates, "problems": list}); err != nil {
 			return err
 		}
 	} else {
@@ -79,8 +82,11 @@ func validate(cmd *cobra.Command, s *State, f *runFlags, args []string, allowMis
 		if err != nil {
 			return err
 		}
-		if !failed && flows > 0 {
+		if !failed && flows+templates > 0 {
 			fmt.Fprintf(s.Stdout, "%s  %s", style.Good("VALID"), counted(flows, "flow"))
+			if templates > 0 {
+				fmt.Fprintf(s.Stdout, " %s %s", style.Dot(), counted(templates, "report template"))
+			}
 			if notes > 0 {
 				fmt.Fprintf(s.Stdout, " %s %s", style.Dot(), counted(notes, "note"))
 			}
@@ -90,32 +96,44 @@ func validate(cmd *cobra.Command, s *State, f *runFlags, args []string, allowMis
 	switch {
 	case failed:
 		return &exitError{code: batch.ExitUsage}
-	case flows == 0:
+	case flows+templates == 0:
 		return &exitError{code: batch.ExitNothing, err: fmt.Errorf("no flow was found\n  hint: flows end in .testmesh.yaml, or have `flow:` at their root")}
 	}
 	return nil
 }
 
-// check compiles all flows of the arguments.
-func (s *State) check(p *project, f *runFlags, args []string, allowMissing bool) (flows int, problems source.Problems, err error) {
+// check compiles all flows of the arguments, and reads the templates of reports
+// beside them.
+func (s *State) check(p *project, f *runFlags, args []string, allowMissing bool) (flows, templates int, problems source.Problems, err error) {
 	options, err := s.compileOptions(p, f, &plan{project: p})
 	if err == nil {
 		options.AllowMissingPlugins = allowMissing
-		var files []string
-		if files, _, err = p.discover(args); err == nil {
+		var files, over []string
+		if files, over, err = p.discover(args); err == nil {
 			loader := flow.NewLoader(options)
 			var programs []*flow.Program
-			for _, file := range files {
+			for _, file := range slices.Concat(files, over) {
+				if isTemplate(file) {
+					data, err := s.readTemplate(filepath.Join(p.path, filepath.FromSlash(file)))
+					if err != nil {
+						return 0, 0, nil, err
+					}
+					templates++
+					_, found := template.Parse(file, data)
+					problems = append(problems, found...)
+				}
+			}
+			for _, file := range slices.DeleteFunc(files, isTemplate) {
 				compiled, found := loader.Flows(file)
 				problems = append(problems, found...)
 				programs = append(programs, compiled...)
 			}
 			problems = append(problems, loader.CheckProject(programs)...)
-			return len(programs), problems, nil
+			return len(programs), templates, problems, nil
 		}
 	}
 	if bad, ok := err.(*problemsError); ok { //nolint:errorlint // made here, never wrapped
-		return 0, bad.problems, nil
+		return 0, 0, bad.problems, nil
 	}
-	return 0, nil, err
+	return 0, 0, nil, err
 }
