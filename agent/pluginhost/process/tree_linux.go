@@ -187,29 +187,39 @@ func processes() []int {
 
 // guardian is a script that waits for the end of its host, which it sees at the
 // end of its input, and then ends what the host's plugins started. A word on its
-// input says that there is nothing left to do.
+// input says that there is nothing left to do. Its arguments are the variable and
+// the directory, and what the names of the control groups to remove begin with.
 const guardian = `read word && exit
+name=$1 dir=$2
+shift 2
 for again in 1 2 3; do
-	for env in $(grep -lsF "$1=$2/" /proc/[0-9]*/environ); do
+	for env in $(grep -lsF "$name=$dir/" /proc/[0-9]*/environ); do
 		id=${env#/proc/}
 		kill -9 "${id%/environ}"
 	done
+	for group; do
+		rmdir -- "$group"*
+	done
 done
-rm -rf -- "$2"`
+rm -rf -- "$dir"`
 
 // guardRuntime starts a guardian of a runtime directory: where plugins are not
 // alone in a namespace, the kernel does not end what they daemonized when the
 // host is killed. Without a shell there is none, and the next host on the
 // machine clears that away.
 func guardRuntime(dir string) (dismiss func()) {
+	args := []string{"sh", "-c", guardian, "testmesh-guardian", markerName, dir}
+	for _, g := range findGroups("/proc/self/mountinfo", "/proc/self/cgroup") {
+		args = append(args, filepath.Join(g.dir, filepath.Base(dir)+"-"))
+	}
 	in, out, err := os.Pipe()
 	if err != nil {
 		return func() {}
 	}
 	defer in.Close()
 	cmd := &exec.Cmd{
-		Path: "/bin/sh", Args: []string{"sh", "-c", guardian, "testmesh-guardian", markerName, dir},
-		Env: []string{"PATH=/usr/bin:/bin"}, Dir: "/", Stdin: in, SysProcAttr: &syscall.SysProcAttr{Setsid: true},
+		Path: "/bin/sh", Args: args, Env: []string{"PATH=/usr/bin:/bin"}, Dir: "/", Stdin: in,
+		SysProcAttr: &syscall.SysProcAttr{Setsid: true},
 	}
 	if err := cmd.Start(); err != nil {
 		_ = out.Close()

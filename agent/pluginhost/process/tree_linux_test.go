@@ -104,7 +104,7 @@ func TestNothingIsLeftAfterTheHostWasKilled(t *testing.T) {
 				dir := shortDir(t)
 				mark := marker(dir)
 				t.Cleanup(func() { endMarked(mark) })
-				killedHost(t, dir, kind, way)
+				groups := killedHost(t, dir, kind, way)
 				if way == "unguarded" {
 					noPluginLeft(t, mark)
 					if n := len(left(mark)); n != 3 {
@@ -118,9 +118,9 @@ func TestNothingIsLeftAfterTheHostWasKilled(t *testing.T) {
 				if entries, err := os.ReadDir(dir); err != nil || len(entries) > 0 {
 					t.Errorf("its folder still holds %v (%v)", entries, err)
 				}
-				for _, g := range findGroups("/proc/self/mountinfo", "/proc/self/cgroup") {
-					if groups, err := filepath.Glob(filepath.Join(g.dir, dirPrefix+"*")); err != nil || containsAny(groups, dir) {
-						t.Errorf("control groups are left: %v, %v", groups, err)
+				for _, g := range groups {
+					if _, err := os.Stat(g); err == nil {
+						t.Errorf("the control group %s is left", g)
 					}
 				}
 			})
@@ -128,8 +128,9 @@ func TestNothingIsLeftAfterTheHostWasKilled(t *testing.T) {
 	}
 }
 
-// killedHost starts a host with a plugin that daemonizes, and kills it.
-func killedHost(t *testing.T, dir, kind, way string) {
+// killedHost starts a host with a plugin that daemonizes, and kills it. It gives
+// the control groups that the host had made.
+func killedHost(t *testing.T, dir, kind, way string) (groups []string) {
 	t.Helper()
 	host := exec.Command("/proc/self/exe", "plugin", "host", dir, kind, way)
 	host.Stderr = os.Stderr
@@ -149,6 +150,19 @@ func killedHost(t *testing.T, dir, kind, way string) {
 	if n := len(left(marker(dir))); n < 4 {
 		t.Fatalf("%d processes run, want the plugin and three that it daemonized", n)
 	}
+	runtimes, err := filepath.Glob(filepath.Join(dir, dirPrefix+"*"))
+	if err != nil || len(runtimes) != 1 {
+		t.Fatalf("got %v, %v", runtimes, err)
+	}
+	for _, g := range findGroups("/proc/self/mountinfo", "/proc/self/cgroup") {
+		found, err := filepath.Glob(filepath.Join(g.dir, filepath.Base(runtimes[0])+"-*"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		groups = append(groups, found...)
+	}
+	t.Logf("it made %d control groups", len(groups))
+	return groups
 }
 
 // noPluginLeft waits until the plugin itself has ended with its host.
@@ -166,22 +180,6 @@ func noPluginLeft(t *testing.T, mark string) {
 		}
 		<-time.After(20 * time.Millisecond)
 	}
-}
-
-// containsAny says whether one of the paths is named after a folder below dir.
-func containsAny(paths []string, dir string) bool {
-	entries, err := os.ReadDir(dir)
-	if err != nil {
-		return true
-	}
-	for _, e := range entries {
-		for _, p := range paths {
-			if strings.HasPrefix(filepath.Base(p), e.Name()) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 func TestWhatIsNoRuntimeDirectoryIsLeftAlone(t *testing.T) {
