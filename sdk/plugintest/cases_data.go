@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -117,7 +118,8 @@ func (k *kit) comesBack(ctx context.Context, in *session, echo *Echo, payload js
 func (k *kit) eachComesBack(ctx context.Context, echo *Echo, payloads map[string]json.RawMessage) error {
 	return k.with(ctx, func(_ *subject, in *session) error {
 		var wrong []error
-		for name, payload := range payloads {
+		for _, name := range slices.Sorted(maps.Keys(payloads)) {
+			payload := payloads[name]
 			if echo.Limit > 0 && len(payload) > echo.Limit {
 				continue
 			}
@@ -200,9 +202,13 @@ func bytesKept(ctx context.Context, k *kit) error {
 		all[i] = byte(i)
 	}
 	return k.with(ctx, func(_ *subject, in *session) error {
-		for name, want := range map[string][]byte{
-			"every byte": all, "every byte backwards": reversed(all), "one byte": {0xff}, "broken UTF-8": []byte("a\xc3(\xa0\xa1"),
+		for _, sent := range []struct {
+			name string
+			want []byte
+		}{
+			{"every byte", all}, {"every byte backwards", reversed(all)}, {"one byte", []byte{0xff}}, {"broken UTF-8", []byte("a\xc3(\xa0\xa1")},
 		} {
+			name, want := sent.name, sent.want
 			payload, err := printJSON(base64.StdEncoding.EncodeToString(want))
 			if err != nil {
 				return err
