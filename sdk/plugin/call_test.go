@@ -36,13 +36,13 @@ type login struct {
 	Password SecretText `json:"password"`
 }
 
-type token struct {
+type granted struct {
 	Token SecretText `json:"token"`
 }
 
 func TestACallReportsAndHidesItsSecrets(t *testing.T) {
 	var late *Call
-	p := single(func(_ context.Context, call *Call, in login) (token, error) {
+	p := single(func(_ context.Context, call *Call, in login) (granted, error) {
 		late = call
 		call.Log("%s logs in with %v and %s", in.User, in, string(in.Password))
 		call.Warn("URL ?p=%s", "pass%20w%22ord")
@@ -56,7 +56,7 @@ func TestACallReportsAndHidesItsSecrets(t *testing.T) {
 		call.RetryAfter(3 * time.Second)
 		call.AddSecret("session", "s3ss10n")
 		call.AddSecret("short", "abc")
-		return token{"t0ken"}, nil
+		return granted{"t0ken"}, nil
 	})
 	out := &recorder{}
 	req := &Request{
@@ -198,7 +198,7 @@ func TestResultsThatJSONHasNotAreTheAuthorsFault(t *testing.T) {
 		"zeros":           {out{}, `{"ratio":0,"exact":0,"any":null}`},
 		"a typed nil":     {out{Any: (*int)(nil)}, `{"ratio":0,"exact":0,"any":null}`},
 		"exact numbers":   {out{Exact: "1.50", Any: []any{json.Number("0.10"), uint64(math.MaxUint64)}}, `{"ratio":0,"exact":1.50,"any":[0.10,18446744073709551615]}`},
-		"structs in any":  {out{Any: []any{token{"x"}, map[string]int{"b": 2, "a": 1}, []string(nil), time.Second, []byte{1}}}, `{"ratio":0,"exact":0,"any":[{"token":"x"},{"a":1,"b":2},[],"1s","AQ=="]}`},
+		"structs in any":  {out{Any: []any{granted{"x"}, map[string]int{"b": 2, "a": 1}, []string(nil), time.Second, []byte{1}}}, `{"ratio":0,"exact":0,"any":[{"token":"x"},{"a":1,"b":2},[],"1s","AQ=="]}`},
 		"what it prints":  {out{Any: json.RawMessage(` {"a" : 1.0} `)}, `{"ratio":0,"exact":0,"any":{"a":1.0}}`},
 		"no HTML escapes": {out{Any: "<&>"}, `{"ratio":0,"exact":0,"any":"<&>"}`},
 	}
