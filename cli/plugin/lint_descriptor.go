@@ -1,8 +1,6 @@
 package plugin
 
 import (
-	"fmt"
-	"io/fs"
 	"maps"
 	"slices"
 	"strings"
@@ -11,7 +9,6 @@ import (
 	testmeshv1 "github.com/testmesh/testmesh/proto/testmesh/v1"
 
 	"github.com/testmesh/testmesh/agent/pluginstore"
-	"github.com/testmesh/testmesh/flow"
 	"github.com/testmesh/testmesh/flow/catalog"
 )
 
@@ -58,7 +55,7 @@ func (l *linted) sentence(what, text string) {
 func (l *linted) lintAction(a *testmeshv1.Action) {
 	name := a.GetName()
 	if _, rest, _ := strings.Cut(name, "."); !pluginstore.ValidName(rest) {
-		l.add("action-name", should, "names are typed by hand, and one style is remembered", "lower-case letters, digits and _", "the action %s is not [a-z][a-z0-9_]*", name)
+		l.add("action-name", must, "no flow can name it", "lower-case letters, digits and _, a letter first", "the action %s is not [a-z][a-z0-9_]*", name)
 	}
 	l.sentence("the action "+name, a.GetSummary())
 	if rules := a.GetEffects(); len(rules) == 0 || rules[len(rules)-1].GetWhen() != "" {
@@ -77,52 +74,6 @@ func (l *linted) lintAction(a *testmeshv1.Action) {
 			l.add("example-wrong", must, "who copies it gets an error", "write a step that testmesh validate accepts", "the example of %s is refused: %s", name, problem)
 		}
 	}
-}
-
-// exampleProblem compiles an example as a step of a flow. Names that only a
-// whole flow would have are not held against it.
-func (l *linted) exampleProblem(example string) string {
-	step := strings.TrimSpace(example)
-	if !strings.HasPrefix(step, "-") {
-		step = "- " + strings.ReplaceAll(step, "\n", "\n  ")
-	}
-	text := "flow:\n  name: example\n  steps:\n    " + strings.ReplaceAll(step, "\n", "\n    ") + "\n"
-	descriptors := []*testmeshv1.Descriptor{l.descriptor}
-	for _, b := range l.builtins {
-		if b.Descriptor.GetName() != l.descriptor.GetName() {
-			descriptors = append(descriptors, b.Descriptor)
-		}
-	}
-	c, err := catalog.New(descriptors...)
-	if err != nil {
-		return err.Error()
-	}
-	loader := flow.NewLoader(flow.Options{Catalog: c, FS: exampleFile(text)})
-	_, problems := loader.Flows(exampleName)
-	for _, p := range problems.Errors() {
-		if p.Code != "E-NAME" && p.Code != "E-FILE" && p.Code != "E-SECRET" {
-			return fmt.Sprintf("%s: %s", p.Code, p.Message)
-		}
-	}
-	return ""
-}
-
-const exampleName = "example.testmesh.yaml"
-
-// exampleFile is a project of one flow.
-type exampleFile string
-
-// Open implements fs.FS: nothing but the flow is there.
-func (f exampleFile) Open(name string) (fs.File, error) {
-	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
-}
-
-// ReadFile implements fs.ReadFileFS.
-func (f exampleFile) ReadFile(name string) ([]byte, error) {
-	if name != exampleName {
-		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
-	}
-	return []byte(f), nil
 }
 
 // lintSchema looks at each key of a config or result.
