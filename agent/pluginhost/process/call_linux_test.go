@@ -123,6 +123,22 @@ func TestAPanicInACallIsNoCrash(t *testing.T) {
 	}
 }
 
+func TestGarbageAfterTheHandshakeIsWordsAndNothingElse(t *testing.T) {
+	p := good(t)
+	for range 3 {
+		if _, err := run(p, "r1", "good.flood", "and so on"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, err := run(p, "r1", "good.exit", "")
+	if e := faultOf(t, err); e.Message != "plugin good crashed with exit code 3: and so on" {
+		t.Errorf("got %s", clipText(e.Message))
+	}
+	if p.plugins["good"].started != 1 {
+		t.Errorf("it was started %d times", p.plugins["good"].started)
+	}
+}
+
 // pid reads the id that a process has in our own namespace.
 func pid(t *testing.T, p *Pool, name string) int {
 	t.Helper()

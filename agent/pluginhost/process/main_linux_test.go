@@ -175,6 +175,12 @@ func (p *probe) Execute(ctx context.Context, req *plugin.Request, out plugin.Str
 		fmt.Println(c.Text)
 		fmt.Fprintln(os.Stderr, c.Text)
 		return &plugin.Response{Result: []byte(`{}`)}, nil
+	case "flood": // past what go-plugin puts in place of standard output
+		for range 200 {
+			_, _ = syscall.Write(1, []byte(strings.Repeat("1|1|unix|", 10000)))
+		}
+		_, _ = syscall.Write(1, []byte("\n"+c.Text+"\n"))
+		return &plugin.Response{Result: []byte(`{}`)}, nil
 	case "allocate":
 		for {
 			b := make([]byte, 16<<20)
