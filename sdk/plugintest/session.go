@@ -23,7 +23,7 @@ const (
 	// answerTimeout bounds what a plugin does at once: sessions, cancellations.
 	answerTimeout = 10 * time.Second
 	// stepTimeout bounds a step that should end by itself.
-	stepTimeout = 30 * time.Second
+	stepTimeout = time.Minute
 	// grace is how long a call may go on once it should end.
 	grace = wire.Grace
 )
