@@ -44,7 +44,7 @@ type interrupts struct {
 	in   io.Reader
 	mu   sync.Mutex
 	seen bool
-	left bool // the end of the line is still to be read
+	rest []byte // to be read next: the end of the line, and what was typed after ^C
 }
 
 // Keys as a terminal sends them.
@@ -56,17 +56,17 @@ const (
 
 // Read implements io.Reader.
 func (i *interrupts) Read(p []byte) (int, error) {
-	if i.left && len(p) > 0 {
-		i.left = false
-		p[0] = keyEnter
-		return 1, nil
+	if len(i.rest) > 0 {
+		n := copy(p, i.rest[:1])
+		i.rest = i.rest[n:]
+		return n, nil
 	}
 	n, err := i.in.Read(p)
 	if at := bytes.IndexByte(p[:n], keyInterrupt); at >= 0 {
 		i.mu.Lock()
 		defer i.mu.Unlock()
-		i.seen, i.left = true, true
-		p[0] = keyKillLine // and what was typed ahead is gone
+		i.seen, i.rest = true, append([]byte{keyEnter}, p[at+1:n]...)
+		p[0] = keyKillLine
 		return 1, nil
 	}
 	return n, err
