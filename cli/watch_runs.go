@@ -65,9 +65,6 @@ func (p *performing) stop(cause error) {
 	p.cancel(cause)
 }
 
-// unfinished are the flows with runs that have not ended.
-func (p *performing) unfinished() map[string]bool { return p.tracker.unfinished() }
-
 // signal takes a signal: the first stops what runs, the second its teardown.
 func (w *watching) signal(sig os.Signal) (leave bool, err error) {
 	code := batch.ExitInterrupted

@@ -180,12 +180,6 @@ func clipNames(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// flowName is the name in a flowKey.
-func (w *watching) flowName(key string) string {
-	_, name, _ := strings.Cut(key, "#")
-	return name
-}
-
 func (w *watching) help() {
 	_, _ = fmt.Fprint(w.out(), `
   enter, a   run all flows

@@ -293,15 +293,7 @@ func (w *watching) changed(changes []watch.Change) {
 	if names == "" {
 		return // a folder's entries; what it means is seen when the runs have ended
 	}
-	stale := w.stale()
-	var touched []string
-	for key := range w.running.unfinished() {
-		if stale[key] {
-			touched = append(touched, w.flowName(key))
-		}
-	}
-	if len(touched) > 0 {
-		slices.Sort(touched)
+	if touched := w.touched(); len(touched) > 0 {
 		w.say("%s: stopping what runs, to begin again with %s", names, some(touched, "flow"))
 		w.running.stop(errTouched)
 		return
@@ -324,6 +316,25 @@ func (w *watching) added(changes []watch.Change, before map[string]string) (out 
 		}
 	}
 	return out
+}
+
+// touched are the names of the flows that run as they are no longer.
+func (w *watching) touched() (names []string) {
+	if w.planned == nil {
+		return nil // what is wrong is said when the runs have ended
+	}
+	now := map[string]string{}
+	for _, fl := range w.planned.flows {
+		now[flowKey(fl.Program)] = fl.Program.Version
+	}
+	unfinished := w.running.tracker.unfinished()
+	for _, fl := range w.running.plan.flows {
+		key := flowKey(fl.Program)
+		if unfinished[key] && (now[key] != fl.Program.Version || w.inputs != w.running.inputs) {
+			names = append(names, fl.Program.Name)
+		}
+	}
+	return names
 }
 
 // turn runs flows, or says why nothing runs, and what is waited for.
