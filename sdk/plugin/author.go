@@ -260,7 +260,7 @@ func runTyped[In, Out any](ctx context.Context, call *Call, in, out *shape, run 
 	var typed In
 	d := decoder{owner: call.req.Action}
 	err := d.decode(in, config, reflect.ValueOf(&typed).Elem(), "")
-	call.addSecrets(d.secrets)
+	call.run.secrets.add(d.secrets...)
 	if err != nil {
 		return nil, err
 	}
@@ -272,6 +272,6 @@ func runTyped[In, Out any](ctx context.Context, call *Call, in, out *shape, run 
 	if err := e.encode(out, reflect.ValueOf(&result).Elem(), ""); err != nil {
 		return nil, &Error{Code: CodePlugin, Blame: BlamePlugin, Cause: err, Message: fmt.Sprintf("the result of %s cannot be printed: %s", call.req.Action, err)}
 	}
-	call.addSecrets(e.secrets)
+	call.run.secrets.add(e.secrets...)
 	return e.out, nil
 }

@@ -2,35 +2,16 @@ package plugin
 
 import (
 	"context"
-	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"net/url"
 	"os"
-	"strings"
 	"sync"
 	"time"
 )
 
-// SecretText is a config key or a result whose value must not be shown. fmt
-// prints it as ‹secret›, and it is masked in everything that the step reports
-// and, once the step has ended, in everything that the run does; string(x) is
-// the value.
-type SecretText string
-
-// String hides the value.
-func (SecretText) String() string { return "‹secret›" }
-
-// GoString hides the value.
-func (s SecretText) GoString() string { return s.String() }
-
 // File is a config key that names a file, relative to the flow file and within
 // the project. Call.Open and Call.ReadFile read it.
 type File string
-
-// minSecret is the shortest text that is masked: what is shorter would hide
-// ordinary text.
-const minSecret = 4
 
 // Call is one try of one step, for the function that executes it. It may be used
 // by several goroutines, and no longer than until that function returns.
@@ -42,8 +23,6 @@ type Call struct {
 
 	mu         sync.Mutex
 	ended      bool
-	secrets    []Secret
-	replacer   *strings.Replacer // nil: secrets came since it was made
 	limited    string
 	retryAfter time.Duration
 }
@@ -159,44 +138,11 @@ func (c *Call) RetryAfter(d time.Duration) {
 }
 
 // AddSecret hides a value that the call came to know, a token: name is shown in
-// its place. A value under four characters cannot be told from ordinary text and
-// is not hidden.
-func (c *Call) AddSecret(name, value string) { c.addSecrets([]Secret{{Name: name, Value: value}}) }
+// its place, for the rest of the run. A value under four characters cannot be
+// told from ordinary text and is not hidden.
+func (c *Call) AddSecret(name, value string) { c.run.secrets.add(Secret{Name: name, Value: value}) }
 
-func (c *Call) addSecrets(secrets []Secret) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, s := range secrets {
-		if len([]rune(s.Value)) >= minSecret {
-			c.secrets = append(c.secrets, s)
-			c.replacer = nil
-		}
-	}
-}
-
-// mask hides the secrets of the call in a text: as they are, and as JSON, URLs
-// and base64 have them. The host masks all of its own in what it is told.
-func (c *Call) mask(text string) string {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if len(c.secrets) == 0 {
-		return text
-	}
-	if c.replacer == nil {
-		var pairs []string
-		for _, s := range c.secrets {
-			escaped := appendText(nil, s.Value)
-			for _, form := range []string{
-				s.Value, string(escaped[1 : len(escaped)-1]), url.QueryEscape(s.Value), url.PathEscape(s.Value),
-				base64.StdEncoding.EncodeToString([]byte(s.Value)), base64.URLEncoding.EncodeToString([]byte(s.Value)),
-			} {
-				pairs = append(pairs, form, "‹secret:"+s.Name+"›")
-			}
-		}
-		c.replacer = strings.NewReplacer(pairs...)
-	}
-	return c.replacer.Replace(text)
-}
+func (c *Call) mask(text string) string { return c.run.secrets.mask(text) }
 
 // maskJSON hides secrets in a JSON text, whose forms hold no quote.
 func (c *Call) maskJSON(raw json.RawMessage) json.RawMessage {
@@ -210,7 +156,7 @@ func (c *Call) maskJSON(raw json.RawMessage) json.RawMessage {
 func (c *Call) response(result json.RawMessage) *Response {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return &Response{Result: result, Secrets: c.secrets, Limited: c.limited, RetryAfter: c.retryAfter}
+	return &Response{Result: result, Secrets: c.run.secrets.untold(), Limited: c.limited, RetryAfter: c.retryAfter}
 }
 
 // mayWait ends early where the call's context has.

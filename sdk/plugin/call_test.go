@@ -114,6 +114,71 @@ func TestProgressGoesWhereItHasAPlace(t *testing.T) {
 	}
 }
 
+func TestASecretIsHiddenForTheRestOfItsRun(t *testing.T) {
+	type step struct {
+		Learn string `json:"learn,omitempty"`
+		Say   string `json:"say"`
+		Fail  bool   `json:"fail,omitempty"`
+	}
+	p := single(func(_ context.Context, call *Call, in step) (nothing, error) {
+		call.AddSecret("token", in.Learn)
+		call.Log("%s", in.Say)
+		call.RetryAfter(time.Second)
+		if in.Fail {
+			return nothing{}, Failf("no")
+		}
+		return nothing{}, nil
+	})
+	for i, test := range []struct{ run, config, line, secrets string }{
+		{"1", `{"learn":"t0ken","say":"t0ken","fail":true}`, "‹secret:token›", ""},
+		{"1", `{"say":"t0ken again"}`, "‹secret:token› again", "[{token t0ken}]"},
+		{"1", `{"learn":"t0ken","say":"told once"}`, "told once", "[]"},
+		{"2", `{"say":"t0ken of another run"}`, "t0ken of another run", "[]"},
+	} {
+		out := &recorder{}
+		res, err := p.Execute(context.Background(), &Request{Action: "demo.go", RunID: test.run, Config: json.RawMessage(test.config)}, out)
+		var known *Error
+		switch {
+		case out.lines[0] != "info: "+test.line:
+			t.Errorf("%d: got %q, want %q", i, out.lines[0], test.line)
+		case errors.As(err, &known):
+			if test.secrets != "" || known.RetryAfter != time.Second {
+				t.Errorf("%d: got %+v", i, known)
+			}
+		case fmt.Sprint(res.Secrets) != test.secrets:
+			t.Errorf("%d: got secrets %v, want %s", i, res.Secrets, test.secrets)
+		}
+	}
+}
+
+func TestTheLongerSecretIsHiddenWhole(t *testing.T) {
+	var s secrets
+	s.add(Secret{"pin", "1234"}, Secret{"card", "12345678"})
+	if got := s.mask("12345678 and 1234"); got != "‹secret:card› and ‹secret:pin›" {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestTheSecretsOfARunAreBounded(t *testing.T) {
+	var s secrets
+	for i := range maxSecrets + 10 {
+		s.add(Secret{"n", fmt.Sprintf("secret-%05d", i)})
+		if i == 4 && len(s.untold()) != 5 {
+			t.Error("the first five were not to be told")
+		}
+	}
+	if got := s.untold(); len(got) != maxSecrets || got[0].Value != "secret-00010" {
+		t.Errorf("got %d, the first %v", len(got), got[0])
+	}
+	if got := s.mask("secret-00009 secret-00010 secret-01009"); got != "secret-00009 ‹secret:n› ‹secret:n›" {
+		t.Errorf("got %s", got)
+	}
+	s.add(Secret{"n", "secret-00009"})
+	if got := s.mask("secret-00009 secret-00010"); got != "‹secret:n› secret-00010" {
+		t.Errorf("known again: got %s", got)
+	}
+}
+
 func TestASecretIsNotPrinted(t *testing.T) {
 	in := login{"ada", "password"}
 	for _, format := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x"} {

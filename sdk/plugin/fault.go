@@ -133,6 +133,9 @@ func (c *Call) fault(ctx context.Context, err error, began time.Time) error {
 	switch {
 	case errors.As(err, &known):
 		copied := *known
+		c.mu.Lock()
+		copied.RetryAfter = max(copied.RetryAfter, c.retryAfter)
+		c.mu.Unlock()
 		return c.masked(&copied)
 	case ctx.Err() != nil: // whatever it says, that is why
 		return c.masked(c.overdue(ctx, err, began))

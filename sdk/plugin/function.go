@@ -124,7 +124,7 @@ func (p *authored) Call(ctx context.Context, req *FunctionRequest) (json.RawMess
 	}
 	began := time.Now()
 	results := fn.f.Call(arguments)
-	call := &Call{req: &Request{Action: fn.name}}
+	call := &Call{req: &Request{Action: fn.name}, run: &runState{}}
 	if fn.fails && !results[1].IsNil() {
 		return nil, call.fault(ctx, results[1].Interface().(error), began)
 	}

@@ -11,8 +11,11 @@ import (
 // maxEndFaults bounds what Close has to say of the ends of runs.
 const maxEndFaults = 10
 
-// runState is what a plugin keeps for a run: connections, subscriptions, pools.
+// runState is what a plugin keeps for a run: connections, subscriptions, pools,
+// and what must not be shown.
 type runState struct {
+	secrets secrets
+
 	mu    sync.Mutex
 	ended bool
 	kept  map[string]*keeping
