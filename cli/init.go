@@ -23,6 +23,7 @@ var starterFiles embed.FS
 // starterIgnore keeps what runs leave behind out of the repository.
 const starterIgnore = `# What runs leave behind. schema.json belongs into the repository.
 artifacts/
+plugins/
 last-run.json
 `
 

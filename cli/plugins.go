@@ -19,6 +19,8 @@ import (
 type Launch struct {
 	Programs []pluginhost.Program
 	Host     plugin.Host
+	// Log takes what plugins print, with secrets masked; nil: nobody reads it.
+	Log func(plugin, line string)
 }
 
 // overrideVariable names the file of one more plugin in development: how `plugin
@@ -239,14 +241,18 @@ func (set *pluginSet) uninstalled(name string) (message, hint string) {
 func (set *pluginSet) catalog() (*catalog.Catalog, error) { return catalog.New(set.descriptors...) }
 
 // host makes the host of the run's plugins; it starts none of them.
-func (s *State) host(set *pluginSet) (*pluginhost.Host, error) {
+func (s *State) host(set *pluginSet, verbose bool) (*pluginhost.Host, error) {
 	cfg := pluginhost.Config{Resident: set.resident}
 	if len(set.programs) > 0 {
 		if s.Launch == nil {
 			return nil, usage("", "%s", set.slim)
 		}
 		var err error
-		cfg.Remote, err = s.Launch(Launch{Programs: set.programs, Host: plugin.Host{Version: s.Version, AgentName: "local"}})
+		l := Launch{Programs: set.programs, Host: plugin.Host{Version: s.Version, AgentName: "local"}}
+		if verbose {
+			l.Log = func(plugin, line string) { fmt.Fprintf(s.Stderr, "plugin %s: %s\n", plugin, line) }
+		}
+		cfg.Remote, err = s.Launch(l)
 		if err != nil {
 			return nil, err
 		}

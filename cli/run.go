@@ -180,7 +180,7 @@ func (s *State) perform(f *runFlags, pl *plan, style text.Style, how performance
 	if err != nil {
 		return batch.Result{}, errors.Join(err, out.close(false))
 	}
-	host, err := s.host(pl.plugins)
+	host, err := s.host(pl.plugins, f.format == string(text.Verbose))
 	if err != nil {
 		return batch.Result{}, errors.Join(err, out.close(false))
 	}

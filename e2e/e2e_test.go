@@ -27,8 +27,8 @@ var coverDir = os.Getenv("TESTMESH_COVERDIR")
 // binDir holds the testmesh that TestMain built.
 var binDir string
 
-// goEnv are the settings of Go that building a plugin needs, as NAME=value: a
-// home of its own would begin with an empty cache.
+// goEnv are the settings of Go and npm that building a plugin needs, as
+// NAME=value: a home of its own would begin with an empty cache.
 var goEnv []string
 
 func TestMain(m *testing.M) {
@@ -70,6 +70,9 @@ func buildAndRun(m *testing.M) (int, error) {
 		return 0, err
 	}
 	goEnv = append(goEnv, "TESTMESH_SOURCE="+root) // what new plugins are built with
+	if home, err := os.UserHomeDir(); err == nil {
+		goEnv = append(goEnv, "npm_config_cache="+filepath.Join(home, ".npm"))
+	}
 	return m.Run(), nil
 }
 

@@ -20,7 +20,7 @@ import (
 func withPlugins(s *cli.State) {
 	s.Executable = executable()
 	s.Launch = func(l cli.Launch) (pluginhost.Remote, error) {
-		return process.New(process.Config{Programs: l.Programs, Host: l.Host, Environ: os.Environ()})
+		return process.New(process.Config{Programs: l.Programs, Host: l.Host, Environ: os.Environ(), Log: l.Log})
 	}
 	builtins := make([]plugin.Builtin, len(s.Plugins))
 	for i, b := range s.Plugins {
