@@ -1,6 +1,7 @@
 package template
 
 import (
+	"strconv"
 	"strings"
 
 	"github.com/testmesh/testmesh/flow/report/plain"
@@ -43,11 +44,14 @@ func markdown(s string) string {
 		`\`, "&#92;", "`", "&#96;", "*", "&#42;", "_", "&#95;", "[", "&#91;", "]", "&#93;", "|", "&#124;", "~", "&#126;", "$", "&#36;", "@", "&#64;",
 	).Replace(s)
 	// What begins a block does so only where a line begins.
-	digits := len(s) - len(strings.TrimLeft(s, "0123456789"))
-	for mark, ref := range map[string]string{"#": "&#35;", "+": "&#43;", "-": "&#45;", "=": "&#61;", ".": "&#46;", ")": "&#41;", " ": "&#32;"} {
-		if strings.HasPrefix(s[digits:], mark) && (digits == 0 || mark == "." || mark == ")") {
-			return s[:digits] + ref + s[digits+1:]
-		}
+	if s != "" && strings.ContainsRune("#+-= ", rune(s[0])) {
+		return "&#" + strconv.Itoa(int(s[0])) + ";" + s[1:]
+	}
+	// An item of a list is a number, a mark and a blank.
+	rest := strings.TrimLeft(s, "0123456789")
+	digits := len(s) - len(rest)
+	if digits > 0 && rest != "" && strings.ContainsRune(".)", rune(rest[0])) && (len(rest) == 1 || rest[1] == ' ' || rest[1] == '&') {
+		return s[:digits] + "&#" + strconv.Itoa(int(rest[0])) + ";" + rest[1:]
 	}
 	return s
 }
