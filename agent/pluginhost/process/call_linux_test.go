@@ -229,9 +229,9 @@ func TestACallThatAStoppedPluginDoesNotReadEndsInTime(t *testing.T) {
 	if err := syscall.Kill(pid(t, p, "good"), syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
+	config := json.RawMessage(`{"text":"` + strings.Repeat("x", 8<<20) + `"}`)
 	ctx, release := context.WithTimeout(context.Background(), 100*time.Millisecond)
 	defer release()
-	config := json.RawMessage(`{"text":"` + strings.Repeat("x", 8<<20) + `"}`)
 	ended := make(chan error, 1)
 	go func() {
 		_, err := p.Execute(ctx, &plugin.Request{Action: "good.echo", RunID: "r1", Config: config}, nil)

@@ -58,9 +58,13 @@ func (i *instance) session(ctx context.Context, req *plugin.Request) (string, er
 	}
 	i.mu.Unlock()
 	select {
-	case <-s.ready:
-	case <-ctx.Done():
-		return "", i.s.notYet(context.Cause(ctx))
+	case <-s.ready: // also where ctx has ended: the plugin is asked, and says so
+	default:
+		select {
+		case <-s.ready:
+		case <-ctx.Done():
+			return "", i.s.notYet(context.Cause(ctx))
+		}
 	}
 	if s.err != nil {
 		return "", s.err

@@ -141,7 +141,8 @@ func (w *words) last() []string {
 
 // isReason says whether a line is how a Go program begins its end.
 func isReason(line string) bool {
-	return strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") || strings.HasPrefix(line, "runtime: out of memory")
+	return strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") || strings.HasPrefix(line, "runtime: out of memory") ||
+		strings.HasPrefix(line, "SIG") && strings.Contains(line, ": ")
 }
 
 // reason is the one of the last words that says most.

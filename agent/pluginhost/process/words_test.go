@@ -22,6 +22,7 @@ func TestLastWordsSayWhy(t *testing.T) {
 		"the last of many":     {many("noise", 50) + "cannot listen\n", "noise", "cannot listen", 20},
 		"a panic and stacks":   {many("noise", 50) + "panic: a bug\n\n" + many("goroutine 1 [running]:", 60), "panic: a bug", "panic: a bug", 20},
 		"two panics":           {"panic: first\nx\npanic: second\ny\n", "panic: second", "panic: second", 2},
+		"a signal, registers":  {"x\nSIGABRT: abort\nPC=0x7f m=3 sigcode=0\n" + many("gs     0x0", 30), "SIGABRT: abort", "SIGABRT: abort", 20},
 		"out of memory":        {"fatal error: runtime: out of memory\n\nruntime stack:\n", "fatal error: runtime: out of memory", "fatal error: runtime: out of memory", 3},
 		"Node":                 {"/plugin.js:3\n  throw new TypeError('x')\n\nTypeError: x is not a function\n    at f (/plugin.js:3)\n\nNode.js v22\n", "/plugin.js:3", "TypeError: x is not a function", 7},
 		"Windows' ends":        {"a\r\nb\r\n", "a", "b", 2},
