@@ -15,11 +15,14 @@ func TestAGoodPluginKeepsEveryPromise(t *testing.T) {
 // the case must say.
 var broken = []struct{ fault, id, want string }{
 	{"banner", "handshake", `the first line on standard output is "Starting up..."`},
+	{"never-shakes-hands", "handshake", "no handshake came on standard output within 10s"},
+	{"floods", "handshake", "and not the handshake"},
 	{"dies-at-start", "handshake", "its last words: no such library: libkit.so"},
 	{"open-door", "handshake", "no certificate"},
 	{"open-door", "stranger", "it answered a caller without TLS"},
 	{"elsewhere", "stranger", "outside of the folder"},
 	{"cheerful-by-hand", "by-hand", "exit code 0"},
+	{"hangs-by-hand", "by-hand", "still running after 10s"},
 	{"silent-by-hand", "by-hand", "said only"},
 	{"handshake-by-hand", "by-hand", "handshake to nobody"},
 	{"describes-garbage", "describe-command", "not a descriptor"},

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	goplugin "github.com/hashicorp/go-plugin"
@@ -48,6 +49,14 @@ func servePlugin(fault string) {
 	switch fault {
 	case "banner":
 		fmt.Println("Starting up...")
+	case "never-shakes-hands":
+		<-time.After(time.Minute)
+	case "floods":
+		for {
+			if _, err := fmt.Print("no line ends here "); err != nil {
+				os.Exit(1)
+			}
+		}
 	case "dies-at-start":
 		fmt.Fprintln(os.Stderr, "no such library: libkit.so")
 		os.Exit(127)
@@ -76,6 +85,8 @@ func servePlugin(fault string) {
 // withoutHost is what a careless plugin does when a person starts it.
 func withoutHost(fault string) {
 	switch fault {
+	case "hangs-by-hand":
+		<-time.After(time.Minute)
 	case "silent-by-hand":
 		os.Exit(1)
 	case "cheerful-by-hand":
