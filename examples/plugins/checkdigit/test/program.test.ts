@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
 
@@ -34,6 +35,7 @@ test("a host that has gone ends it", () => {
   const { stdout } = spawnSync("sh", ["-c", host, file], {
     env: { TESTMESH_PLUGIN: "b6c1d1f0-testmesh-plugin", PLUGIN_PROTOCOL_VERSIONS: "1" }, encoding: "utf8", timeout: 20_000,
   });
+  rmSync(file);
   const pid = Number(stdout);
   assert.ok(pid > 1, `no process: ${stdout}`);
   const until = Date.now() + 3000;

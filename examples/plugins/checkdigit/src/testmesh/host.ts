@@ -15,13 +15,15 @@ const cookie = { name: "TESTMESH_PLUGIN", value: "b6c1d1f0-testmesh-plugin" };
 export const maxMessageBytes = 256 << 20;
 const watchEveryMs = 500;
 
-// From the first line on: whatever a plugin prints belongs to the host's log,
-// and standard output holds the handshake and nothing else.
-process.stdout.write = process.stderr.write.bind(process.stderr) as typeof process.stdout.write;
-
 /** Whether a host started this process, and not a person. */
 export function startedByHost(): boolean {
   return process.env[cookie.name] === cookie.value;
+}
+
+// From the first line on: whatever a plugin prints belongs to the host's log, and
+// standard output holds the handshake, or the descriptor, and nothing else.
+if (startedByHost() || process.argv[2] === "describe") {
+  process.stdout.write = process.stderr.write.bind(process.stderr) as typeof process.stdout.write;
 }
 
 export interface Service {
