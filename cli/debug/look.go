@@ -15,8 +15,14 @@ import (
 // groups are the headings of vars, by the group of a variable.
 func groups() [][2]string {
 	return [][2]string{
-		{"loop", "of what the step is in"}, {"output", "outputs"}, {"step", "steps"}, {"row", "row"}, {"matrix", "matrix"},
-		{"input", "input"}, {"env", "env"}, {"secret", "secret"},
+		{"loop", "of what the step is in"},
+		{"output", "outputs"},
+		{"step", "steps"},
+		{"row", "row"},
+		{"matrix", "matrix"},
+		{"input", "input"},
+		{"env", "env"},
+		{"secret", "secret"},
 	}
 }
 
