@@ -4,11 +4,13 @@
 package serve
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -87,6 +89,10 @@ func Serve(p plugin.Plugin) {
 	terminated := make(chan os.Signal, 1)
 	signal.Notify(terminated, syscall.SIGTERM)
 	served := make(chan struct{})
+	// go-plugin sends what is printed to os.Stderr over the wire, where the last
+	// words before an os.Exit are lost; the host reads the real one as well.
+	stderr := os.Stderr
+	restore := sync.OnceFunc(func() { os.Stderr = stderr })
 	go func() {
 		defer close(served)
 		goplugin.Serve(&goplugin.ServeConfig{
@@ -94,9 +100,15 @@ func Serve(p plugin.Plugin) {
 			VersionedPlugins: map[int]goplugin.PluginSet{wire.Protocol: {wire.Name: &wire.GRPC{Impl: p}}},
 			GRPCServer: func(options []grpc.ServerOption) *grpc.Server {
 				return grpc.NewServer(append(options,
-					grpc.MaxRecvMsgSize(wire.MaxMessageBytes), grpc.MaxSendMsgSize(wire.MaxMessageBytes))...)
+					grpc.MaxRecvMsgSize(wire.MaxMessageBytes), grpc.MaxSendMsgSize(wire.MaxMessageBytes),
+					// The first call of any host comes before the first Execute.
+					grpc.ChainUnaryInterceptor(func(ctx context.Context, req any, _ *grpc.UnaryServerInfo, next grpc.UnaryHandler) (any, error) {
+						restore()
+						return next(ctx, req)
+					}))...)
 			},
-			Logger: hclog.NewNullLogger(),
+			// Why it cannot serve, if it cannot: a socket's path that is too long.
+			Logger: hclog.New(&hclog.LoggerOptions{Level: hclog.Error, Output: stderr}),
 		})
 	}()
 	select {

@@ -45,8 +45,12 @@ func (s *sample) Describe() *testmeshv1.Descriptor {
 	return &testmeshv1.Descriptor{Name: "sample", Version: "0.1.0", Summary: "For tests."}
 }
 
-func (s *sample) Execute(context.Context, *plugin.Request, plugin.Stream) (*plugin.Response, error) {
+func (s *sample) Execute(_ context.Context, req *plugin.Request, _ plugin.Stream) (*plugin.Response, error) {
 	fmt.Println("printed to standard output")
+	fmt.Fprintln(os.Stderr, "last words")
+	if req.Action == "sample.exit" {
+		os.Exit(3)
+	}
 	return &plugin.Response{Result: json.RawMessage(fmt.Sprintf(`{"pid":%d}`, os.Getpid()))}, nil
 }
 
@@ -64,14 +68,14 @@ func command(t *testing.T, args ...string) (cmd *exec.Cmd, mark string) {
 }
 
 // start starts the plugin as a host does.
-func start(t *testing.T, stdout io.Writer) (host *goplugin.Client, c *wire.Client, mark string) {
+func start(t *testing.T, stdout, stderr io.Writer) (host *goplugin.Client, c *wire.Client, mark string) {
 	t.Helper()
 	cmd, mark := command(t)
 	host = goplugin.NewClient(&goplugin.ClientConfig{
 		HandshakeConfig:  wire.Handshake(),
 		VersionedPlugins: map[int]goplugin.PluginSet{wire.Protocol: {wire.Name: &wire.GRPC{}}},
 		AllowedProtocols: []goplugin.Protocol{goplugin.ProtocolGRPC},
-		Cmd:              cmd, AutoMTLS: true, SyncStdout: stdout, Logger: hclog.NewNullLogger(),
+		Cmd:              cmd, AutoMTLS: true, SyncStdout: stdout, Stderr: stderr, Logger: hclog.NewNullLogger(),
 	})
 	t.Cleanup(host.Kill)
 	conn, err := host.Client()
@@ -120,7 +124,7 @@ func (b *buffer) String() string {
 
 func TestAHostCallsThePluginAndEndsIt(t *testing.T) {
 	var stdout buffer
-	host, c, mark := start(t, &stdout)
+	host, c, mark := start(t, &stdout, nil)
 	ctx := context.Background()
 	s, err := c.Open(ctx, "s", "run", 1)
 	if err != nil {
@@ -139,8 +143,27 @@ func TestAHostCallsThePluginAndEndsIt(t *testing.T) {
 	}
 }
 
+// What is printed just before the end is what people need most.
+func TestLastWordsAreNotLost(t *testing.T) {
+	var stderr buffer
+	host, c, _ := start(t, nil, &stderr)
+	ctx := context.Background()
+	if err := c.Configure(ctx, plugin.Host{}); err != nil {
+		t.Fatal(err)
+	}
+	s, err := c.Open(ctx, "s", "run", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Execute(ctx, s.ID(), &plugin.Request{Action: "sample.exit"}, nil); err == nil {
+		t.Error("a plugin that has ended gave a result")
+	}
+	until(t, "the end of the process", host.Exited)
+	until(t, "the last words", func() bool { return strings.Contains(stderr.String(), "last words") })
+}
+
 func TestTheTermSignalEndsIt(t *testing.T) {
-	host, _, mark := start(t, nil)
+	host, _, mark := start(t, nil, nil)
 	pid := host.ReattachConfig().Pid
 	if err := syscall.Kill(pid, syscall.SIGINT); err != nil { // ctrl-C reaches the whole group; the host decides
 		t.Fatal(err)
