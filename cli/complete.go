@@ -52,7 +52,7 @@ func completeRun(cmd *cobra.Command, s *State) {
 	flag("env", s.completion(func(p *project, _ string) []string { return p.environments() }))
 	flag("format", fixed("auto", "list", "line", "dot", "quiet", "verbose", "jsonl"))
 	flag("report", fixed(reportKinds...))
-	for _, name := range []string{"shard", "seed", "iterations", "repeat", "delay", "timeout", "parallel", "var", "from", "to"} {
+	for _, name := range []string{"shard", "seed", "iterations", "repeat", "delay", "timeout", "parallel", "var", "from", "to", "break", "flow", "row"} {
 		flag(name, fixed())
 	}
 }
