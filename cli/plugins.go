@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	testmeshv1 "github.com/testmesh/testmesh/proto/testmesh/v1"
@@ -81,7 +82,7 @@ func (s *State) plugins(p *project, locked, isolate bool) (*pluginSet, error) {
 		return nil, usage("", "%w", err)
 	}
 	if locked && len(dev) > 0 {
-		return nil, usage(fmt.Sprintf("end testmesh plugin dev, or delete %s", store.OverridePath(dev[0].Name)),
+		return nil, usage(fmt.Sprintf("end testmesh plugin dev, or delete %s and take %s out of the environment", store.OverridePath(dev[0].Name), overrideVariable),
 			"--locked: plugin %s is in development in %s, and is not what %s says", dev[0].Name, dev[0].Dir, pluginstore.LockFile)
 	}
 	for _, o := range dev {
@@ -182,6 +183,13 @@ func (set *pluginSet) add(store *pluginstore.Store, l *pluginstore.Locked, locke
 		return nil // in development
 	}
 	set.descriptors = append(set.descriptors, l.Descriptor)
+	if !slices.Contains(l.Protocol, pluginstore.Protocol) {
+		set.absent[l.Name] = absence{
+			fmt.Sprintf("plugin %s %s speaks protocol %d, and this testmesh speaks %d", l.Name, l.Version, l.Protocol, pluginstore.Protocol),
+			"take a version of the plugin for it, or another testmesh",
+		}
+		return nil
+	}
 	installed, err := store.Installed(l)
 	switch {
 	case errors.Is(err, pluginstore.ErrNotInstalled):
