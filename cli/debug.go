@@ -256,10 +256,10 @@ func (x *debugging) end(d *debug.Debugger, pl *plan, res batch.Result) error {
 	return nil
 }
 
-// signals pauses with the first ^C of a person, stops the run with the next, and
-// teardown with the one after. Any other signal stops the run.
+// signals pauses with the ^C of a person, stops the run with the next one before
+// it stands still, and teardown with the one after. Any other signal stops the run.
 func (x *debugging) signals(d *debug.Debugger, person bool, cancel context.CancelCauseFunc, kill func(), ended <-chan struct{}) {
-	paused, stopped := false, false
+	stopped := false
 	for {
 		select {
 		case sig := <-x.s.Signals:
@@ -268,9 +268,7 @@ func (x *debugging) signals(d *debug.Debugger, person bool, cancel context.Cance
 				code = batch.ExitTerminated
 			}
 			switch {
-			case person && !paused && code == batch.ExitInterrupted:
-				paused = true
-				d.Pause()
+			case person && !stopped && code == batch.ExitInterrupted && !d.Pause():
 				fmt.Fprintln(x.console, "\nstopping at the next step; ^C again ends the run, with its teardown")
 			case !stopped:
 				stopped = true

@@ -105,8 +105,8 @@ func New(cfg Config, breakpoints []string) (*Debugger, error) {
 // Events shows and keeps what happens in the run.
 func (d *Debugger) Events() *Record { return d.record }
 
-// Pause stops at the next step.
-func (d *Debugger) Pause() { d.pause.Store(true) }
+// Pause stops at the next step; it tells whether that was asked for already.
+func (d *Debugger) Pause() (already bool) { return d.pause.Swap(true) }
 
 // Mistake is what was wrong with a list of commands; nil: nothing.
 func (d *Debugger) Mistake() error {

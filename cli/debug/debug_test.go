@@ -300,7 +300,9 @@ func TestPauseStopsAtTheNextStep(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d.Pause()
+	if d.Pause() || !d.Pause() {
+		t.Error("it does not tell whether a pause is asked for")
+	}
 	e, err := engine.New(engine.Config{Stepper: noPlugins{}, Sink: &events{Record: d.Events()}})
 	if err != nil {
 		t.Fatal(err)
