@@ -195,6 +195,7 @@ func (d *Debugger) stopsAfter(s *engine.Stop) bool {
 
 // stand shows where the run stands and obeys until it goes on.
 func (d *Debugger) stand(ctx context.Context, a *at) engine.Decision {
+	d.pause.Store(false)
 	d.names = namesOf(a.Variables())
 	d.showStop(a)
 	for _, e := range d.displays {
