@@ -58,17 +58,6 @@ func (d *development) run(ctx context.Context) (err error) {
 	if _, err := d.manifest(d.cmd, d.dir); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	if d.Signals != nil {
-		go func() {
-			select {
-			case <-d.Signals:
-				cancel()
-			case <-ctx.Done():
-			}
-		}()
-	}
 	defer func() {
 		if remove := d.stand(""); err == nil && remove != nil {
 			err = errored("", "%w", remove)

@@ -39,7 +39,7 @@ type Config struct {
 	LookupEnv      func(name string) (string, bool)
 	// Environ is the environment that a build and the author's flows run in.
 	Environ []string
-	// Signals ends `dev`; nil: nothing does.
+	// Signals delivers SIGINT and SIGTERM; nil: none come.
 	Signals <-chan os.Signal
 	Version string
 	// Executable is testmesh itself, which runs the author's flows.
@@ -90,8 +90,12 @@ func New(cfg Config) *cobra.Command {
 	}
 	cmd.AddCommand(
 		t.newInstall(), t.newList(), t.newInfo(), t.newRemove(),
-		t.newNew(), t.newDev(), t.newTest(), t.newLint(), t.newDocs(), t.newPackage(), t.newServe(),
+		t.newNew(), t.newDev(), t.newTest(), t.newLint(), t.newDocs(), t.newPackage(),
 	)
+	for _, c := range cmd.Commands() {
+		c.RunE = t.interruptible(c.RunE)
+	}
+	cmd.AddCommand(t.newServe()) // whose signals are the host's
 	return cmd
 }
 

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -22,6 +23,7 @@ import (
 // world is a project, a plugin beside it, and what commands print.
 type world struct {
 	t       *testing.T
+	signals chan os.Signal
 	project string
 	plugin  string
 	env     map[string]string
@@ -102,6 +104,7 @@ func (w *world) run(args ...string) int {
 			v, ok := w.env[name]
 			return v, ok
 		},
+		Signals:  w.signals,
 		Builtins: []Builtin{{Descriptor: &testmeshv1.Descriptor{Name: "http", Version: "1.0.0", Summary: "HTTP requests."}}},
 		Root:     func(string) string { return w.project },
 		Style:    func(*cobra.Command) (text.Style, error) { return text.Style{Width: 100}, nil },
@@ -238,6 +241,16 @@ func TestInstallationsThatAreRefused(t *testing.T) {
 				t.Errorf("it was installed: %v %v", installed, err)
 			}
 		})
+	}
+}
+
+func TestASignalEndsWhatACommandWaitsFor(t *testing.T) {
+	for want, s := range map[int]os.Signal{exitInterrupted: os.Interrupt, exitTerminated: syscall.SIGTERM} {
+		w := newWorld(t)
+		w.signals = make(chan os.Signal, 1)
+		w.edit(pluginstore.ManifestFile, "command:", "build: touch building; sleep 600\ncommand:")
+		w.signals <- s
+		w.want(want, []string{"package", "../toy"}, "interrupted")
 	}
 }
 
