@@ -24,7 +24,7 @@ export GOFLAGS = $(strip $(HOSTFLAGS) $(LIBXML2))
 # Every package with its tests but e2e, which wants the built binary.
 UNIT = ./.ci/gate $$(go list ./... | grep -v /e2e)
 # One line a package, the output of what failed, and DONE with the numbers.
-TESTS = $(BIN)/gotestsum --format pkgname --jsonfile .cache/check/$(1).json -- -timeout 10m
+TESTS = $(BIN)/gotestsum --format pkgname --jsonfile .cache/check/$(1).json -- -timeout 20m
 
 ##@ The two commands
 .PHONY: demo test

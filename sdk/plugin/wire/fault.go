@@ -13,7 +13,7 @@ import (
 )
 
 // toFault prints an error of a plugin; one without words for people is a fault
-// of the plugin.
+// of the plugin. The cause is for the plugin's own code and stays there.
 func toFault(err error) *pluginv1.Fault {
 	var e *plugin.Error
 	if !errors.As(err, &e) {
@@ -22,9 +22,6 @@ func toFault(err error) *pluginv1.Fault {
 	var details []string
 	for _, d := range e.Details {
 		details = append(details, valid(d))
-	}
-	if e.Cause != nil && e.Cause.Error() != e.Message {
-		details = append(details, valid(e.Cause.Error()))
 	}
 	return &pluginv1.Fault{
 		Code: valid(e.Code), Message: valid(e.Message), Hint: valid(e.Hint), Blame: toBlame(e.Blame), Field: valid(e.Field),

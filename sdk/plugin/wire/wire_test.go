@@ -228,7 +228,7 @@ func TestErrorsOfAPluginCrossWithWhoIsToBlame(t *testing.T) {
 			},
 			&plugin.Error{
 				Code: plugin.CodeWait, Message: "no message came", Hint: "look at the topic", Blame: plugin.BlameSystem, Field: "match.id",
-				Details: []string{"3 seen", "eof"}, Failed: true, RetryAfter: time.Second,
+				Details: []string{"3 seen"}, Failed: true, RetryAfter: time.Second,
 			},
 		},
 		"the zero blame is the system": {
