@@ -5,7 +5,6 @@ import (
 	"errors"
 	"maps"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"time"
