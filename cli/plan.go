@@ -51,6 +51,9 @@ func (s *State) plan(p *project, f *runFlags, args []string) (*plan, error) {
 	if err != nil || f.explain {
 		return pl, err
 	}
+	if err := s.become(pl.plugins); err != nil {
+		return nil, err
+	}
 	if problems := loader.CheckProject(programs).Errors(); len(problems) > 0 {
 		return nil, &problemsError{problems}
 	}

@@ -44,6 +44,8 @@ type pluginSet struct {
 	notes       []string
 	// absent are the plugins that cannot run here.
 	absent map[string]absence
+	// used are the plugins that the flows ask for.
+	used map[string]bool
 	// slim is that answer where this program cannot run plugins apart.
 	slim string
 	// check verifies the files of installed plugins, as --locked wants it.
@@ -58,7 +60,7 @@ const installHint = "testmesh plugin install brings what " + pluginstore.LockFil
 
 // plugins reads plugins.lock and what is in development.
 func (s *State) plugins(p *project, locked, isolate bool) (*pluginSet, error) {
-	set := &pluginSet{resident: map[string]func() plugin.Plugin{}, absent: map[string]absence{}, check: map[string]*pluginstore.Package{}}
+	set := &pluginSet{resident: map[string]func() plugin.Plugin{}, absent: map[string]absence{}, used: map[string]bool{}, check: map[string]*pluginstore.Package{}}
 	for _, b := range s.Plugins {
 		set.builtin(b, s.Executable, isolate || b.Apart)
 	}
@@ -96,9 +98,6 @@ func (s *State) plugins(p *project, locked, isolate bool) (*pluginSet, error) {
 				return nil, err
 			}
 		}
-	}
-	if len(set.programs) > 0 && s.Whole != nil {
-		return nil, usage("", "%w", s.Whole())
 	}
 	return set, nil
 }
@@ -236,6 +235,7 @@ func program(command []string, slim string) (found []string, hint string) {
 
 // uninstalled is flow.Options.Uninstalled: asked for each plugin that is used.
 func (set *pluginSet) uninstalled(name string) (message, hint string) {
+	set.used[name] = true
 	if installed := set.check[name]; installed != nil {
 		delete(set.check, name)
 		if err := installed.Verify(); err != nil {
@@ -248,13 +248,24 @@ func (set *pluginSet) uninstalled(name string) (message, hint string) {
 
 func (set *pluginSet) catalog() (*catalog.Catalog, error) { return catalog.New(set.descriptors...) }
 
+// become makes this program the one that can host the plugins that the flows use,
+// where it cannot and they use any. It is asked before anything is opened.
+func (s *State) become(set *pluginSet) error {
+	if s.Whole == nil {
+		return nil
+	}
+	for _, p := range set.programs {
+		if set.used[p.Name] {
+			return usage("", "%w", s.Whole())
+		}
+	}
+	return nil
+}
+
 // host makes the host of the run's plugins; it starts none of them.
 func (s *State) host(set *pluginSet, verbose bool) (*pluginhost.Host, error) {
 	cfg := pluginhost.Config{Resident: set.resident}
-	if len(set.programs) > 0 {
-		if s.Launch == nil {
-			return nil, usage("", "%s", set.slim)
-		}
+	if len(set.programs) > 0 && s.Launch != nil { // else none of them is used
 		var err error
 		l := Launch{Programs: set.programs, Host: plugin.Host{Version: s.Version, AgentName: "local"}}
 		if verbose {

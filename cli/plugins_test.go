@@ -57,6 +57,7 @@ type toyProject struct {
 	store *pluginstore.Store
 	env   map[string]string
 	slim  bool
+	whole int // how often the slim program became the whole one
 
 	host     *launched
 	out, err string
@@ -141,6 +142,8 @@ func (p *toyProject) run(args ...string) int {
 	}
 	if !p.slim {
 		s.Launch = func(l Launch) (pluginhost.Remote, error) { p.host.programs = l.Programs; return p.host, nil }
+	} else if p.whole >= 0 {
+		s.Whole = func() error { p.whole++; return errors.New("became another") }
 	}
 	for _, b := range plugins.Builtins("1.0.0") {
 		s.Plugins = append(s.Plugins, Builtin{Descriptor: b.Descriptor, New: b.New})
@@ -227,7 +230,7 @@ func TestPluginsThatCannotRunAreRefusedBeforeARun(t *testing.T) {
 		}), "", "plugin toy 1.2.0 is not installed"},
 		"another protocol":         {change(func(l *pluginstore.Locked) { l.Protocol = []int{2} }), "", "speaks protocol [2], and this testmesh speaks 1"},
 		"an interpreter not there": {change(func(l *pluginstore.Locked) { l.Command = []string{"no-such-sh", "x"} }), "", "it is run by no-such-sh, which is not in PATH"},
-		"a program without a host": {func(p *toyProject) { p.slim = true }, "", "runs no plugins but its own"},
+		"a program without a host": {func(p *toyProject) { p.slim, p.whole = true, -1 }, "", "runs no plugins but its own"},
 		"a byte of it, with --locked": {func(p *toyProject) {
 			p.write(filepath.Join(p.store.PackageDir("toy", "1.2.0"), "bin/toy"), "#!/bin/SH\n")
 		}, "--locked", "bin/toy has changed"},
@@ -253,6 +256,21 @@ func TestPluginsThatCannotRunAreRefusedBeforeARun(t *testing.T) {
 				t.Errorf("it ran: %v", p.host.used)
 			}
 		})
+	}
+}
+
+func TestTheSlimProgramBecomesTheWholeOneWhereAPluginIsUsed(t *testing.T) {
+	p := newToyProject(t)
+	p.slim = true
+	if code := p.run("run"); code != 2 || p.whole != 1 || !strings.Contains(p.err, "became another") {
+		t.Errorf("exit code %d, became %d times\n%s%s", code, p.whole, p.out, p.err)
+	}
+	p.write(filepath.Join(p.dir, "toy.testmesh.yaml"), "flow:\n  name: other\n  steps: [{action: log, config: {message: x}}]\n")
+	if code := p.run("run"); code != 0 || p.whole != 1 {
+		t.Errorf("without the plugin: exit code %d, became %d times\n%s%s", code, p.whole, p.out, p.err)
+	}
+	if code := p.run("validate"); code != 0 || p.whole != 1 {
+		t.Errorf("validate: exit code %d, became %d times\n%s%s", code, p.whole, p.out, p.err)
 	}
 }
 
