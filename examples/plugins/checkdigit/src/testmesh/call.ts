@@ -7,7 +7,7 @@ import { Fault, type Call, type Plugin, type Run } from "../testmesh.js";
 import { refuse, toFault } from "./fault.js";
 import { ExecuteResponseSchema, type ExecuteRequest, type ExecuteResponse } from "./gen/testmesh/plugin/v1/plugin_pb.js";
 import { maxMessageBytes } from "./host.js";
-import { parse, print, type Json } from "./json.js";
+import { parse, print, textOf, type Json } from "./json.js";
 import { isObject, wrong } from "./schema.js";
 
 // How long an action may go on once its signal is aborted. The host waits two
@@ -74,7 +74,7 @@ export class Running<S> {
     const short = name.startsWith(`${this.plugin.name}.`) ? name.slice(this.plugin.name.length + 1) : "";
     const action = Object.hasOwn(this.plugin.actions, short) ? this.plugin.actions[short] : undefined;
     if (!action) throw refuse(`there is no action ${name}`);
-    const config = parse(Buffer.from(configJson).toString());
+    const config = parse(textOf(configJson));
     const found = wrong(config, { type: "object", ...action.config });
     if (found) throw refuse(found.message, found.field);
     const result = await action.run(config, this.call());

@@ -48,6 +48,14 @@ export function print(value: Json): string {
   return text.includes(mark) ? text.replace(marked, "$1") : text;
 }
 
+/** The text of bytes, and bytes as a Buffer, without a copy of them. */
+export function textOf(bytes: Uint8Array): string {
+  return view(bytes).toString();
+}
+export function view(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}
+
 /** Puts every number that would not survive into a marked text. */
 function markNumbers(text: string): string {
   let out = "";

@@ -8,7 +8,7 @@ import { refuse, toFault, toStatus } from "./fault.js";
 import * as pb from "./gen/testmesh/plugin/v1/plugin_pb.js";
 import type { Descriptor } from "./gen/testmesh/v1/plugin_pb.js";
 import type { Service } from "./host.js";
-import { parse, print, type Json } from "./json.js";
+import { parse, print, textOf, view, type Json } from "./json.js";
 
 /** One run's part of the plugin. */
 interface Session<S> {
@@ -149,7 +149,7 @@ export class Sessions<S> {
 
 function argumentsOf(req: pb.CallRequest): Json[] {
   try {
-    const args = parse(Buffer.from(req.argsJson).toString());
+    const args = parse(textOf(req.argsJson));
     if (Array.isArray(args)) return args;
   } catch {
     // said below
@@ -166,7 +166,7 @@ function definition(): ServiceDefinition {
 
 function methodDefinition(method: DescMethod): ServiceDefinition[string] {
   const coder = (schema: DescMethod["input"]) => ({
-    write: (message: MessageShape<typeof schema>) => Buffer.from(toBinary(schema, message)),
+    write: (message: MessageShape<typeof schema>) => view(toBinary(schema, message)),
     read: (bytes: Buffer) => fromBinary(schema, bytes),
   });
   const [input, output] = [coder(method.input), coder(method.output)];
