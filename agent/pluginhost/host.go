@@ -54,7 +54,14 @@ type Host struct {
 	mu      sync.Mutex
 	closed  bool
 	started map[string]plugin.Plugin
+	told    []named // what is started, for EndRun: only ever appended to, so that it is read without a copy
 	faults  []error // of EndRun, for Close to say
+}
+
+// named is a plugin with its name.
+type named struct {
+	plugin.Plugin
+	name string
 }
 
 // New makes a host; it starts nothing.
@@ -93,6 +100,7 @@ func (h *Host) plugin(name string) (plugin.Plugin, error) {
 	}
 	p := start()
 	h.started[name] = p
+	h.told = append(h.told, named{p, name})
 	return p, nil
 }
 
@@ -161,10 +169,10 @@ func (h *Host) EndRun(runID string) {
 		h.remote.EndRun(runID)
 	}
 	h.mu.Lock()
-	plugins := maps.Clone(h.started)
+	plugins := h.told
 	h.mu.Unlock()
-	for name, p := range plugins {
-		if err := protect(name, func() error { p.EndRun(runID); return nil }); err != nil {
+	for _, one := range plugins {
+		if err := protect(one.name, func() error { one.EndRun(runID); return nil }); err != nil {
 			h.mu.Lock()
 			if len(h.faults) < maxFaults {
 				h.faults = append(h.faults, fmt.Errorf("end run %s: %w", runID, err))
@@ -199,6 +207,7 @@ func (h *Host) Close() error {
 		}
 	}
 	clear(h.started)
+	h.told = nil
 	h.faults = nil
 	if h.remote != nil {
 		faults = append(faults, h.remote.Close())
