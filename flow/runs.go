@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/testmesh/testmesh/flow/source"
@@ -46,7 +47,7 @@ func (p *Program) Runs(s Selection) ([]RunSpec, source.Problems) {
 		return nil, source.Problems{hinted(problem(source.CodeLimit, source.Pos{File: p.File, Line: p.Line}, "", fmt.Sprintf("flow %q would run %d times", p.Name, total*repeat)),
 			fmt.Sprintf("at most %d runs of one flow are possible in a batch", MaxRuns))}
 	}
-	var out []RunSpec
+	out := make([]RunSpec, 0, total*repeat)
 	for n := range repeat {
 		for i, row := range rows {
 			input, problems := p.rowInput(given, row)
@@ -202,7 +203,7 @@ func (p *Program) label(s RunSpec, rowRuns int) string {
 	case s.Row != nil:
 		parts = append(parts, fmt.Sprintf("row %d", s.Row.Index+1))
 	case rowRuns > 1:
-		parts = append(parts, fmt.Sprintf("iteration %d", s.Iteration))
+		parts = append(parts, "iteration "+strconv.Itoa(s.Iteration))
 	}
 	for _, axis := range p.Matrix {
 		parts = append(parts, axis.Key+"="+value.Text(s.Matrix[axis.Key]))

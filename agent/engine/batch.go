@@ -30,7 +30,7 @@ type called struct {
 }
 
 // NewBatch makes the state of one batch.
-func NewBatch() *Batch { return &Batch{once: map[string]*onceCall{}} }
+func NewBatch() *Batch { return &Batch{} }
 
 // do runs fn for the first who asks for key; the others wait for its outcome.
 // One that was cancelled does not stand: the next who waits runs it again.
@@ -40,6 +40,9 @@ func (b *Batch) do(ctx context.Context, key string, fn func() called) (out calle
 		c := b.once[key]
 		if c == nil {
 			c = &onceCall{ended: make(chan struct{})}
+			if b.once == nil {
+				b.once = map[string]*onceCall{}
+			}
 			b.once[key] = c
 			b.mu.Unlock()
 			return b.lead(c, key, fn), false, nil

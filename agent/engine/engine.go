@@ -64,7 +64,10 @@ type Engine struct {
 	// declared caches the result names of actions: *catalog.Action to
 	// map[string]bool. It is bounded by the actions there are.
 	declared sync.Map
-	workers  workers
+	// printed caches configs without placeholders: *flow.Step to *printed. It is
+	// bounded by the steps there are.
+	printed sync.Map
+	workers workers
 }
 
 // Hold keeps the goroutines that call plugins from one run to the next, until
@@ -117,8 +120,10 @@ type Run struct {
 	Batch     *Batch // of `once: batch`; nil: the run is a batch of its own
 	// NoTeardown, once closed, ends teardown and clean-up: the second Ctrl-C.
 	NoTeardown <-chan struct{}
-	// KeepContext asks for Outcome.Context, which holds every result of the run.
-	KeepContext bool
+	// KeepVariables asks for Outcome.Variables; KeepContext for Outcome.Context,
+	// which holds every result of the run.
+	KeepVariables bool
+	KeepContext   bool
 	// Debugger is asked before and after each step; nil: nobody is.
 	Debugger Debugger
 }
@@ -131,7 +136,7 @@ type Outcome struct {
 	Steps      event.Counts
 	Assertions event.Counts
 	Outputs    map[string]any // the flow's own output
-	Variables  map[string]any // outputs of steps by name, for the next row
+	Variables  map[string]any // outputs of steps by name, for the next row, with Run.KeepVariables
 	Context    *SavedContext  // with Run.KeepContext
 	Duration   time.Duration
 	// Error is set where no step is to blame: a missing input, a broken sink, a

@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -54,6 +55,31 @@ func (r *stepRun) config() (any, *try) {
 // usualConfig is about the bytes of most configs.
 const usualConfig = 256
 
+// printed is a config as a plugin gets it, and what it does to the system.
+type printed struct {
+	config json.RawMessage
+	effect string
+}
+
+// print prints a config; one without placeholders once for all runs. A plugin
+// reads what it is given, and never writes to it.
+func (r *stepRun) print(config any) printed {
+	static := false
+	if r.removes == nil && r.s.Config != nil {
+		_, static = r.s.Config.Static()
+	}
+	if !static {
+		return printed{value.Append(make([]byte, 0, usualConfig), config), r.effect(config)}
+	}
+	e := r.p.f.run.e
+	if known, ok := e.printed.Load(r.s); ok {
+		return *known.(*printed)
+	}
+	out := &printed{value.Append(nil, config), r.effect(config)}
+	e.printed.Store(r.s, out)
+	return *out
+}
+
 // call executes a try with its expanded config.
 func (r *stepRun) call(ctx context.Context, config any) *try {
 	run := r.p.f.run
@@ -61,9 +87,10 @@ func (r *stepRun) call(ctx context.Context, config any) *try {
 	if t.stream != nil { // taken
 		t, out, req = new(try), new(stream), new(plugin.Request)
 	}
-	t.effect, t.stream, out.r = r.effect(config), out, r
+	sent := r.print(config)
+	t.effect, t.stream, out.r = sent.effect, out, r
 	*req = plugin.Request{
-		Action: r.s.Action, Config: value.Append(make([]byte, 0, usualConfig), config), RunID: run.r.RunID, Attempt: run.r.Attempt,
+		Action: r.s.Action, Config: sent.config, RunID: run.r.RunID, Attempt: run.r.Attempt,
 		StepID: r.s.ID, Try: r.tries, TraceParent: r.traceParent(), Root: run.e.cfg.Root, Dir: r.s.Dir,
 		WantExchange: run.wants, Mask: run.masked,
 	}

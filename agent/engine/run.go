@@ -41,7 +41,7 @@ type run struct {
 	trace    string // W3C trace id
 	start    time.Time
 	services map[string]any
-	once     *Batch // of `once: run`
+	once     Batch  // of `once: run`
 	batch    *Batch // of `once: batch`
 	tally    tally
 	wants    bool       // exchanges
@@ -79,7 +79,7 @@ func (e *Engine) newRun(ctx context.Context, r Run) *run {
 	if r.Attempt == 0 {
 		r.Attempt = 1
 	}
-	x := &run{e: e, r: r, mask: redact.New(), start: e.cfg.Now(), once: NewBatch(), batch: r.Batch, services: r.Services}
+	x := &run{e: e, r: r, mask: redact.New(), start: e.cfg.Now(), batch: r.Batch, services: r.Services}
 	if x.batch == nil {
 		x.batch = NewBatch()
 	}
@@ -271,6 +271,9 @@ func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 
 
 // variables are the outputs by name for the next row.
 func (x *run) variables(f *frame) map[string]any {
+	if !x.r.KeepVariables {
+		return nil
+	}
 	f.layer.mu.RLock()
 	defer f.layer.mu.RUnlock()
 	out := make(map[string]any, len(f.layer.outputs))

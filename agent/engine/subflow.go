@@ -36,7 +36,7 @@ func (r *stepRun) doRunFlow(ctx context.Context, c *flow.RunFlow) *try {
 	shared := false
 	switch c.Once {
 	case "run", "batch":
-		b := r.p.f.run.once
+		b := &r.p.f.run.once
 		if c.Once == "batch" {
 			b = r.p.f.run.batch
 		}

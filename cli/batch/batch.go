@@ -169,7 +169,11 @@ type lane struct {
 }
 
 func (b *batch) lanes() []lane {
-	var out []lane
+	total := 0
+	for i := range b.flows {
+		total += len(b.flows[i].Runs)
+	}
+	out, alone := make([]lane, 0, total), make([]int, 0, total)
 	for i := range b.flows {
 		f := &b.flows[i]
 		if b.cfg.Delay > 0 || b.cfg.KeepVariables {
@@ -181,7 +185,8 @@ func (b *batch) lanes() []lane {
 			continue
 		}
 		for n := range f.Runs {
-			out = append(out, lane{flow: f, runs: []int{n}})
+			alone = append(alone, n)
+			out = append(out, lane{flow: f, runs: alone[len(alone)-1 : len(alone) : len(alone)]})
 		}
 	}
 	return b.order(out)
@@ -275,7 +280,7 @@ func (b *batch) runOne(ctx context.Context, f *Flow, spec flow.RunSpec, variable
 		run := b.cfg.Template
 		run.Program, run.BatchID, run.RunID = f.Program, b.cfg.ID, id
 		run.Row, run.Iteration, run.Matrix, run.Input = spec.Row, spec.Iteration, spec.Matrix, spec.Input
-		run.Variables = variables
+		run.Variables, run.KeepVariables = variables, b.cfg.KeepVariables
 		release, status, reason := b.lock(ctx, run)
 		if release == nil {
 			out = b.without(ctx, f, spec, id, status, reason)

@@ -134,11 +134,7 @@ func number(ms float64) any {
 // bytes they have.
 func headers(h http.Header) (joined, lists map[string]any, size int) {
 	joined, lists = make(map[string]any, len(h)), make(map[string]any, len(h))
-	n := 0
-	for _, values := range h {
-		n += len(values)
-	}
-	all := make([]any, 0, n) // one array for every list
+	all := make([]any, 0, len(h)) // one array for the lists of most headers
 	for name, values := range h {
 		name = valid(name)
 		from := len(all)
