@@ -175,9 +175,9 @@ func (t *Template) Text(env *Env) (string, error) {
 	return v, nil
 }
 
-// Each is Text with the text of every placeholder put through print: how a text
-// of another format escapes what stands in it. An error of print ends it.
-func (t *Template) Each(env *Env, print func(text string) (string, error)) (string, error) {
+// Each is Text with the text of every placeholder put through escape: how a text
+// of another format escapes what stands in it. An error of escape ends it.
+func (t *Template) Each(env *Env, escape func(text string) (string, error)) (string, error) {
 	if t.static {
 		return value.Text(t.fixed), nil
 	}
@@ -194,7 +194,7 @@ func (t *Template) Each(env *Env, print func(text string) (string, error)) (stri
 			if err != nil {
 				return "", t.locate(err)
 			}
-			if text, err = print(printed); err != nil {
+			if text, err = escape(printed); err != nil {
 				return "", err
 			}
 		}

@@ -84,7 +84,7 @@ func replace(folder, path string, text []byte) error {
 	if err != nil {
 		return err
 	}
-	defer os.Remove(f.Name())
+	defer func() { _ = os.Remove(f.Name()) }()
 	if _, err = f.Write(text); err == nil {
 		err = f.Chmod(0o700)
 	}
