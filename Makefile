@@ -48,7 +48,7 @@ quick: setup ## every test but e2e once, without the race detector
 	@$(BIN)/gotestsum --format pkgname -- $(UNIT)
 
 lint: setup ## golangci-lint with gofumpt, buf lint and format, a tidy go.mod
-	@$(BIN)/golangci-lint run ./... ./.ci/gate ./.ci/bench ./.ci/bench/floor
+	@$(BIN)/golangci-lint run ./... ./.ci/gate ./.ci/bench ./.ci/bench/floor ./.ci/pack
 	@$(BUF) lint
 	@$(BUF) format --diff --exit-code
 	@go mod tidy -diff
