@@ -197,7 +197,7 @@ func oomKills(text string) int {
 
 // removeGroup removes a control group, whose processes may be ending still.
 func removeGroup(dir string) {
-	for range 50 {
+	for range 500 {
 		if err := os.Remove(dir); !errors.Is(err, unix.EBUSY) {
 			return
 		}
