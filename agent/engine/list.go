@@ -167,20 +167,16 @@ type listRun struct {
 	steps    []*flow.Step
 	ctx      context.Context
 	cancel   context.CancelCauseFunc // nil in a list that goes in order
-	failFast bool                    // there, in place of cancel
+	failFast bool                    // a step failed: nothing more is started
 	done     []stepVerdict           // zero: not yet
 	selected func(int) bool
 }
 
-// finished keeps a verdict and stops the list where it has to.
+// finished keeps a verdict and says where nothing more is to start.
 func (r *listRun) finished(i int, v stepVerdict) {
 	r.done[i] = v
-	switch {
-	case !v.stop || v.status == event.Cancelled || r.ctx.Err() != nil:
-	case r.cancel == nil:
+	if v.stop && v.status != event.Cancelled && r.ctx.Err() == nil {
 		r.failFast = true
-	default:
-		r.cancel(errFailFast)
 	}
 }
 
@@ -245,6 +241,11 @@ func (r *listRun) byNeeds() {
 	started := make([]bool, len(r.steps))
 	for running := 0; ; {
 		ready := r.skipBlocked(started)
+		if r.failFast {
+			// After what was not started is skipped, so that the order of events does
+			// not depend on how fast those that run hear of it.
+			r.cancel(errFailFast)
+		}
 		if running == 0 && len(ready) == 0 {
 			return
 		}
