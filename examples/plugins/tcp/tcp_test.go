@@ -330,13 +330,26 @@ func TestIsOpen(t *testing.T) {
 // The conformance kit over the wire; `testmesh plugin test` does the same with
 // the built program and the section of the manifest.
 func TestConformance(t *testing.T) {
-	call := func(config string) plugintest.Call {
-		return plugintest.Call{Action: "tcp.exchange", Config: json.RawMessage(config)}
+	call := func(action, config string) plugintest.Call {
+		return plugintest.Call{Action: action, Config: json.RawMessage(config)}
 	}
-	plugintest.Run(t, plugintest.Config{Plugin: tcp, Conformance: plugintest.Conformance{
-		Echo:    &plugintest.Echo{Call: call(`{"address":"${tcp_echo}","send":"${payload}","finish":true,"max_bytes":67108864}`), Result: "reply"},
-		Slow:    new(call(`{"address":"${tcp_silent}","send":"x","within":"60s"}`)),
-		Bad:     &plugintest.Bad{Call: call(`{"address":"nowhere"}`), Field: "address"},
-		Observe: &plugintest.Repeat{Call: call(`{"address":"${tcp_echo}","finish":true}`)},
+	exchange := func(config string) plugintest.Call { return call("tcp.exchange", config) }
+	const textOnly = "TCP carries bytes, not values"
+	plugintest.Run(t, plugintest.Config{Plugin: tcp, Descriptor: tcp().Describe(), Conformance: plugintest.Conformance{
+		Echo:    &plugintest.Echo{Call: exchange(`{"address":"${tcp_echo}","send":"${payload}","finish":true,"max_bytes":67108864}`), Result: "reply"},
+		Binary:  &plugintest.Echo{Call: exchange(`{"address":"${tcp_echo}","send_base64":"${payload}","finish":true,"as":"base64","max_bytes":67108864}`), Result: "reply"},
+		Slow:    new(exchange(`{"address":"${tcp_silent}","send":"x","within":"60s"}`)),
+		Bad:     &plugintest.Bad{Call: exchange(`{"address":"nowhere"}`), Field: "address"},
+		Observe: &plugintest.Repeat{Call: exchange(`{"address":"${tcp_echo}","finish":true}`)},
+		Functions: []plugintest.FunctionCall{{
+			Name: "is_open", Args: json.RawMessage(`["${tcp_echo}"]`), Result: json.RawMessage("true"), BadArgs: json.RawMessage(`["nowhere"]`),
+		}},
+		Secret: new(exchange(`{"address":"${tcp_echo}","send":"LOGIN ${secret}","hide":["${secret}"],"finish":true}`)),
+		Session: &plugintest.SessionPair{
+			Write: call("tcp.open", `{"name":"session","address":"${tcp_echo}","send":"${payload}","finish":true}`),
+			Read:  plugintest.Echo{Call: call("tcp.expect", `{"name":"session"}`), Result: "reply"},
+		},
+		File:    new(exchange(`{"address":"${tcp_echo}","send_file":"${file}","finish":true}`)),
+		Without: map[string]string{"numbers": textOnly, "null": textOnly, "nesting": textOnly},
 	}})
 }
