@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	testmeshv1 "github.com/testmesh/testmesh/proto/testmesh/v1"
@@ -125,7 +126,7 @@ func (v *victim) EndRun(run string) {
 
 func (v *victim) Close() error {
 	if v.fault == "exit-code" {
-		os.Exit(7)
+		syscall.Exit(7)
 	}
 	return nil
 }
@@ -150,7 +151,7 @@ func (v *victim) settings(text json.RawMessage) (*settings, error) {
 	}
 	err := dec.Decode(c)
 	if v.fault == "crashes-on-garbage" && err != nil {
-		os.Exit(1)
+		syscall.Exit(1)
 	}
 	var kind *json.UnmarshalTypeError
 	switch {
@@ -261,7 +262,7 @@ func (v *victim) mangle(text json.RawMessage) (any, error) {
 		before, _, _ := strings.Cut(s, "\ufffd")
 		return before, nil
 	case v.fault == "shallow" && len(text) > 10_000:
-		os.Exit(2)
+		syscall.Exit(2)
 	case v.fault == "small" && len(text) > 1000:
 		return s[:1000], nil
 	case v.fault != "floats":
@@ -390,7 +391,7 @@ func (v *victim) get(context.Context, *plugin.Request, *settings, plugin.Stream)
 
 func (v *victim) panic(context.Context, *plugin.Request, *settings, plugin.Stream) (any, error) {
 	if v.fault == "panic-is-fatal" {
-		os.Exit(2)
+		syscall.Exit(2)
 	}
 	panic("as the manifest says")
 }

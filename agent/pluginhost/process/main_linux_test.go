@@ -46,7 +46,7 @@ func behave(kind string, args []string) {
 		serve.Main(&probe{name: "stubborn", stubborn: true})
 	case "quits":
 		fmt.Fprintln(os.Stderr, "cannot find the frobnicator")
-		os.Exit(3)
+		syscall.Exit(3)
 	case "garbage":
 		fmt.Println("Hello, I am a plugin")
 		forever()
@@ -163,7 +163,7 @@ func (p *probe) Execute(ctx context.Context, req *plugin.Request, out plugin.Str
 	case "panic":
 		panic("a bug")
 	case "exit":
-		os.Exit(3)
+		syscall.Exit(3)
 	case "kill":
 		_ = syscall.Kill(os.Getpid(), syscall.SIGKILL) // which the first process of a namespace cannot
 		_ = syscall.Kill(os.Getpid(), syscall.SIGSEGV)
@@ -204,7 +204,7 @@ func (p *probe) Execute(ctx context.Context, req *plugin.Request, out plugin.Str
 		p.unwell = c.Text
 		return &plugin.Response{Result: []byte(`{}`)}, nil
 	case "leave":
-		os.Exit(0)
+		syscall.Exit(0)
 	case "env":
 		text, err := json.Marshal(map[string]any{"env": os.Environ(), "dir": wd()})
 		return &plugin.Response{Result: text}, err
