@@ -67,7 +67,7 @@ func (x *run) callFunction(dir, full string, args []any) (any, error) {
 	if err != nil {
 		return nil, &functionError{name: full, fault: &plugin.Error{
 			Code: plugin.CodePlugin, Blame: plugin.BlamePlugin, Message: fmt.Sprintf("the plugin gave no JSON value: %v", err),
-			Hint: "this is a bug of the plugin, not of your flow or your service",
+			Hint: "report it to the author of the plugin",
 		}}
 	}
 	return v, nil

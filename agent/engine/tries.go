@@ -144,7 +144,7 @@ func keepBlame(had, now *event.Error) *event.Error {
 	switch {
 	case had == nil:
 	case had.Blame == "plugin":
-		now.Blame, now.Hint = "plugin", had.Message
+		now.Blame, now.Hint, now.Details = "plugin", had.Message, had.Details
 	case had.Code == now.Code:
 		return had
 	}

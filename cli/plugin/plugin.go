@@ -256,7 +256,7 @@ func permissions(p pluginstore.Permissions) string {
 		parts = append(parts, "environment: "+strings.Join(p.Env, ", "))
 	}
 	if len(parts) == 0 {
-		return "none"
+		return "nothing"
 	}
 	return strings.Join(parts, " · ")
 }

@@ -236,7 +236,7 @@ func Panicked(recovered any, stack []byte) *Error {
 	return &Error{
 		Code: CodePlugin, Blame: BlamePlugin,
 		Message: fmt.Sprintf("the plugin panicked: %v", recovered),
-		Hint:    "this is a bug of the plugin, not of your flow or your service",
+		Hint:    "report it to the author of the plugin",
 		Details: strings.Split(words, "\n"),
 	}
 }

@@ -14,7 +14,7 @@ const (
 	maxMessage = 2000
 	maxDetails = 100
 
-	reportIt = "this is a fault of the plugin, not of your flow or your service: report it with the lines below"
+	reportIt = "report it to the author of the plugin, with its last words"
 	again    = "testmesh plugin install puts back what plugins.lock says"
 )
 
@@ -58,7 +58,7 @@ func (p program) here(what string) *plugin.Error {
 // refused is a plugin that had its faults.
 func (s *slot) refused(wait time.Duration) *plugin.Error {
 	limits := s.pool.cfg.Limits
-	err := errorOf(plugin.BlamePlugin, "the other runs go on without it; the lines below are of the last time",
+	err := errorOf(plugin.BlamePlugin, "the other runs go on without it; the details are of the last time",
 		"plugin %s failed %d times within %s and is not started again for %s", s.program.Name, len(s.faults), durationText(limits.Window), durationText(wait))
 	if s.last != nil {
 		err.Details = append([]string{s.last.Message}, s.last.Details...)
