@@ -18,10 +18,11 @@ const (
 	again    = "testmesh plugin install puts back what plugins.lock says"
 )
 
-// program words the errors about a plugin.
+// program is a plugin in the errors about it.
 type program struct{ pluginhost.Program }
 
-func p0(p pluginhost.Program) program { return program{p} }
+// wordsOf gives the errors about a plugin their words.
+func wordsOf(p pluginhost.Program) program { return program{p} }
 
 // errorOf is an error in words for people.
 func errorOf(blame plugin.Blame, hint, format string, args ...any) *plugin.Error {

@@ -239,7 +239,7 @@ func (i *instance) call(ctx context.Context, req *plugin.FunctionRequest) (json.
 // explain words an error of the wire. A call is never made again: whether it had
 // its effect is not known.
 func (i *instance) explain(ctx context.Context, err error) *plugin.Error {
-	p := p0(i.s.program)
+	p := wordsOf(i.s.program)
 	var known *plugin.Error
 	if errors.As(err, &known) {
 		p.clip(known)

@@ -30,7 +30,7 @@ import (
 
 // open starts the nth process of a plugin and gives it once it may be called.
 func (s *slot) open(n int) (*instance, *plugin.Error) {
-	p := p0(s.program)
+	p := wordsOf(s.program)
 	dir, err := s.pool.runtime.process(s.pool.cfg.Dir, fmt.Sprintf("%s-%d", p.Name, n))
 	if err != nil {
 		return nil, p.here(err.Error())
@@ -48,7 +48,7 @@ func (s *slot) open(n int) (*instance, *plugin.Error) {
 
 // prepare makes everything that the process needs before it is started.
 func (s *slot) prepare(dir string) (*instance, *plugin.Error) {
-	p := p0(s.program)
+	p := wordsOf(s.program)
 	cmd := command{dir: dir, work: filepath.Join(dir, "package"), memory: s.memory(), env: s.environment(dir)}
 	switch {
 	case p.Dir == "":
@@ -149,7 +149,7 @@ func (i *instance) abort() {
 
 // startFault words why a process did not come up.
 func (i *instance) startFault(err error) *plugin.Error {
-	p, c := p0(i.s.program), i.child
+	p, c := wordsOf(i.s.program), i.child
 	if !c.started() {
 		return p.notStarted(c.argv[0], err)
 	}
@@ -205,7 +205,7 @@ func (p program) handshake(parts []string, err error) *plugin.Error {
 
 // greet connects, and asks the process whether it is what was installed.
 func (i *instance) greet() *plugin.Error {
-	p := p0(i.s.program)
+	p := wordsOf(i.s.program)
 	ctx, release := context.WithTimeout(i.s.pool.ctx, i.s.pool.cfg.Limits.StartTimeout)
 	defer release()
 	// go-plugin waits without a bound for a socket that takes no handshake.

@@ -32,13 +32,13 @@ const (
 // the package afterwards reaches it. A file that is not listed is not copied.
 func private(p pluginhost.Program, to string) *plugin.Error {
 	if len(p.Files) > maxFiles {
-		return p0(p).broken(fmt.Sprintf("it has %d files, over the limit of %d", len(p.Files), maxFiles))
+		return wordsOf(p).broken(fmt.Sprintf("it has %d files, over the limit of %d", len(p.Files), maxFiles))
 	}
 	from, err := os.OpenRoot(p.Dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return p0(p).broken("its folder " + p.Dir + " is missing")
+		return wordsOf(p).broken("its folder " + p.Dir + " is missing")
 	} else if err != nil {
-		return p0(p).broken(err.Error())
+		return wordsOf(p).broken(err.Error())
 	}
 	defer from.Close()
 	left := int64(maxPackage)
@@ -47,11 +47,11 @@ func private(p pluginhost.Program, to string) *plugin.Error {
 		var bad *mismatch
 		switch {
 		case errors.As(err, &bad):
-			return p0(p).changed(bad)
+			return wordsOf(p).changed(bad)
 		case errors.Is(err, fs.ErrNotExist):
-			return p0(p).broken("its file " + name + " is missing")
+			return wordsOf(p).broken("its file " + name + " is missing")
 		case err != nil:
-			return p0(p).broken(name + ": " + err.Error())
+			return wordsOf(p).broken(name + ": " + err.Error())
 		}
 		left -= n
 	}
@@ -125,7 +125,7 @@ func argv(p pluginhost.Program, root string) ([]string, *plugin.Error) {
 	}
 	name := path.Clean(filepath.ToSlash(args[0]))
 	if !p.Unverified && p.Files[name] == "" {
-		return nil, p0(p).broken("its program " + name + " is not one of its files")
+		return nil, wordsOf(p).broken("its program " + name + " is not one of its files")
 	}
 	args[0] = filepath.Join(root, filepath.FromSlash(name))
 	return args, nil
