@@ -60,6 +60,7 @@ fmt: setup ## format Go and proto in place
 generate: setup ## Go from proto, reference pages from the tables of the code
 	@$(BUF) generate
 	@$(BUF) generate --template buf.gen.ts.yaml
+	@go test ./plugins -run '^TestReferencePages' -update-docs | { ! grep -E 'no tests to run|FAIL'; } # the pages below read these
 	@go test ./cli ./sdk/plugintest -run '^TestReferencePages' -update-docs | { ! grep -E 'no tests to run|FAIL'; }
 
 node: setup ## the tests of the plugin in TypeScript, in its own language
@@ -97,7 +98,7 @@ setup: ## install the pinned tools and modules
 	@.ci/setup
 
 generated: setup ## generating again changes nothing
-	@sum() { git ls-files -co --exclude-standard -- '*.pb.go' '*_pb.ts' docs | sort | xargs sha256sum; }; \
+	@sum() { git ls-files -co --exclude-standard -- '*.pb.go' '*_pb.ts' docs plugins/descriptor | sort | xargs sha256sum; }; \
 	before=$$(sum); $(MAKE) generate; after=$$(sum); \
 	diff <(echo "$$before") <(echo "$$after") || { echo "what is generated was out of date: commit what changed" >&2; exit 1; }
 

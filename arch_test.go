@@ -49,8 +49,10 @@ var mayImport = map[string][]string{
 	"plugins":                  {"proto", "sdk", "plugins"},
 	"plugins/": {
 		"proto", "sdk",
-		"flow/jsonpath", "flow/match", "flow/schema", "flow/mock", "flow/contract", "flow/convert/postman",
+		"flow/jsonpath", "flow/match", "flow/schema", "flow/value", "flow/mock", "flow/contract", "flow/convert/postman",
 	},
+	"plugins/descriptor": {"proto"},
+	"plugins/servertest": {}, // where the real servers of the tests are
 
 	"cli":  {"proto", "flow", "sdk", "agent", "cli"},
 	"cli/": {"proto", "flow", "sdk", "agent"},
@@ -66,13 +68,16 @@ var mayImport = map[string][]string{
 	"examples/demo":     {"proto", "sdk/client"},
 	"examples/plugins/": {"proto", "sdk"},
 	"e2e":               {"proto", "sdk/client"},
+	"e2e/servers/":      {}, // real servers that no package manager has
 	"packaging/":        {"proto", "sdk/client"},
 }
 
 // testsMayImport is what _test.go files may import beyond their package's row:
 // the conformance kit and the servers that a plugin is tried against.
 var testsMayImport = map[string][]string{
-	"plugins/": {"sdk/plugintest", "examples/demo"},
+	"plugins":  {"flow/catalog"},
+	"plugins/": {"sdk/plugintest", "examples/demo", "plugins/servertest"},
+	"e2e":      {"plugins/servertest"},
 	"agent/":   {"plugins", "examples/demo"},
 	"cli":      {"plugins", "examples/demo"},
 	"cli/":     {"plugins", "examples/demo"},

@@ -68,7 +68,7 @@ func main() {
 		state.Keyboard = k
 	}
 	for _, p := range plugins.Builtins(version) {
-		state.Plugins = append(state.Plugins, cli.Builtin{Descriptor: p.Descriptor, New: p.New})
+		state.Plugins = append(state.Plugins, cli.Builtin{Descriptor: p.Descriptor, New: p.New, Apart: p.Apart})
 	}
 	withPlugins(state)
 	os.Exit(cli.Main(context.Background(), state))
