@@ -3,6 +3,7 @@ package match
 import (
 	"fmt"
 
+	"github.com/testmesh/testmesh/flow/expr"
 	"github.com/testmesh/testmesh/flow/value"
 )
 
@@ -22,5 +23,5 @@ func (p *Pattern) MatchJSON(text []byte) ([]Mismatch, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read what is compared: %w", err)
 	}
-	return p.Match(v, nil)
+	return p.Match(v, &expr.Env{})
 }
