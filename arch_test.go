@@ -362,7 +362,7 @@ func TestTheSlimProgramLinksNoGRPC(t *testing.T) {
 	if !linked["github.com/klauspost/compress"] {
 		t.Fatal("the slim program was not listed")
 	}
-	for _, heavy := range []string{"google.golang.org/grpc", "github.com/hashicorp/go-plugin"} {
+	for _, heavy := range []string{"google.golang.org/grpc", "github.com/hashicorp/go-plugin", "github.com/gorilla/websocket"} {
 		if linked[heavy] {
 			t.Errorf("the slim program links %s", heavy)
 		}

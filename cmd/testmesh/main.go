@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"net"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -18,7 +17,6 @@ import (
 
 	"github.com/testmesh/testmesh/cli"
 	"github.com/testmesh/testmesh/cli/keyboard"
-	"github.com/testmesh/testmesh/examples/demo"
 	"github.com/testmesh/testmesh/plugins"
 )
 
@@ -55,13 +53,6 @@ func main() {
 			}
 			width, _, err := term.GetSize(fd)
 			return width, err == nil
-		},
-		Demo: func(ctx context.Context, l net.Listener) error {
-			app, err := demo.New(demo.Config{})
-			if err != nil {
-				return err
-			}
-			return app.Run(ctx, l)
 		},
 	}
 	if k, ok := keyboard.Open(os.Stdin); ok {

@@ -3,6 +3,8 @@
 package main
 
 import (
+	"context"
+	"net"
 	"os"
 	"runtime"
 
@@ -10,14 +12,17 @@ import (
 	"github.com/testmesh/testmesh/agent/pluginhost/process"
 	"github.com/testmesh/testmesh/cli"
 	"github.com/testmesh/testmesh/cli/plugin"
+	"github.com/testmesh/testmesh/examples/demo"
 	"github.com/testmesh/testmesh/examples/plugins/checkdigit"
 
 	"github.com/spf13/cobra"
 )
 
 // withPlugins adds what links gRPC: the host of plugins in processes of their
-// own, and the commands for them.
+// own, the commands for them, and the demo application, which speaks what the
+// plugins speak.
 func withPlugins(s *cli.State) {
+	s.Demo = serveDemo
 	s.Executable = executable()
 	s.Launch = func(l cli.Launch) (pluginhost.Remote, error) {
 		return process.New(process.Config{Programs: l.Programs, Host: l.Host, Environ: os.Environ(), Log: l.Log})
@@ -30,6 +35,14 @@ func withPlugins(s *cli.State) {
 		Stdout: s.Stdout, Stderr: s.Stderr, Dir: s.Dir, LookupEnv: s.LookupEnv, Environ: os.Environ(), Signals: s.Signals,
 		TypeScript: checkdigit.Wire, Version: s.Version, Executable: s.Executable, Builtins: builtins, Root: cli.FindRoot, Style: s.Style,
 	})}
+}
+
+func serveDemo(ctx context.Context, l net.Listener) error {
+	app, err := demo.New(demo.Config{})
+	if err != nil {
+		return err
+	}
+	return app.Run(ctx, l)
 }
 
 // executable is this program's own file. On Linux it is the very file that runs,

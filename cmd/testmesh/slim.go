@@ -21,7 +21,7 @@ var packed []byte
 
 // light are the commands that need no more than this program links.
 var light = map[string]bool{
-	"run": true, "validate": true, "fmt": true, "init": true, "schema": true, "explain": true, "demo": true, "version": true,
+	"run": true, "validate": true, "fmt": true, "init": true, "schema": true, "explain": true, "version": true,
 }
 
 // begin becomes the whole program for a command that this one does not have.
@@ -35,7 +35,8 @@ func begin() {
 	}
 }
 
-// withPlugins leaves plugins in processes of their own to the whole program.
+// withPlugins leaves plugins in processes of their own, and the demo application,
+// to the whole program.
 func withPlugins(s *cli.State) { s.Whole = become }
 
 // become replaces this process by the whole program, with the same arguments. It
