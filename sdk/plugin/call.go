@@ -44,6 +44,10 @@ func (c *Call) Try() int { return c.req.Try }
 // protocol can, or empty.
 func (c *Call) TraceParent() string { return c.req.TraceParent }
 
+// Dir is the folder of the flow file below the project's root, slash-separated:
+// what a File is relative to. What is kept of a file is kept under both.
+func (c *Call) Dir() string { return c.req.Dir }
+
 // Host is who runs the plugin; its TempDir may be written to.
 func (c *Call) Host() Host { return c.host }
 

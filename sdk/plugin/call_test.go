@@ -61,7 +61,7 @@ func TestACallReportsAndHidesItsSecrets(t *testing.T) {
 	out := &recorder{}
 	req := &Request{
 		Action: "demo.go", Config: json.RawMessage(`{"user":"ada","password":"pass w\"ord"}`),
-		RunID: "r", StepID: "s", Try: 2, TraceParent: "00-1", WantExchange: true,
+		RunID: "r", StepID: "s", Try: 2, TraceParent: "00-1", Dir: "flows/shop", WantExchange: true,
 	}
 	res, err := p.Execute(context.Background(), req, out)
 	if err != nil {
@@ -87,8 +87,8 @@ func TestACallReportsAndHidesItsSecrets(t *testing.T) {
 	if got := fmt.Sprint(res.Secrets); got != `[{password pass w"ord} {session s3ss10n} {token t0ken}]` {
 		t.Errorf("got secrets %s", got)
 	}
-	if late.Action() != "demo.go" || late.RunID() != "r" || late.StepID() != "s" || late.Try() != 2 || late.TraceParent() != "00-1" {
-		t.Errorf("got %s, %s, %s, %d, %s", late.Action(), late.RunID(), late.StepID(), late.Try(), late.TraceParent())
+	if late.Action() != "demo.go" || late.RunID() != "r" || late.StepID() != "s" || late.Try() != 2 || late.TraceParent() != "00-1" || late.Dir() != "flows/shop" {
+		t.Errorf("got %s, %s, %s, %d, %s, %s", late.Action(), late.RunID(), late.StepID(), late.Try(), late.TraceParent(), late.Dir())
 	}
 	late.Log("after its end")
 	late.Exchange(Exchange{})
