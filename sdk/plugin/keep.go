@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 )
 
@@ -85,6 +86,20 @@ func Kept[T any](call *Call, key string) (T, bool) {
 	}
 	value, err := as[T](k)
 	return value, err == nil
+}
+
+// KeptKeys lists the keys under which something is kept for the run, those that
+// begin with prefix, in the order in which they were opened.
+func KeptKeys(call *Call, prefix string) []string {
+	call.run.mu.Lock()
+	defer call.run.mu.Unlock()
+	var keys []string
+	for _, k := range call.run.order {
+		if strings.HasPrefix(k.key, prefix) {
+			keys = append(keys, k.key)
+		}
+	}
+	return keys
 }
 
 // Drop closes what is kept under key before the run ends, and gives what its

@@ -42,6 +42,10 @@ type counted struct {
 	Is     bool `json:"is"`
 }
 
+type listed struct {
+	Keys []string `json:"keys"`
+}
+
 func (s *store) open(ctx context.Context, call *Call, in keyed) (counted, error) {
 	n, err := Keep(ctx, call, in.Key, func() (int, func() error, error) {
 		<-time.After(s.delay)
@@ -72,6 +76,9 @@ func (s *store) plugin() Plugin {
 			return nothing{}, err
 		}),
 		Action("drop", "Drop.", func(_ context.Context, call *Call, in keyed) (nothing, error) { return nothing{}, Drop(call, in.Key) }),
+		Action("keys", "List.", func(_ context.Context, call *Call, in keyed) (listed, error) {
+			return listed{KeptKeys(call, in.Key)}, nil
+		}),
 		Action("panic", "Panic.", func(ctx context.Context, call *Call, in keyed) (nothing, error) {
 			_, err := Keep(ctx, call, in.Key, func() (int, func() error, error) { panic("oops") })
 			return nothing{}, err
@@ -120,6 +127,27 @@ func TestWhatIsKeptBelongsToItsRun(t *testing.T) {
 	// The last two are of two runs, which end in any order.
 	if !strings.HasPrefix(got, "close b 2, close c 4, close a 1, ") || !strings.Contains(got, "close a 3") || !strings.Contains(got, "close a 5") || len(s.log) != 5 {
 		t.Errorf("got %s", got)
+	}
+}
+
+func TestTheKeysOfARunAreListedAsTheyWereOpened(t *testing.T) {
+	p := (&store{}).plugin()
+	for _, call := range []struct{ run, action, key, want string }{
+		{"1", "keys", "", `{"keys":[]}`},
+		{"1", "open", "sub:b", `{"number":1,"is":false}`},
+		{"1", "open", "pool", `{"number":2,"is":false}`},
+		{"1", "open", "sub:a", `{"number":3,"is":false}`},
+		{"2", "open", "sub:c", `{"number":4,"is":false}`},
+		{"1", "keys", "sub:", `{"keys":["sub:b","sub:a"]}`},
+		{"1", "drop", "sub:b", `{}`},
+		{"1", "keys", "", `{"keys":["pool","sub:a"]}`},
+	} {
+		if got, err := do(t, p, call.run, call.action, call.key); err != nil || got != call.want {
+			t.Errorf("%s %q in run %s: got %s, %v, want %s", call.action, call.key, call.run, got, err, call.want)
+		}
+	}
+	if err := p.Close(); err != nil {
+		t.Error(err)
 	}
 }
 
