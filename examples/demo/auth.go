@@ -43,21 +43,24 @@ func login(c *call) error {
 	if name == "" {
 		name = body.Email
 	}
-	var text string
-	err := c.locked(func(t *tenant) error {
-		s, ok := t.passwordFits(name, body.Password)
-		if !ok {
-			return refuse(http.StatusUnauthorized, "unauthorized", "the user or the password is wrong")
-		}
-		text = t.secretText("session")
-		t.sessions.put(text, s)
-		return nil
-	})
-	if err != nil {
-		return err
+	text, ok := c.logIn(name, body.Password)
+	if !ok {
+		return refuse(http.StatusUnauthorized, "unauthorized", "the user or the password is wrong")
 	}
 	c.w.Header().Set("Cache-Control", "no-store")
 	return c.json(http.StatusOK, map[string]any{"access_token": text, "token_type": "Bearer"})
+}
+
+// logIn gives a token, or false where the password does not fit.
+func (c *call) logIn(name, password string) (token string, fits bool) {
+	c.tenant.mu.Lock()
+	defer c.tenant.mu.Unlock()
+	s, fits := c.tenant.passwordFits(name, password)
+	if fits {
+		token = c.tenant.secretText("session")
+		c.tenant.sessions.put(token, s)
+	}
+	return token, fits
 }
 
 func me(c *call) error {

@@ -129,37 +129,19 @@ type order struct {
 	readsLeft int // of an asynchronous order, until it is shipped
 }
 
-func createOrder(c *call) error {
-	var body struct {
-		UserID *string `json:"user_id"`
-		Items  []struct {
-			SKU string `json:"sku"`
-			Qty *int   `json:"qty"`
-		} `json:"items"`
+// wanted is a line of an order as a client asks for it.
+type wanted struct {
+	SKU string `json:"sku"`
+	Qty *int   `json:"qty"`
+}
+
+// newOrder is an order of the lines, and what is wrong with them.
+func newOrder(userID *string, lines []wanted) (made order, wrong []fieldError) {
+	made = order{Status: "confirmed", Currency: currency, Items: []item{}, UserID: userID}
+	if n := len(lines); n == 0 || n > maxItems {
+		return made, []fieldError{{"items", fmt.Sprintf("must have 1 to %d entries, has %d", maxItems, n)}}
 	}
-	if err := c.read(&body); err != nil {
-		return err
-	}
-	async, err := strconv.ParseBool(cmp.Or(c.r.URL.Query().Get("async"), "false"))
-	if err != nil {
-		return badRequest("?async= is true or false")
-	}
-	reads, err := c.query("reads", 3, 1, 1000)
-	if err != nil {
-		return err
-	}
-	made := order{Status: "confirmed", Currency: currency, Items: []item{}, UserID: body.UserID}
-	if async {
-		made.Status, made.readsLeft = "pending", reads
-	}
-	var wrong []fieldError
-	if n := len(body.Items); n == 0 || n > maxItems {
-		return &problem{
-			status: http.StatusUnprocessableEntity, Code: "invalid", Message: "the order is not valid",
-			Fields: []fieldError{{"items", fmt.Sprintf("must have 1 to %d entries, has %d", maxItems, n)}},
-		}
-	}
-	for i, asked := range body.Items {
+	for i, asked := range lines {
 		at := fmt.Sprintf("items[%d].", i)
 		p, ok := findProduct(asked.SKU)
 		qty := 1
@@ -177,17 +159,45 @@ func createOrder(c *call) error {
 			made.Total += line.Total
 		}
 	}
-	if c.faults.has(faultWrongPrice) {
-		made.Total = max(made.Total-wrongBy, 0)
-	}
-	return c.placeOrder(made, wrong)
+	return made, wrong
 }
 
-// placeOrder checks what needs the tenant's state, and stores the order.
-func (c *call) placeOrder(made order, wrong []fieldError) error {
+func createOrder(c *call) error {
+	var body struct {
+		UserID *string  `json:"user_id"`
+		Items  []wanted `json:"items"`
+	}
+	if err := c.read(&body); err != nil {
+		return err
+	}
+	async, err := strconv.ParseBool(cmp.Or(c.r.URL.Query().Get("async"), "false"))
+	if err != nil {
+		return badRequest("?async= is true or false")
+	}
+	reads, err := c.query("reads", 3, 1, 1000)
+	if err != nil {
+		return err
+	}
+	made, wrong := newOrder(body.UserID, body.Items)
+	if async {
+		made.Status, made.readsLeft = "pending", reads
+	}
+	if made, err = c.placeOrder(made, wrong); err != nil {
+		return err
+	}
+	c.w.Header().Set("Location", "/orders/"+made.ID)
+	return c.json(http.StatusCreated, made)
+}
+
+// placeOrder checks what needs the tenant's state, stores the order and tells
+// who listens.
+func (c *call) placeOrder(made order, wrong []fieldError) (order, error) {
 	key := c.r.Header.Get("Idempotency-Key")
 	if len(key) > maxTenantName {
-		return badRequest("Idempotency-Key is %d bytes long, the limit is %d", len(key), maxTenantName)
+		return made, badRequest("Idempotency-Key is %d bytes long, the limit is %d", len(key), maxTenantName)
+	}
+	if c.faults.has(faultWrongPrice) {
+		made.Total = max(made.Total-wrongBy, 0)
 	}
 	err := c.locked(func(t *tenant) error {
 		if made.UserID != nil && t.users.get(*made.UserID) == nil {
@@ -207,16 +217,13 @@ func (c *call) placeOrder(made order, wrong []fieldError) error {
 		random := t.random("order", n)
 		made.ID, made.CreatedAt = fmt.Sprintf("ord_%x", random[:6]), moment(n)
 		t.orders.put(made.ID, made)
+		t.listeners.tell(orderEvent{order: made, placed: true})
 		if key != "" {
 			t.replays.put(key, made.ID)
 		}
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	c.w.Header().Set("Location", "/orders/"+made.ID)
-	return c.json(http.StatusCreated, made)
+	return made, err
 }
 
 func listOrders(c *call) error {
@@ -244,20 +251,20 @@ func getOrder(c *call) error {
 	})
 }
 
-// payOrder makes an asynchronous order ship at its next read.
-func payOrder(c *call) error {
-	return c.answerOrder(func(o *order) error {
-		if o.Status != "pending" && o.Status != "confirmed" {
-			return refuse(http.StatusConflict, "conflict", "the order is %s and cannot be paid", o.Status)
-		}
-		o.Status = "paid"
-		o.readsLeft = min(o.readsLeft, 1)
-		return nil
-	})
+func payOrder(c *call) error { return c.answerOrder((*order).pay) }
+
+// pay makes an asynchronous order ship at its next read.
+func (o *order) pay() error {
+	if o.Status != "pending" && o.Status != "confirmed" {
+		return refuse(http.StatusConflict, "conflict", "the order is %s and cannot be paid", o.Status)
+	}
+	o.Status = "paid"
+	o.readsLeft = min(o.readsLeft, 1)
+	return nil
 }
 
 func deleteOrder(c *call) error {
-	err := c.withOrder(func(o *order) error {
+	err := c.withOrder(c.r.PathValue("id"), func(o *order) error {
 		c.tenant.orders.remove(o.ID)
 		return nil
 	})
@@ -268,23 +275,32 @@ func deleteOrder(c *call) error {
 }
 
 func (c *call) answerOrder(change func(*order) error) error {
-	var answer order
-	err := c.withOrder(func(o *order) error {
-		err := change(o)
-		answer = *o
-		return err
-	})
+	answer, err := c.changeOrder(c.r.PathValue("id"), change)
 	if err != nil {
 		return err
 	}
 	return c.json(http.StatusOK, answer)
 }
 
-func (c *call) withOrder(then func(*order) error) error {
+// changeOrder changes an order and tells who listens.
+func (c *call) changeOrder(id string, change func(*order) error) (changed order, err error) {
+	err = c.withOrder(id, func(o *order) error {
+		before := o.Status
+		err := change(o)
+		changed = *o
+		if err == nil && o.Status != before {
+			c.tenant.listeners.tell(orderEvent{order: changed})
+		}
+		return err
+	})
+	return changed, err
+}
+
+func (c *call) withOrder(id string, then func(*order) error) error {
 	return c.locked(func(t *tenant) error {
-		o := t.orders.get(c.r.PathValue("id"))
+		o := t.orders.get(id)
 		if o == nil {
-			return missing("order", c.r.PathValue("id"))
+			return missing("order", id)
 		}
 		return then(o)
 	})

@@ -28,9 +28,10 @@ var epoch = time.Date(2026, time.January, 1, 0, 0, 0, 0, time.UTC)
 
 // tenant is the state that one X-Tenant header sees.
 type tenant struct {
-	name string
-	seed int64
-	used *list.Element
+	name      string
+	seed      int64
+	used      *list.Element
+	listeners listeners
 
 	mu       sync.Mutex
 	counters map[string]int

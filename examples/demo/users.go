@@ -86,9 +86,18 @@ func createUser(c *call) error {
 	if err := c.read(&body); err != nil {
 		return err
 	}
-	made := newUser()
+	made, err := c.addUser(body)
+	if err != nil {
+		return err
+	}
+	c.w.Header().Set("Location", "/users/"+made.ID)
+	return c.json(http.StatusCreated, made)
+}
+
+func (c *call) addUser(body userBody) (made user, err error) {
+	made = newUser()
 	wrong := body.apply(&made)
-	err := c.locked(func(t *tenant) error {
+	err = c.locked(func(t *tenant) error {
 		if err := t.acceptable(made, wrong); err != nil {
 			return err
 		}
@@ -97,11 +106,7 @@ func createUser(c *call) error {
 		t.users.put(made.ID, made)
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	c.w.Header().Set("Location", "/users/"+made.ID)
-	return c.json(http.StatusCreated, made)
+	return made, err
 }
 
 // acceptable refuses what is not valid and an email that another user has.
