@@ -34,7 +34,7 @@ demo: build ## build, run the example flows against the demo application, show t
 test: check ## install what the tests need, run them all: the same as check
 
 ##@ While working
-.PHONY: build quick race lint fmt generate node e2e examples fuzz bench cover hooks clean
+.PHONY: build services services-stop quick race lint fmt generate node e2e examples fuzz bench cover hooks clean
 build: ## bin/testmesh, one file, stripped: starts at once, and carries what only plugins need
 	@mkdir -p bin .cache/whole
 	@for one in $$(go list -f '{{if eq .Name "main"}}{{.ImportPath}}{{end}}' ./cmd/... | grep -v '/testmesh$$'); do $(BUILD) -o bin/ "$$one"; done
@@ -43,6 +43,12 @@ build: ## bin/testmesh, one file, stripped: starts at once, and carries what onl
 	if [ ! -f cmd/testmesh/whole.bin ] || [ "$$(cat .cache/whole/packed 2>/dev/null)" != "$$sum" ]; then \
 		go run ./.ci/pack .cache/whole/testmesh cmd/testmesh/whole.bin; echo "$$sum" >.cache/whole/packed; fi
 	@$(BUILD) -tags slim -o bin/ ./cmd/testmesh
+
+services: setup ## start the real servers that tests talk to, as .ci/services says
+	@.ci/services start
+
+services-stop: ## end what make services started, and nothing else
+	@.ci/services stop
 
 quick: setup ## every test but e2e once, without the race detector
 	@$(BIN)/gotestsum --format pkgname -- $(UNIT)
@@ -55,11 +61,12 @@ lint: setup ## golangci-lint with gofumpt, buf lint and format, a tidy go.mod
 
 fmt: setup ## format Go and proto in place
 	@$(BIN)/golangci-lint fmt . .ci/gate .ci/bench .ci/bench/floor
-	@$(BUF) format -w proto
+	@$(BUF) format -w proto && $(BUF) format -w examples/demo/proto
 
 generate: setup ## Go from proto, reference pages from the tables of the code
 	@$(BUF) generate
 	@$(BUF) generate --template buf.gen.ts.yaml
+	@$(BUF) generate --template buf.gen.demo.yaml
 	@go test ./plugins -run '^TestReferencePages' -update-docs | { ! grep -E 'no tests to run|FAIL'; } # the pages below read these
 	@go test ./cli ./sdk/plugintest -run '^TestReferencePages' -update-docs | { ! grep -E 'no tests to run|FAIL'; }
 
@@ -121,4 +128,4 @@ fresh: ## a copy of the tracked files alone builds and runs
 help:
 	@awk 'BEGIN {FS = ":.*## "} \
 	  /^##@/ {printf "%s%s\n", n++ ? "\n" : "", substr($$0, 5); next} \
-	  /^[a-z0-9-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	  /^[a-z0-9-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' Makefile
