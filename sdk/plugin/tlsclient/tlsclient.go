@@ -29,9 +29,10 @@ type Config struct {
 }
 
 // Client reads the files that the settings name and gives the settings of a
-// client of host, which is without a port. The zero Config checks nothing; where
-// a flow leaves `tls` out use Default.
-func (c *Config) Client(call *plugin.Call, host string) (*tls.Config, error) {
+// client of host, which is without a port. field is where they stand in the
+// action's config: "tls". The zero Config checks nothing; where a flow leaves
+// `tls` out use Default.
+func (c *Config) Client(call *plugin.Call, field, host string) (*tls.Config, error) {
 	out := &tls.Config{ServerName: host, InsecureSkipVerify: !c.Verify} //nolint:gosec // asked for by the flow
 	if c.ServerName != "" {
 		out.ServerName = c.ServerName
@@ -40,17 +41,17 @@ func (c *Config) Client(call *plugin.Call, host string) (*tls.Config, error) {
 	if out.MinVersion == 0 {
 		out.MinVersion = tls.VersionTLS12
 	}
-	authorities, err := pem(call, "ca", c.CAFile, c.CA)
+	authorities, err := pem(call, field+".ca", c.CAFile, c.CA)
 	if err != nil {
 		return nil, err
 	}
 	if authorities != "" {
 		out.RootCAs = x509.NewCertPool()
 		if !out.RootCAs.AppendCertsFromPEM([]byte(authorities)) {
-			return nil, plugin.Definitionf("tls.ca", "holds no certificate in PEM").WithHint("it begins with -----BEGIN CERTIFICATE-----")
+			return nil, plugin.Definitionf(field+".ca", "holds no certificate in PEM").WithHint("it begins with -----BEGIN CERTIFICATE-----")
 		}
 	}
-	pair, err := c.certificate(call)
+	pair, err := c.certificate(call, field)
 	if err != nil || pair == nil {
 		return out, err
 	}
@@ -65,32 +66,32 @@ func (c *Config) Client(call *plugin.Call, host string) (*tls.Config, error) {
 func Default() *Config { return &Config{Verify: true, MinVersion: "1.2"} }
 
 // certificate is the client's own, nil where the flow gives none.
-func (c *Config) certificate(call *plugin.Call) (*tls.Certificate, error) {
-	cert, err := pem(call, "cert", c.CertFile, c.Cert)
+func (c *Config) certificate(call *plugin.Call, field string) (*tls.Certificate, error) {
+	cert, err := pem(call, field+".cert", c.CertFile, c.Cert)
 	if err != nil {
 		return nil, err
 	}
-	key, err := pem(call, "key", c.KeyFile, string(c.Key))
+	key, err := pem(call, field+".key", c.KeyFile, string(c.Key))
 	if err != nil || cert == "" && key == "" {
 		return nil, err
 	}
 	if cert == "" || key == "" {
-		return nil, plugin.Definitionf("tls", "a client certificate needs both, the certificate and its key").WithHint("give cert_file and key_file, or cert and key")
+		return nil, plugin.Definitionf(field, "a client certificate needs both, the certificate and its key").WithHint("give cert_file and key_file, or cert and key")
 	}
 	pair, err := tls.X509KeyPair([]byte(cert), []byte(key))
 	if err != nil {
-		return nil, plugin.Definitionf("tls", "the client certificate or its key: %s", strings.TrimPrefix(err.Error(), "tls: ")).WithHint("both are PEM, and belong together")
+		return nil, plugin.Definitionf(field, "the client certificate or its key: %s", strings.TrimPrefix(err.Error(), "tls: ")).WithHint("both are PEM, and belong together")
 	}
 	return &pair, nil
 }
 
-// pem is the text of one key, or of the file of the key with _file.
-func pem(call *plugin.Call, name string, file plugin.File, given string) (string, error) {
+// pem is the text of a key, or of the file that the key with _file names.
+func pem(call *plugin.Call, field string, file plugin.File, given string) (string, error) {
 	if file == "" {
 		return given, nil
 	}
 	if given != "" {
-		return "", plugin.Definitionf("tls."+name, "is given beside tls.%s_file: keep one of them", name)
+		return "", plugin.Definitionf(field, "is given beside %s_file: keep one of them", field)
 	}
 	data, err := call.ReadFile(file, maxPEM)
 	return string(data), err

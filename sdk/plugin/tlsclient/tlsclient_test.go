@@ -80,7 +80,7 @@ func client(t *testing.T, root, config string) (*tls.Config, error) {
 				in.TLS = Default()
 			}
 			var err error
-			got, err = in.TLS.Client(call, "redis.test")
+			got, err = in.TLS.Client(call, "tls", "redis.test")
 			return out{}, err
 		}))
 	_, err := p.Execute(t.Context(), &plugin.Request{Action: "p.dial", Config: json.RawMessage(config), Root: root}, nil)
