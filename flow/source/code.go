@@ -38,6 +38,7 @@ const (
 	CodeDNS       Code = "E-DNS"       // the name does not resolve
 	CodeTLS       Code = "E-TLS"       // the TLS handshake or certificate failed
 	CodeProtocol  Code = "E-PROTOCOL"  // the answer is not what the protocol allows
+	CodeReply     Code = "E-REPLY"     // the system answered with an error of its own: SQLSTATE 23505
 	CodeBody      Code = "E-BODY"      // a body over its limit, cut short or not decodable
 	CodeAuth      Code = "E-AUTH"      // a token or signature could not be obtained
 	CodeConfig    Code = "E-CONFIG"    // a config value that turned out wrong when expanded

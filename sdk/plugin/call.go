@@ -64,6 +64,13 @@ func (c *Call) ReadFile(name File, limit int64) ([]byte, error) {
 	return data, fileFault(err, name)
 }
 
+// Path is where a file that the config names is, for what can only be opened by
+// its name, as a database. The file need not be there; it is within the project.
+func (c *Call) Path(name File) (string, error) {
+	full, err := c.req.Path(string(name))
+	return full, fileFault(err, name)
+}
+
 // stream is where to report, or nil where nobody listens any more.
 func (c *Call) stream() Stream {
 	c.mu.Lock()

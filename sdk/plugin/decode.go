@@ -66,6 +66,8 @@ func (d *decoder) decodeKind(s *shape, raw json.RawMessage, v reflect.Value, at 
 		return d.decodeMap(s, raw, v, at)
 	case kindList:
 		return d.decodeList(s, raw, v, at)
+	case kindEither:
+		return d.decodeEither(s, raw, v, at)
 	}
 	return d.decodeText(s, raw, v, at)
 }

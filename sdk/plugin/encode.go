@@ -43,6 +43,8 @@ func (e *encoder) encode(s *shape, v reflect.Value, at string) error {
 		return e.encodeList(v, at, func(element reflect.Value, at string) error { return e.encode(s.element, element, at) })
 	case kindAny:
 		return e.encodeAny(v, at, 0)
+	case kindEither:
+		return e.encodeEither(s, v, at)
 	}
 	return e.encodeLeaf(s.kind, s.marshals, v, at)
 }

@@ -28,6 +28,7 @@ const (
 	kindStruct               // a map of known keys
 	kindMap                  // a map of any keys
 	kindList                 // slices and arrays
+	kindEither               // Either: one of two of the above
 )
 
 // maxTypeDepth bounds the nesting of an author's types; one that holds itself is
@@ -39,8 +40,9 @@ type shape struct {
 	kind     kind
 	typ      reflect.Type // without its pointer
 	pointer  bool
-	fields   []field // of a struct
-	element  *shape  // of a list or map
+	fields   []field   // of a struct
+	element  *shape    // of a list or map
+	choices  [2]*shape // of an Either
 	rules    rules
 	marshals bool // the type reads and prints itself
 }
@@ -74,6 +76,8 @@ func shapeOf(t reflect.Type, tag reflect.StructTag, where string, depth int) (*s
 	switch s.kind {
 	case kindStruct:
 		s.fields, err = fieldsOf(s.typ, where, depth)
+	case kindEither:
+		s.choices, err = choicesOf(s.typ, where, depth)
 	case kindList, kindMap:
 		// What a tag says of values holds for those of a list or map.
 		s.element, err = shapeOf(s.typ.Elem(), tag, where, depth+1)
@@ -102,6 +106,10 @@ func (s *shape) setKind(where string) error {
 		return nil
 	case reflect.TypeFor[json.RawMessage]():
 		s.kind = kindAny
+		return nil
+	}
+	if has[either](t) {
+		s.kind = kindEither
 		return nil
 	}
 	if has[encoding.TextMarshaler](t) && has[encoding.TextUnmarshaler](t) && !has[json.Marshaler](t) ||
@@ -268,7 +276,7 @@ func literal(s *shape, text string) (json.RawMessage, error) {
 	switch s.kind {
 	case kindText, kindSecret, kindFile, kindDuration, kindBytes:
 		raw = quoted(text)
-	case kindAny:
+	case kindAny, kindEither:
 		if !json.Valid(raw) {
 			raw = quoted(text)
 		}

@@ -6,10 +6,13 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -136,6 +139,35 @@ func (r *Request) ReadFile(name string, limit int64) ([]byte, error) {
 	return data, err
 }
 
+// Path is where a file that the config names is, for what can only be opened by
+// its name, as a database: an absolute path within the project. The file need
+// not be there yet; its folder must be.
+func (r *Request) Path(name string) (string, error) {
+	if r.Root == "" {
+		return "", &Error{Code: CodeConfig, Message: "this step may not use files", Blame: BlameDefinition}
+	}
+	root, err := os.OpenRoot(r.Root)
+	if err != nil {
+		return "", err
+	}
+	defer root.Close()
+	if !path.IsAbs(name) {
+		name = path.Join(r.Dir, name)
+	}
+	info, err := root.Stat(name)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		if _, err := root.Stat(path.Dir(name)); err != nil {
+			return "", err
+		}
+	case err != nil:
+		return "", err
+	case !info.Mode().IsRegular():
+		return "", &Error{Code: CodeConfig, Message: name + " is not a file", Blame: BlameDefinition}
+	}
+	return filepath.Join(r.Root, filepath.FromSlash(name)), nil
+}
+
 // Response is what a try brought back.
 type Response struct {
 	// Result is a JSON object with numbers verbatim.
@@ -260,6 +292,7 @@ const (
 	CodeTLS      = "E-TLS"
 	CodeTimeout  = "E-TIMEOUT"
 	CodeProtocol = "E-PROTOCOL"
+	CodeReply    = "E-REPLY"
 	CodeBody     = "E-BODY"
 	CodeAuth     = "E-AUTH"
 	CodeConfig   = "E-CONFIG"

@@ -86,6 +86,38 @@ func TestFilesAreThoseOfTheProject(t *testing.T) {
 	}
 }
 
+func TestThePathOfAFileThatNeedNotBeThere(t *testing.T) {
+	root := project(t)
+	tests := map[string]struct {
+		name, want string // want is empty where it is refused
+	}{
+		"one that is there":           {"data.txt", "flows/data.txt"},
+		"one that is not":             {"new.db", "flows/new.db"},
+		"above the flow":              {"../new.db", "new.db"},
+		"a link within the project":   {"inside.txt", "flows/inside.txt"},
+		"in no folder":                {"nowhere/new.db", ""},
+		"a folder":                    {"deep", ""},
+		"a link out of it":            {"escape.txt", ""},
+		"a folder that is a link out": {"outside/new.db", ""},
+		"a path out of it":            {"../../new.db", ""},
+		"an absolute path":            {"/tmp/new.db", ""},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			got, err := (&Request{Root: root, Dir: "flows"}).Path(test.name)
+			if test.want == "" && err == nil {
+				t.Errorf("got %s, want an error", got)
+			}
+			if test.want != "" && (err != nil || got != filepath.Join(root, test.want)) {
+				t.Errorf("got %s, %v, want %s", got, err, test.want)
+			}
+		})
+	}
+	if _, err := (&Request{}).Path("data.txt"); err == nil {
+		t.Error("a step that may not use files got a path")
+	}
+}
+
 func TestOpenGivesTheFileItself(t *testing.T) {
 	r := &Request{Root: project(t), Dir: "flows"}
 	f, err := r.Open("data.txt")

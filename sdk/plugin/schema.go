@@ -61,6 +61,8 @@ func (s *shape) schema(f *field) json.RawMessage {
 		if element := s.element.schema(nil); string(element) != "{}" {
 			o.add("items", element)
 		}
+	case kindEither:
+		o.add("oneOf", list(s.choices[0].schema(nil), s.choices[1].schema(nil)))
 	case kindFile:
 		o.add("x-testmesh-file", json.RawMessage("true"))
 	case kindDuration:

@@ -944,7 +944,7 @@ func (x *Secret) GetValue() []byte {
 // flow.
 type Fault struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Code is E-CONN, E-DNS, E-TLS, E-TIMEOUT, E-PROTOCOL, E-BODY, E-AUTH,
+	// Code is E-CONN, E-DNS, E-TLS, E-TIMEOUT, E-PROTOCOL, E-REPLY, E-BODY, E-AUTH,
 	// E-CONFIG, E-WAIT or E-PLUGIN; each has a page in `testmesh explain`.
 	Code string `protobuf:"bytes,1,opt,name=code,proto3" json:"code,omitempty"`
 	// Message is one sentence without a full stop.
