@@ -59,7 +59,7 @@ type execution struct {
 }
 
 // errTooLarge ends an execution whose answer would be over its bound.
-var errTooLarge = fmt.Errorf("the answer has more than %d fields", maxGraphFields)
+var errTooLarge = &graphProblem{fmt.Sprintf("the answer has more than %d fields", maxGraphFields), map[string]any{"code": "TOO_LARGE"}}
 
 // record is an object whose keys keep the order of the query.
 type record []member
@@ -174,6 +174,9 @@ func (x *execution) fits(object *ast.Definition, condition string) bool {
 func (x *execution) object(object *ast.Definition, source any, sets []ast.SelectionSet, path []any) (record, bool) {
 	out := record{}
 	for _, a := range x.collect(object, sets) {
+		if x.isTooLarge() {
+			return nil, false
+		}
 		value, ok := x.field(object, source, a, append(path[:len(path):len(path)], a.key))
 		if !ok {
 			return nil, false
@@ -199,7 +202,7 @@ func (x *execution) field(object *ast.Definition, source any, a *asked, path []a
 }
 
 func (x *execution) resolve(object *ast.Definition, definition *ast.FieldDefinition, source any, field *ast.Field) (any, error) {
-	if x.fields++; x.fields > maxGraphFields {
+	if x.fields++; x.isTooLarge() {
 		return nil, errTooLarge
 	}
 	if x.closed && strings.HasPrefix(field.Name, "__") {
@@ -303,3 +306,6 @@ func (x *execution) fail(field *ast.Field, path []any, err error) {
 	}
 	x.errors = append(x.errors, made)
 }
+
+// isTooLarge tells whether the answer went over its bound.
+func (x *execution) isTooLarge() bool { return x.fields > maxGraphFields }

@@ -137,9 +137,11 @@ func typeResolvers() map[string]resolver {
 			if !d.IsAbstractType() {
 				return nil
 			}
+			possible := slices.Clone(x.graph.schema.PossibleTypes[d.Name])
+			slices.SortFunc(possible, func(a, b *ast.Definition) int { return cmp.Compare(a.Name, b.Name) }) // the parser has them in any order
 			var types []any
-			for _, possible := range x.graph.schema.PossibleTypes[d.Name] {
-				types = append(types, named(possible))
+			for _, p := range possible {
+				types = append(types, named(p))
 			}
 			return types
 		}),

@@ -269,7 +269,9 @@ func findProducts(_ *execution, _ any, args arguments) (any, error) {
 	return connection{nodes: first(rest, n), total: len(found), more: len(rest) > n}, nil
 }
 
-func holds(text, part string) bool { return strings.Contains(strings.ToLower(text), strings.ToLower(part)) }
+func holds(text, part string) bool {
+	return strings.Contains(strings.ToLower(text), strings.ToLower(part))
+}
 
 func search(x *execution, _ any, args arguments) (any, error) {
 	n, err := args.whole("first", 0, maxFirst)
