@@ -29,8 +29,9 @@ const limit = 2 * time.Minute
 func main() {
 	bin := flag.String("bin", "bin/testmesh", "the binary to measure")
 	rounds := flag.Int("rounds", 7, "pairs of runs for each figure; cold starts get five times as many")
+	only := flag.String("only", "", "measure one figure: coldstart, step, parallel, memory, validate or plugins")
 	flag.Parse()
-	if err := run(*bin, *rounds, os.Stdout); err != nil {
+	if err := run(*bin, *only, *rounds, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -43,7 +44,11 @@ type bench struct {
 	out                       io.Writer
 }
 
-func run(bin string, rounds int, out io.Writer) (err error) {
+func run(bin, only string, rounds int, out io.Writer) (err error) {
+	figures, err := choose(only)
+	if err != nil {
+		return err
+	}
 	dir, err := os.MkdirTemp("", "testmesh-bench")
 	if err != nil {
 		return err
@@ -66,12 +71,39 @@ func run(bin string, rounds int, out io.Writer) (err error) {
 		return err
 	}
 	fmt.Fprintf(out, "%-34s %12s %12s %9s   %s\n", "", "testmesh", "net/http", "ratio", "goal")
-	for _, figure := range []func() error{b.coldStart, b.step, b.parallel, b.memory, b.validate, b.plugins} {
-		if err := figure(); err != nil {
+	for _, f := range figures {
+		if err := f.measure(b); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// figure is a group of rows that are measured together.
+type figure struct {
+	name    string
+	measure func(*bench) error
+}
+
+// choose gives the figure of that name; all where none is named.
+func choose(only string) ([]figure, error) {
+	all := []figure{
+		{"coldstart", (*bench).coldStart},
+		{"step", (*bench).step},
+		{"parallel", (*bench).parallel},
+		{"memory", (*bench).memory},
+		{"validate", (*bench).validate},
+		{"plugins", (*bench).plugins},
+	}
+	if only == "" {
+		return all, nil
+	}
+	for _, f := range all {
+		if f.name == only {
+			return []figure{f}, nil
+		}
+	}
+	return nil, fmt.Errorf("-only %q: no such figure", only)
 }
 
 // serve starts the server in a process of its own, so that its memory and time
