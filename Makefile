@@ -64,7 +64,7 @@ fmt: setup ## format Go and proto in place
 	@$(BUF) format -w proto && $(BUF) format -w examples/demo/proto
 
 generate: setup ## Go from proto, reference pages from the tables of the code
-	@$(BUF) generate
+	@$(BUF) generate && $(BUF) generate --template buf.gen.grpc.yaml && $(BUF) generate --template buf.gen.api.yaml
 	@$(BUF) generate --template buf.gen.ts.yaml
 	@$(BUF) generate --template buf.gen.demo.yaml
 	@go test ./plugins -run '^TestReferencePages' -update-docs | { ! grep -E 'no tests to run|FAIL'; } # the pages below read these
@@ -105,7 +105,7 @@ setup: ## install the pinned tools and modules
 	@.ci/setup
 
 generated: setup ## generating again changes nothing
-	@sum() { git ls-files -co --exclude-standard -- '*.pb.go' '*_pb.ts' docs plugins/descriptor | sort | xargs sha256sum; }; \
+	@sum() { git ls-files -co --exclude-standard -- '*.pb.go' '*.pb.gw.go' '*.connect.go' '*_pb.ts' docs plugins/descriptor | sort | xargs sha256sum; }; \
 	before=$$(sum); $(MAKE) generate; after=$$(sum); \
 	diff <(echo "$$before") <(echo "$$after") || { echo "what is generated was out of date: commit what changed" >&2; exit 1; }
 
