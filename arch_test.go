@@ -275,6 +275,9 @@ var mayLink = map[string]map[string]string{
 		"github.com/aws/smithy-go":      "the signer's",
 		"google.golang.org/protobuf":    "the records of the wire",
 
+		// WebSocket.
+		"github.com/gorilla/websocket": "the handshake and its frames",
+
 		// The command line.
 		"github.com/spf13/cobra": "commands, completion, manual pages",
 		"github.com/spf13/pflag": "cobra's flags",

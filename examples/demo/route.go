@@ -37,7 +37,7 @@ const (
 
 // Routes is the whole table, in the order of the documentation.
 func Routes() []Route {
-	return slices.Concat(shopRoutes(), authRoutes(), clientRoutes(), controlRoutes())
+	return slices.Concat(shopRoutes(), socketRoutes(), authRoutes(), clientRoutes(), graphQLRoutes(), controlRoutes())
 }
 
 func shopRoutes() []Route {
