@@ -12,6 +12,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/testmesh/testmesh/plugins/servertest"
 )
 
 // demoDefault is the address of the demo application in documents: where
@@ -46,6 +48,7 @@ func TestDocuments(t *testing.T) {
 		t.Fatalf("README.md is not among the documents: %q", files)
 	}
 	dir := t.TempDir()
+	servers := servertest.Environ(t)
 	server, err := startDemo(dir, environment(dir))
 	if err != nil {
 		t.Fatal(err)
@@ -61,7 +64,7 @@ func TestDocuments(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			work := document{dir: t.TempDir(), demoAddr: strings.TrimPrefix(server.url, "http://")}
+			work := document{dir: t.TempDir(), demoAddr: strings.TrimPrefix(server.url, "http://"), servers: servers}
 			source, err := filepath.Abs(filepath.Join("..", filepath.Dir(name)))
 			if err != nil {
 				t.Fatal(err)
@@ -183,6 +186,7 @@ func fences(text string) ([]block, error) {
 // document is the state that the blocks of one document share.
 type document struct {
 	dir, demoAddr string
+	servers       []string // the real ones, as NAME=value for its flows
 	flows         int
 	modules       []string // folders with Go files, to be compiled
 	waiting       []block  // flows that a later block runs
@@ -292,7 +296,7 @@ func (d *document) run(line string) (string, int, error) {
 		return "", 0, err
 	}
 	// A testmesh that is no release builds new plugins with the sources here.
-	cmd.Dir, cmd.Env = d.dir, append(environment(d.dir), "TESTMESH_SOURCE="+source)
+	cmd.Dir, cmd.Env = d.dir, slices.Concat(environment(d.dir), d.servers, []string{"TESTMESH_SOURCE=" + source})
 	out, err := cmd.CombinedOutput()
 	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) {
 		return string(out), exit.ExitCode(), nil

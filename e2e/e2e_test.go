@@ -12,11 +12,14 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/testmesh/testmesh/plugins/servertest"
 )
 
 var update = flag.Bool("update", false, "write what commands print into the scripts that compare it")
@@ -94,6 +97,7 @@ func environment(home string) []string {
 }
 
 func TestScripts(t *testing.T) {
+	servers := servertest.Environ(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "scripts",
 		UpdateScripts:       *update,
@@ -105,13 +109,13 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			env.Vars = append(append(env.Vars, environment(home)...), "EXAMPLES="+examples)
+			env.Vars = slices.Concat(env.Vars, environment(home), servers, []string{"EXAMPLES=" + examples})
 			return os.MkdirAll(home, 0o755)
 		},
 		Cmds: map[string]func(ts *testscript.TestScript, neg bool, args []string){
 			"demo":     demo,
 			"exitcode": exitcode,
-			"steady":   steady,
+			"steady":   func(ts *testscript.TestScript, neg bool, args []string) { steady(ts, neg, args, servers) },
 			"appears":  appears,
 			"damage":   damage,
 			"serve":    serve,
@@ -158,14 +162,18 @@ func exitcode(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // steady replaces what differs from run to run in the last stdout, so that a cmp
-// can follow: the demo application's address, durations, ids, the work folder.
-func steady(ts *testscript.TestScript, neg bool, args []string) {
+// can follow: the addresses of the demo application and of the real servers
+// (POSTGRES_URL's is POSTGRES_ADDR), durations, ids, the work folder.
+func steady(ts *testscript.TestScript, neg bool, args, servers []string) {
 	if neg || len(args) > 0 {
 		ts.Fatalf("usage: steady")
 	}
 	text := ts.ReadFile("stdout")
 	if addr := ts.Getenv("DEMO_ADDR"); addr != "" {
 		text = strings.ReplaceAll(text, addr, "DEMO_ADDR")
+	}
+	for name, addr := range addresses(servers) {
+		text = strings.ReplaceAll(text, addr, name)
 	}
 	text = strings.ReplaceAll(text, ts.MkAbs("."), "WORK")
 	_, err := fmt.Fprint(ts.Stdout(), steadied(text))
