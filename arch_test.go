@@ -65,7 +65,8 @@ var mayImport = map[string][]string{
 	// A binary of its own, because libxml2 comes by cgo.
 	"cmd/testmesh-plugin-xml": {"proto", "sdk", "flow/schema"},
 
-	"examples/demo":     {"proto", "sdk/client"},
+	"examples/demo":     {"proto", "sdk/client", "examples/demo/proto"},
+	"examples/demo/":    {}, // generated: the services of the application
 	"examples/plugins/": {"proto", "sdk"},
 	"e2e":               {"proto", "sdk/client"},
 	"e2e/servers/":      {}, // real servers that no package manager has
