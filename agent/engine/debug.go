@@ -84,8 +84,7 @@ func (r *stepRun) renew(d *debugging) {
 	}
 	r.s = s
 	tries := r.tries
-	r.first = r.p.eventStep(s, 1)
-	r.ev = r.first
+	r.introduce()
 	if tries > 0 {
 		ev := *r.first
 		ev.Try = tries

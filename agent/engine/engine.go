@@ -61,12 +61,9 @@ type Config struct {
 // Engine runs flows. It holds no state of runs and may be used concurrently.
 type Engine struct {
 	cfg Config
-	// declared caches the result names of actions: *catalog.Action to
-	// map[string]bool. It is bounded by the actions there are.
-	declared sync.Map
-	// printed caches configs without placeholders: *flow.Step to *printed. It is
-	// bounded by the steps there are.
-	printed sync.Map
+	// facts are those of steps: *flow.Step to *facts. It is bounded by the steps
+	// there are.
+	facts   sync.Map
 	workers workers
 }
 

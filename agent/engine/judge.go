@@ -7,7 +7,6 @@ import (
 
 	"github.com/testmesh/testmesh/flow"
 	"github.com/testmesh/testmesh/flow/assert"
-	"github.com/testmesh/testmesh/flow/catalog"
 	"github.com/testmesh/testmesh/flow/event"
 	"github.com/testmesh/testmesh/flow/expr"
 	"github.com/testmesh/testmesh/flow/source"
@@ -21,7 +20,7 @@ func (r *stepRun) look(t *try) {
 		spec: r.s.Spec, result: t.result, has: t.has, duration: milliseconds(t.duration), flow: t.flow,
 	}
 	if r.s.Spec != nil {
-		r.own.declared = r.p.f.run.e.declares(r.s.Spec)
+		r.own.declared = r.facts().declared
 	}
 	r.scope.own = &r.own
 	r.env.Result, r.env.HasResult, r.env.Body, r.env.HasBody, r.env.Cut, r.env.CutKey = t.result, t.has, nil, false, "", ""
@@ -45,32 +44,13 @@ func (r *stepRun) look(t *try) {
 	}
 }
 
-// declares are the names that an action's result has.
-func (e *Engine) declares(a *catalog.Action) map[string]bool {
-	if known, ok := e.declared.Load(a); ok {
-		return known.(map[string]bool)
-	}
-	names := map[string]bool{}
-	for _, name := range a.ResultNames() {
-		names[name] = true
-	}
-	e.declared.Store(a, names)
-	return names
-}
-
 // judge gives a try that was completed its verdict: assertions, match or the
 // action's own expectation, and output.
 func (r *stepRun) judge(t *try) {
 	s := r.s
-	if len(s.Assert)+len(s.AssertAny)+len(s.AssertNone) == 0 && s.Match == nil {
-		if s.Expectation != nil {
-			t.assertions = []event.Assertion{s.Expectation.Check(r.env)}
-		}
-	} else {
-		t.assertions = make([]event.Assertion, 0, len(s.Assert)+len(s.AssertAny)+len(s.AssertNone)+1)
-		for _, a := range s.Assert {
-			t.assertions = append(t.assertions, a.Check(r.env))
-		}
+	t.assertions = r.judgeAll()
+	if more := len(s.AssertAny) + len(s.AssertNone); more > 0 || s.Match != nil {
+		t.assertions = append(make([]event.Assertion, 0, len(t.assertions)+more+1), t.assertions...)
 		t.assertions = append(t.assertions, r.any(s.AssertAny)...)
 		for _, a := range s.AssertNone {
 			t.assertions = append(t.assertions, r.none(a))
@@ -95,6 +75,27 @@ func (r *stepRun) judge(t *try) {
 		}
 	}
 	r.outputs(t)
+}
+
+// judgeAll judges the claims that all must hold. Where they do, every run of the
+// step says the same.
+func (r *stepRun) judgeAll() []event.Assertion {
+	known := r.facts()
+	var out []event.Assertion // of the first that does not hold, and all after it
+	for i, a := range known.claims {
+		judged := a.Check(r.env)
+		switch {
+		case out != nil:
+			out = append(out, judged)
+		case !judged.Passed:
+			out = append(make([]event.Assertion, 0, len(known.claims)), known.held[:i]...)
+			out = append(out, judged)
+		}
+	}
+	if out == nil {
+		return known.held
+	}
+	return out
 }
 
 // unjudged is why an assertion could not be judged.

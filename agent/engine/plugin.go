@@ -2,14 +2,10 @@ package engine
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/fnv"
 
-	testmeshv1 "github.com/testmesh/testmesh/proto/testmesh/v1"
-
-	"github.com/testmesh/testmesh/flow/catalog"
 	"github.com/testmesh/testmesh/flow/event"
 	"github.com/testmesh/testmesh/flow/source"
 	"github.com/testmesh/testmesh/flow/value"
@@ -33,14 +29,8 @@ func (r *stepRun) plugin(ctx context.Context) *try {
 // config expands the step's config and checks it against the action's schema.
 // What has no placeholder was checked when the flow was compiled.
 func (r *stepRun) config() (any, *try) {
-	if r.s.Config == nil {
-		return map[string]any{}, nil
-	}
-	if v, ok := r.s.Config.Static(); ok {
-		if v == nil {
-			v = map[string]any{}
-		}
-		return v, nil
+	if config, ok := staticConfig(r.s); ok {
+		return config, nil
 	}
 	config, err := r.s.Config.Eval(r.env)
 	if err != nil {
@@ -55,29 +45,12 @@ func (r *stepRun) config() (any, *try) {
 // usualConfig is about the bytes of most configs.
 const usualConfig = 256
 
-// printed is a config as a plugin gets it, and what it does to the system.
-type printed struct {
-	config json.RawMessage
-	effect string
-}
-
-// print prints a config; one without placeholders once for all runs. A plugin
-// reads what it is given, and never writes to it.
-func (r *stepRun) print(config any) printed {
-	static := false
-	if r.removes == nil && r.s.Config != nil {
-		_, static = r.s.Config.Static()
+// print prints a config; one without placeholders was printed once for all runs.
+func (r *stepRun) print(config any) sent {
+	if known := r.facts(); known.sent != nil && r.removes == nil {
+		return *known.sent
 	}
-	if !static {
-		return printed{value.Append(make([]byte, 0, usualConfig), config), r.effect(config)}
-	}
-	e := r.p.f.run.e
-	if known, ok := e.printed.Load(r.s); ok {
-		return *known.(*printed)
-	}
-	out := &printed{value.Append(nil, config), r.effect(config)}
-	e.printed.Store(r.s, out)
-	return *out
+	return sent{value.Append(make([]byte, 0, usualConfig), config), effectOf(r.s, config)}
 }
 
 // call executes a try with its expanded config.
@@ -192,19 +165,6 @@ func pluginError(e *plugin.Error) *event.Error {
 		out.Message = "config." + e.Field + ": " + out.Message
 	}
 	return out
-}
-
-// effect is what the try does to the system: the author's word, else the
-// plugin's rule.
-func (r *stepRun) effect(config any) string {
-	effect := r.s.Effect
-	if effect == testmeshv1.Effect_EFFECT_UNSPECIFIED {
-		var err error
-		if effect, err = r.s.Spec.EffectOf(config); err != nil {
-			effect = testmeshv1.Effect_EFFECT_ONCE
-		}
-	}
-	return catalog.EffectName(effect)
 }
 
 // newTrace is the trace id of a run, in hex.

@@ -18,6 +18,7 @@ import (
 type stepRun struct {
 	p       *place
 	s       *flow.Step
+	known   *facts // of s, once somebody asked
 	began   time.Time
 	ev      *event.Step // of the try that runs
 	first   *event.Step // of the first try
@@ -90,20 +91,32 @@ func (p *place) eventStep(s *flow.Step, try int) *event.Step {
 	path := make([]string, len(p.path)+1)
 	copy(path, p.path)
 	path[len(p.path)] = s.ID
+	return newEventStep(s, p.nameOf(s), p.phase, path, try)
+}
+
+func newEventStep(s *flow.Step, name string, phase event.Phase, path []string, try int) *event.Step {
 	return &event.Step{
-		ID: s.ID, Name: p.nameOf(s), Action: s.Action, Phase: p.phase, Path: path,
-		File: s.Pos.File, Line: s.Pos.Line, Try: try,
+		ID: s.ID, Name: name, Action: s.Action, Phase: phase, Path: path, File: s.Pos.File, Line: s.Pos.Line, Try: try,
 	}
+}
+
+// staticName is the name of a step for people, where it has no placeholders.
+func staticName(s *flow.Step) (string, bool) {
+	if s.Name == nil {
+		return "", true
+	}
+	v, ok := s.Name.Static()
+	if !ok {
+		return "", false
+	}
+	return value.Text(v), true
 }
 
 // nameOf is the name of a step for people. One that cannot be printed is shown
 // as written: a name judges nothing.
 func (p *place) nameOf(s *flow.Step) string {
-	if s.Name == nil {
-		return ""
-	}
-	if v, ok := s.Name.Static(); ok {
-		return value.Text(v)
+	if name, ok := staticName(s); ok {
+		return name
 	}
 	key := append(p.path[:len(p.path):len(p.path)], s.ID, "name")
 	env := p.f.run.env(&scope{f: p.f, l: p.l}, &random{run: p.f.run, key: key}, s.Dir)
@@ -116,8 +129,7 @@ func (p *place) nameOf(s *flow.Step) string {
 // prepare decides whether the step is executed, and starts it. over: it has
 // ended already.
 func (r *stepRun) prepare(ctx context.Context) (v stepVerdict, over bool) {
-	r.first = r.p.eventStep(r.s, 1)
-	r.ev = r.first
+	r.introduce()
 	r.scope = scope{f: r.p.f, l: r.p.l}
 	r.rand = random{run: r.p.f.run, key: r.ev.Path}
 	r.environ = r.p.f.run.envOf(&r.scope, &r.rand, r.s.Dir)
@@ -272,7 +284,7 @@ func (r *stepRun) failure(t *try) *failed {
 // finish records and reports the verdict.
 func (r *stepRun) finish(t *try) stepVerdict {
 	s, run := r.s, r.p.f.run
-	if r.ev == nil {
+	if r.ev == nil { // a bug of ours, before it had a name
 		r.first = r.p.eventStep(s, 1)
 		r.ev = r.first
 	}

@@ -77,12 +77,18 @@ func (a *Assertion) Claim() *expr.Expr {
 	return a.claim
 }
 
-// Check judges the claim. Passed and Errored both false means it failed.
-func (a *Assertion) Check(env *expr.Env) event.Assertion {
-	out := event.Assertion{
-		Expression: a.source, Implicit: a.implicit,
+// Held is what Check gives of the claim where it holds.
+func (a *Assertion) Held() event.Assertion {
+	return event.Assertion{
+		Expression: a.source, Implicit: a.implicit, Passed: true,
 		Line: a.pos.Line, Column: a.pos.Column, Width: a.width,
 	}
+}
+
+// Check judges the claim. Passed and Errored both false means it failed.
+func (a *Assertion) Check(env *expr.Env) event.Assertion {
+	out := a.Held()
+	out.Passed = false
 	switch {
 	case a.schema != nil:
 		a.checkSchema(&out, env)

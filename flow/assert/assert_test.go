@@ -100,10 +100,14 @@ func TestClaims(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.claim, func(t *testing.T) {
-			got := compile(t, tt.yaml).Check(environment(t))
+			claim := compile(t, tt.yaml)
+			got := claim.Check(environment(t))
 			status := failed
 			if got.Passed {
 				status = passed
+				if diff := cmp.Diff(claim.Held(), got); diff != "" {
+					t.Errorf("it says more than that it holds (-want +got):\n%s", diff)
+				}
 			} else if got.Errored {
 				status = errored
 			}
