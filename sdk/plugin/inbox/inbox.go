@@ -121,6 +121,10 @@ type Query[M any] struct {
 	Within time.Duration
 	// After leaves out the first messages of the inbox, by their number.
 	After int
+	// Settle is called once when the time is over, before the last look: it makes
+	// sure that the subscription still listens, and that what was sent until then
+	// has come. Its error ends the wait, since nothing can be judged. May be nil.
+	Settle func(ctx context.Context) error
 }
 
 // Report is what a look found.
@@ -151,7 +155,7 @@ type Near[M any] struct {
 
 // Wait looks at all messages since the beginning and at those to come, until the
 // query is met, its time is over, the subscription has ended or ctx has. Its
-// error is that of Judge, or of ctx.
+// error is that of Judge or Settle, or of ctx.
 func (b *Inbox[M]) Wait(ctx context.Context, q Query[M]) (Report[M], error) {
 	began := time.Now()
 	r := Report[M]{within: q.Within, want: max(q.Count, 1), absent: q.Absent}
@@ -187,6 +191,12 @@ func (b *Inbox[M]) Wait(ctx context.Context, q Query[M]) (Report[M], error) {
 		case <-news:
 		case <-timer.C:
 			over = true // one more look: what came at the last moment came
+			if q.Settle == nil {
+				continue
+			}
+			if err := q.Settle(ctx); err != nil {
+				return r, err
+			}
 		case <-ctx.Done():
 			return r, context.Cause(ctx)
 		}

@@ -119,6 +119,36 @@ func TestAnErrorOfTheJudgeEndsTheWait(t *testing.T) {
 	}
 }
 
+func TestWhatIsUnderWayWhenTheTimeIsOverIsSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := New[string](Limits{})
+		settled := 0
+		settle := func(context.Context) error {
+			settled++
+			b.Add("late", 1)
+			return nil
+		}
+		r, err := b.Wait(t.Context(), Query[string]{Judge: is("late"), Within: time.Second, Settle: settle})
+		if err != nil || !r.Met || settled != 1 {
+			t.Errorf("got %+v, %v after %d, want the message", r, err, settled)
+		}
+		r, err = b.Wait(t.Context(), Query[string]{Judge: is("late"), Within: time.Second, Absent: true, Settle: settle})
+		if err != nil || r.Met || settled != 1 {
+			t.Errorf("what is there already needs no time: got %+v, %v after %d", r, err, settled)
+		}
+	})
+}
+
+func TestASubscriptionThatNoLongerListensHasShownNoAbsence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		want := errors.New("it does not answer")
+		r, err := New[string](Limits{}).Wait(t.Context(), Query[string]{Within: time.Second, Absent: true, Settle: func(context.Context) error { return want }})
+		if !errors.Is(err, want) || r.Met {
+			t.Errorf("got %+v, %v", r, err)
+		}
+	})
+}
+
 func TestManySendersAndWaiters(t *testing.T) {
 	b := New[string](Limits{})
 	const senders, each = 10, 200
