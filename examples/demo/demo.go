@@ -53,6 +53,7 @@ type Config struct {
 type App struct {
 	config  Config
 	mux     *http.ServeMux
+	grpc    http.Handler
 	table   []Route
 	openAPI func() []byte
 
@@ -74,12 +75,22 @@ func New(config Config) (*App, error) {
 		a.mux.HandleFunc(route.pattern(), a.serve(route.handle))
 	}
 	a.mux.HandleFunc("/", a.serve(a.notFound))
+	a.grpc = a.serveGRPC(services())
 	return a, nil
 }
 
-// Handler is the application for a server of the caller's. Endless answers end
-// when their request's context does.
-func (a *App) Handler() http.Handler { return a.mux }
+// Handler is the application for a server of the caller's, which has to speak
+// HTTP/2 for the part that is gRPC. Endless answers end when their request's
+// context does.
+func (a *App) Handler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if isGRPC(r) {
+			a.grpc.ServeHTTP(w, r)
+			return
+		}
+		a.mux.ServeHTTP(w, r)
+	})
+}
 
 // Run serves on l until ctx ends, then lets requests finish and returns. It
 // closes l. The error is nil after a stop by ctx.
@@ -87,9 +98,15 @@ func (a *App) Run(ctx context.Context, l net.Listener) error {
 	// Requests wait on alive, so that Shutdown does not wait for /delay.
 	alive, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
+	// gRPC, and whoever else wants HTTP/2, has the same port.
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetUnencryptedHTTP2(true)
 	server := &http.Server{
-		Handler:           a.mux,
+		Handler:           a.Handler(),
+		Protocols:         protocols,
 		BaseContext:       func(net.Listener) context.Context { return alive },
+		ConnContext:       withConn,
 		ReadHeaderTimeout: readTimeout,
 		ReadTimeout:       readTimeout,
 		IdleTimeout:       idleTimeout,

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	shopv1 "github.com/testmesh/testmesh/examples/demo/proto/shop/v1"
 )
 
 const (
@@ -126,7 +128,8 @@ type order struct {
 	UserID    *string `json:"user_id"`
 	CreatedAt string  `json:"created_at"`
 
-	readsLeft int // of an asynchronous order, until it is shipped
+	readsLeft int                        // of an asynchronous order, until it is shipped
+	asked     *shopv1.CreateOrderRequest // what only gRPC has of it; nil: nothing
 }
 
 // wanted is a line of an order as a client asks for it.
