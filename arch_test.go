@@ -279,6 +279,10 @@ var mayLink = map[string]map[string]string{
 		// WebSocket.
 		"github.com/gorilla/websocket": "the handshake and its frames",
 
+		// GraphQL.
+		"github.com/vektah/gqlparser/v2":  "queries and schemas: parser, validation",
+		"github.com/agnivade/levenshtein": "did-you-mean of its messages",
+
 		// The command line.
 		"github.com/spf13/cobra": "commands, completion, manual pages",
 		"github.com/spf13/pflag": "cobra's flags",
