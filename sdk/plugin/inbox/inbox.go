@@ -132,7 +132,8 @@ type Report[M any] struct {
 	// Met says that the query is: enough came, or none where none was wanted.
 	Met   bool
 	Found []M
-	// Seen is how many messages were looked at, Lost how many had gone by a limit.
+	// Seen is how many messages were looked at, Lost how many had gone by a limit
+	// before that.
 	Seen, Lost int
 	// Nearest is the message that fits best of those that do not; nil: there is none.
 	Nearest *Near[M]
@@ -164,8 +165,8 @@ func (b *Inbox[M]) Wait(ctx context.Context, q Query[M]) (Report[M], error) {
 	next := q.After
 	over := false
 	for {
-		fresh, first, lost, news, ended, endErr := b.since(next)
-		r.Lost = max(lost-q.After, 0)
+		fresh, first, news, ended, endErr := b.since(next)
+		r.Lost += first - next
 		for i, e := range fresh {
 			if err := r.look(q, e.message, first+i); err != nil {
 				return r, err
@@ -222,14 +223,14 @@ func (r *Report[M]) look(q Query[M], m M, number int) error {
 }
 
 // since gives the messages from number next on, with the number of the first.
-func (b *Inbox[M]) since(next int) (fresh []entry[M], first, lost int, news <-chan struct{}, ended bool, err error) {
+func (b *Inbox[M]) since(next int) (fresh []entry[M], first int, news <-chan struct{}, ended bool, err error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	first = max(next, b.lost)
 	if skip := first - b.lost; skip < len(b.kept) {
 		fresh = append(fresh, b.kept[skip:]...)
 	}
-	return fresh, first, b.lost, b.news, b.ended, b.err
+	return fresh, first, b.news, b.ended, b.err
 }
 
 // Fault says why the query was not met, nil where it was. A wait that ended
