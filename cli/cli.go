@@ -235,5 +235,5 @@ func (s *State) utf8() bool {
 // eventWriter is a report over the event stream.
 type eventWriter interface {
 	Write(e *event.Event) error
-	WantsExchanges() bool
+	Wants() event.Wants
 }

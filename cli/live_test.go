@@ -143,7 +143,7 @@ func TestLiveNeverWraps(t *testing.T) {
 type nobody struct{}
 
 func (nobody) Write(*event.Event) error { return nil }
-func (nobody) WantsExchanges() bool     { return true }
+func (nobody) Wants() event.Wants       { return event.Wants{Exchanges: true} }
 
 func TestLiveDrawsTenTimesASecondAtMost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -160,7 +160,7 @@ func TestLiveDrawsTenTimesASecondAtMost(t *testing.T) {
 		if n := s.count() - before; n > 101 || n < 90 {
 			t.Errorf("%d redraws in 10 s", n)
 		}
-		if !w.WantsExchanges() {
+		if !w.Wants().Exchanges {
 			t.Error("what the report wants is lost")
 		}
 	})

@@ -17,7 +17,7 @@ type sink struct {
 	writers   []eventWriter
 	outputs   []output
 	templates map[string]*template.Template // by their paths as typed
-	exchanges bool
+	wants     event.Wants
 	version   string // of the program, for reports that name their tool
 	// place is the path of a flow's file as the repository has it.
 	place func(file string) string
@@ -43,12 +43,12 @@ func (s *sink) Emit(_ context.Context, e *event.Event) error {
 	return errors.Join(errs...)
 }
 
-// WantsExchanges implements engine.Sink.
-func (s *sink) WantsExchanges() bool { return s.exchanges }
+// Wants implements engine.Sink.
+func (s *sink) Wants() event.Wants { return s.wants }
 
 func (s *sink) add(w eventWriter) {
 	s.writers = append(s.writers, w)
-	s.exchanges = s.exchanges || w.WantsExchanges()
+	s.wants = s.wants.Or(w.Wants())
 }
 
 // file is where an artifact is stored, below the batch's folder: its name is data

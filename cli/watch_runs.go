@@ -154,8 +154,8 @@ func newFlowTracker(flows []batch.Flow) *flowTracker {
 	return t
 }
 
-// WantsExchanges implements eventWriter.
-func (t *flowTracker) WantsExchanges() bool { return false }
+// Wants implements eventWriter.
+func (t *flowTracker) Wants() event.Wants { return event.Wants{} }
 
 // Write implements eventWriter.
 func (t *flowTracker) Write(e *event.Event) error {

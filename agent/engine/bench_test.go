@@ -24,7 +24,7 @@ func (*instant) EndRun(string) {}
 type discard struct{}
 
 func (discard) Emit(context.Context, *event.Event) error { return nil }
-func (discard) WantsExchanges() bool                     { return false }
+func (discard) Wants() event.Wants                       { return event.Wants{} }
 
 // BenchmarkStep is the engine's own cost of a request with three assertions and
 // an extraction, a hundred of them in a run.

@@ -31,8 +31,9 @@ type Stepper interface {
 // ends the run errored: what cannot be recorded did not happen.
 type Sink interface {
 	Emit(ctx context.Context, e *event.Event) error
-	// WantsExchanges tells whether anybody reads step.exchange.
-	WantsExchanges() bool
+	// Wants says what of the events anybody reads. It does not change while a run
+	// goes on.
+	Wants() event.Wants
 }
 
 // Prober tells whether something answers at a URL (http, https, tcp, grpc). It

@@ -373,3 +373,42 @@ func TestWhatATryReportsIsBounded(t *testing.T) {
 		t.Errorf("last line is %q", last)
 	}
 }
+
+// unread is a recorder of events that nobody wants more of than there must be.
+type unread struct{ *recorder }
+
+func (unread) Wants() event.Wants { return event.Wants{} }
+
+func TestWhatNobodyReadsIsNotInTheEvents(t *testing.T) {
+	p := flowOf(t, `  config: {fail_fast: false}
+  steps:
+    - {id: passed, action: sys.call, config: {body: {id: 7}, exchange: "GET /"}, output: {id: body.id}}
+    - {id: failed, action: sys.call, needs: [], config: {status: 500, exchange: "GET /"}}
+    - {id: large, action: sys.call, needs: [], config: {size: 100000}}
+`)
+	e, err := New(Config{Stepper: p.system, Sink: unread{p.sink}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.Run(t.Context(), Run{Program: p.programs[0], RunID: "r"})
+	events := p.sink.of("r")
+	passed, failed, large := finished(t, events, "passed"), finished(t, events, "failed"), finished(t, events, "large")
+	if passed.HasResult || passed.Result != nil || passed.Outputs["id"] != int64(7) {
+		t.Errorf("got the result %v and outputs %v of a step that passed, want outputs alone", passed.Result, passed.Outputs)
+	}
+	if m, _ := failed.Result.(map[string]any); m["status"] != int64(500) || !failed.HasResult {
+		t.Errorf("got the result %v of a step that failed, want all of it", failed.Result)
+	}
+	artifacts := 0
+	for _, got := range events {
+		if got.Type == event.TypeStepExchange {
+			t.Errorf("an exchange that nobody wants: %s", got.Exchange.Summary)
+		}
+		if got.Type == event.TypeStepArtifact {
+			artifacts++
+		}
+	}
+	if artifacts != 1 || large.ResultPreview == "" {
+		t.Errorf("got %d artifacts and the preview %.20q of a large result, want both", artifacts, large.ResultPreview)
+	}
+}

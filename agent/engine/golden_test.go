@@ -47,7 +47,7 @@ func (r *recorder) Emit(_ context.Context, e *event.Event) error {
 	return nil
 }
 
-func (r *recorder) WantsExchanges() bool { return true }
+func (r *recorder) Wants() event.Wants { return event.Wants{Exchanges: true, Results: true} }
 
 // of are the events of one run.
 func (r *recorder) of(runID string) []*event.Event {

@@ -44,7 +44,7 @@ type run struct {
 	once     Batch  // of `once: run`
 	batch    *Batch // of `once: batch`
 	tally    tally
-	wants    bool       // exchanges
+	wants    event.Wants
 	debug    *debugging // nil: nobody is asked
 	// masked hides the run's secrets in a text.
 	masked func(text string) string
@@ -88,7 +88,7 @@ func (e *Engine) newRun(ctx context.Context, r Run) *run {
 	}
 	x.debug = newDebugging(&r)
 	x.trace = newTrace(r.RunID)
-	x.wants = e.cfg.Sink.WantsExchanges()
+	x.wants = e.cfg.Sink.Wants()
 	x.ctx, x.cancel = context.WithCancelCause(ctx)
 	x.masked = x.mask.String
 	if e.cfg.Functions != nil {

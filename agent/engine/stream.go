@@ -53,7 +53,7 @@ func (s *stream) Log(level, message string) {
 func (s *stream) Exchange(x plugin.Exchange) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed || !s.r.p.f.run.wants || !s.fits(len(x.Request)+len(x.Response)+len(x.Curl)) {
+	if s.closed || !s.r.p.f.run.wants.Exchanges || !s.fits(len(x.Request)+len(x.Response)+len(x.Curl)) {
 		return
 	}
 	s.exchanges = append(s.exchanges, x)
@@ -154,7 +154,9 @@ func (r *stepRun) attach(done *event.StepFinished, t *try) {
 		return // children and outputs tell what a control action did
 	}
 	if t.bytes <= maxResultBytes {
-		done.Result, done.HasResult = t.result, true
+		if t.status != event.Passed || r.p.f.run.wants.Results {
+			done.Result, done.HasResult = t.result, true
+		}
 		return
 	}
 	text := t.json()

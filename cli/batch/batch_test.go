@@ -34,7 +34,7 @@ func (r *record) Emit(_ context.Context, e *event.Event) error {
 	return r.err
 }
 
-func (*record) WantsExchanges() bool { return false }
+func (*record) Wants() event.Wants { return event.Wants{} }
 
 // lines are the events in short: type, flow and status or reason.
 func (r *record) lines() []string {

@@ -32,8 +32,9 @@ type Record struct {
 	hand      string                    // what was done by hand, from the run's end
 }
 
-// WantsExchanges tells that they are shown when they are asked for.
-func (r *Record) WantsExchanges() bool { return true }
+// Wants the exchanges, which are shown when somebody asks for them. Results are
+// asked of the engine.
+func (r *Record) Wants() event.Wants { return event.Wants{Exchanges: true} }
 
 // Write takes one event.
 func (r *Record) Write(e *event.Event) error {

@@ -44,6 +44,17 @@ const (
 	TypeBatchFinished    Type = "batch.finished"
 )
 
+// Wants says what of the stream is read: what nobody reads is not made.
+type Wants struct {
+	Exchanges bool // step.exchange
+	Results   bool // Result of steps that passed; every other step has its own
+}
+
+// Or is what either of two readers wants.
+func (w Wants) Or(other Wants) Wants {
+	return Wants{Exchanges: w.Exchanges || other.Exchanges, Results: w.Results || other.Results}
+}
+
 // Event is one record. Of the pointers, the one of its type is set; Step is
 // set for all step and resource events.
 type Event struct {
@@ -167,7 +178,7 @@ type StepFinished struct {
 	// Ignored marks a step with on_failure: ignore whose failure did not count.
 	Ignored bool
 	// Result, or a preview of it with HasResult false where it was over 64 KiB
-	// and became an artifact.
+	// and became an artifact. A step that passed has it where somebody wants it.
 	Result        any
 	HasResult     bool
 	ResultPreview string

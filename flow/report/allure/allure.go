@@ -67,8 +67,8 @@ func New(o Options) *Writer {
 	return &Writer{options: o, runs: map[string]*run{}, seen: map[string]int{}}
 }
 
-// WantsExchanges is true: requests and responses are attachments.
-func (w *Writer) WantsExchanges() bool { return true }
+// Wants the exchanges: requests and responses are attachments.
+func (w *Writer) Wants() event.Wants { return event.Wants{Exchanges: true} }
 
 // Write takes one event.
 func (w *Writer) Write(e *event.Event) error {

@@ -70,8 +70,8 @@ func New(out io.Writer, o Options) *Writer {
 	return &Writer{out: out, options: o, runs: map[string]*run{}, counts: event.Counts{}}
 }
 
-// WantsExchanges is false.
-func (w *Writer) WantsExchanges() bool { return false }
+// Wants is nothing of what may be left out.
+func (w *Writer) Wants() event.Wants { return event.Wants{} }
 
 // Write takes one event.
 func (w *Writer) Write(e *event.Event) error {

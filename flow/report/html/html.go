@@ -58,8 +58,8 @@ func New(out io.Writer) *Writer {
 	return &Writer{out: out, runs: map[string]*run{}, counts: event.Counts{}}
 }
 
-// WantsExchanges is true: the page has requests and responses.
-func (w *Writer) WantsExchanges() bool { return true }
+// Wants all there is: the page has requests, responses and results.
+func (w *Writer) Wants() event.Wants { return event.Wants{Exchanges: true, Results: true} }
 
 // Write takes one event.
 func (w *Writer) Write(e *event.Event) error {

@@ -47,8 +47,8 @@ type run struct {
 // New makes a Writer that writes to out.
 func New(out io.Writer) *Writer { return &Writer{out: out, open: make(map[string]*run), limit: maxRun} }
 
-// WantsExchanges is true: the document holds requests and responses.
-func (w *Writer) WantsExchanges() bool { return true }
+// Wants all there is: the document holds the events as they are.
+func (w *Writer) Wants() event.Wants { return event.Wants{Exchanges: true, Results: true} }
 
 // Write takes one event.
 func (w *Writer) Write(e *event.Event) error {

@@ -141,7 +141,7 @@ func TestBrokenOutputIsAnError(t *testing.T) {
 	for _, e := range batch() {
 		err = w.Write(e)
 	}
-	if fmt.Sprint(err) != io.ErrClosedPipe.Error() || !w.WantsExchanges() {
+	if fmt.Sprint(err) != io.ErrClosedPipe.Error() || !w.Wants().Exchanges {
 		t.Errorf("got %v", err)
 	}
 }

@@ -19,8 +19,8 @@ type Writer struct {
 // New makes a Writer that prints to out, one Write a line.
 func New(out io.Writer) *Writer { return &Writer{out: out} }
 
-// WantsExchanges is true: the stream is complete.
-func (w *Writer) WantsExchanges() bool { return true }
+// Wants all there is: the stream is complete.
+func (w *Writer) Wants() event.Wants { return event.Wants{Exchanges: true, Results: true} }
 
 // Write prints one event.
 func (w *Writer) Write(e *event.Event) error {

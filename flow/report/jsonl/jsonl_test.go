@@ -40,7 +40,7 @@ func TestEveryEventIsOneLineInOneWrite(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if out.n != 400 || !w.WantsExchanges() {
+	if out.n != 400 || !w.Wants().Exchanges {
 		t.Errorf("%d writes", out.n)
 	}
 	seen := map[string]int64{}

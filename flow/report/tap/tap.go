@@ -34,8 +34,8 @@ type Writer struct {
 // New makes a Writer that writes to out, one Write a run.
 func New(out io.Writer) *Writer { return &Writer{out: out, runs: map[string]*cause.Run{}} }
 
-// WantsExchanges is false.
-func (w *Writer) WantsExchanges() bool { return false }
+// Wants is nothing of what may be left out.
+func (w *Writer) Wants() event.Wants { return event.Wants{} }
 
 // Write takes one event.
 func (w *Writer) Write(e *event.Event) error {

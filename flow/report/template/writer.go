@@ -79,8 +79,10 @@ func (t *Template) New(out io.Writer, o Options) *Writer {
 	}
 }
 
-// WantsExchanges tells whether the template shows requests.
-func (w *Writer) WantsExchanges() bool { return w.t.requests }
+// Wants what the template shows.
+func (w *Writer) Wants() event.Wants {
+	return event.Wants{Exchanges: w.t.requests, Results: w.t.results}
+}
 
 // Write takes one event. A section that cannot be written is an error only once
 // the batch has ended: runs do not stop for a report.

@@ -252,7 +252,7 @@ func TestTimeHasAnEnd(t *testing.T) {
 
 func TestExchangesAreWantedOnlyWhereTheyAreShown(t *testing.T) {
 	for text, want := range map[string]bool{"${failure.message}": false, "${failure.request}": true, "${failure.curl}": true, "${failure.explanation}": true, "${failure}": true} {
-		if got := parse(t, fmt.Sprintf("report: {escape: none, failure: %q}", text)).New(nil, Options{Now: still}).WantsExchanges(); got != want {
+		if got := parse(t, fmt.Sprintf("report: {escape: none, failure: %q}", text)).New(nil, Options{Now: still}).Wants().Exchanges; got != want {
 			t.Errorf("%s: got %v", text, got)
 		}
 	}

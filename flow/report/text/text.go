@@ -72,8 +72,8 @@ func New(out io.Writer, o Options) *Writer {
 	return &Writer{options: o, out: out, runs: make(map[string]*cause.Run), counts: event.Counts{}}
 }
 
-// WantsExchanges tells whether step.exchange is printed.
-func (w *Writer) WantsExchanges() bool { return w.options.Format == Verbose }
+// Wants exchanges where they are printed.
+func (w *Writer) Wants() event.Wants { return event.Wants{Exchanges: w.options.Format == Verbose} }
 
 // Err is the first error of the output.
 func (w *Writer) Err() error {
