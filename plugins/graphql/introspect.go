@@ -3,6 +3,7 @@ package graphql
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 
 	"github.com/testmesh/testmesh/sdk/plugin"
@@ -23,7 +24,7 @@ type Introspected struct {
 	Headers   map[string]string  `json:"headers" doc:"Headers of the answer; several of one name are joined by a comma. Names ignore case."`
 	Time      float64            `json:"time" doc:"Milliseconds from the start of the request to the end of the answer."`
 	Body      json.RawMessage    `json:"body,omitempty" doc:"The answer where it is no GraphQL response: JSON as a value, anything else as text."`
-	BodyError string             `json:"body_error,omitempty" doc:"Why the answer is no GraphQL response."`
+	BodyError string             `json:"body_error,omitempty" doc:"Why the answer has no schema."`
 }
 
 // offHint is what to do where a server keeps its schema to itself.
@@ -41,7 +42,12 @@ func (g *plug) introspect(ctx context.Context, call *plugin.Call, in introspectI
 	}
 	out := Introspected{Errors: a.Errors, Status: a.Status, Headers: a.Headers, Time: a.Time, Body: a.Body, BodyError: a.BodyError}
 	if a.BodyError != "" || len(*a.Errors) > 0 {
-		call.Warn("%s did not give its schema: %s", t, offHint)
+		why := a.BodyError
+		if why == "" {
+			why = messages(*a.Errors)
+		}
+		out.BodyError = fmt.Sprintf("%s did not give its schema: %s; %s", t, why, offHint)
+		call.Limited(out.BodyError)
 		return out, nil
 	}
 	d, err := readIntrospection(a.Data)

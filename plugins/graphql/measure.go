@@ -20,6 +20,9 @@ type measure struct {
 	complexity int
 }
 
+// codeAssert is the code of the language for a claim that does not hold.
+const codeAssert = "E-ASSERT"
+
 // maxMeasure is where complexity stops to count: more is a mistake anyway.
 const maxMeasure = math.MaxInt32
 
@@ -54,6 +57,7 @@ func (r *request) assert(o *operation) error {
 	default:
 		return nil
 	}
+	e.Code = codeAssert
 	return e.WithDetails("deepest: "+strings.Join(m.deepest, "."), "depth: "+strconv.Itoa(m.depth), "complexity: "+count(m.complexity)).
 		WithHint("nothing was sent")
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/vektah/gqlparser/v2/gqlerror"
 	"github.com/vektah/gqlparser/v2/parser"
 	"github.com/vektah/gqlparser/v2/validator"
+	"github.com/vektah/gqlparser/v2/validator/core"
 
 	"github.com/testmesh/testmesh/sdk/plugin"
 )
@@ -78,6 +80,12 @@ func (r *request) read(call *plugin.Call) (*operation, error) {
 	if err := o.choose(r.OperationName); err != nil {
 		return nil, err
 	}
+	for name := range o.variables { // a server would leave a misspelt one out, and say nothing
+		if o.VariableDefinitions.ForName(name) == nil {
+			return nil, plugin.Definitionf("variables."+name, "the operation declares no variable $%s", name).
+				WithHint("it declares %s", declared(o.VariableDefinitions))
+		}
+	}
 	return o, nil
 }
 
@@ -114,10 +122,6 @@ func (o *operation) validate(s *schema) error {
 	}
 	values := make(map[string]any, len(o.variables))
 	for name, raw := range o.variables {
-		if o.VariableDefinitions.ForName(name) == nil {
-			return plugin.Definitionf("variables."+name, "the operation declares no variable $%s", name).
-				WithHint("it declares %s", declared(o.VariableDefinitions))
-		}
 		value, err := decode(raw)
 		if err != nil {
 			return plugin.Definitionf("variables."+name, "cannot be read: %w", err)
@@ -188,7 +192,7 @@ func line(e *gqlerror.Error) int {
 // mistake is one sentence with its place: 3:5 for the query, shop.graphql:3:5 for
 // a file.
 func (o *operation) mistake(e *gqlerror.Error) string {
-	message := strings.TrimSuffix(e.Message, ".")
+	message := strings.TrimSuffix(o.suggest(e.Message), ".")
 	if len(e.Locations) == 0 {
 		return message
 	}
@@ -198,6 +202,37 @@ func (o *operation) mistake(e *gqlerror.Error) string {
 	}
 	return at + ": " + message
 }
+
+// suggest adds the nearest name where the validation has none, and its order is
+// that of a map.
+func (o *operation) suggest(message string) string {
+	for kind, names := range map[string]func() []string{
+		"type": func() []string { return slices.Collect(maps.Keys(o.schema.Types)) },
+		"fragment": func() []string {
+			var names []string
+			for _, f := range o.document.Fragments {
+				names = append(names, f.Name)
+			}
+			return names
+		},
+	} {
+		rest, is := strings.CutPrefix(message, "Unknown "+kind+` "`)
+		if !is || o.schema == nil {
+			continue
+		}
+		name, _, _ := strings.Cut(rest, `"`)
+		all := names()
+		slices.Sort(all)
+		message = fmt.Sprintf("Unknown %s %q.", kind, name)
+		if near := core.SuggestionList(name, all); len(near) > 0 {
+			message += " Did you mean " + core.QuotedOrList(near[:min(len(near), maxSuggested)]...) + "?"
+		}
+	}
+	return message
+}
+
+// maxSuggested bounds the names that a message proposes.
+const maxSuggested = 3
 
 // maxExcerpt bounds the columns of a line that is shown.
 const maxExcerpt = 120

@@ -157,8 +157,9 @@ func (a *Answer) read(res *http.Response, text []byte) {
 	rawErrors, hasErrors := fields["errors"]
 	var list []json.RawMessage
 	isList := !hasErrors || json.Unmarshal(rawErrors, &list) == nil
-	// Null for data, or no data at all, needs an error that says why.
-	if isList && (len(list) > 0 || hasData && string(data) != "null") {
+	// Null for data, no data at all, and a status of an error need an error that
+	// says why.
+	if isList && (len(list) > 0 || hasData && string(data) != "null" && res.StatusCode < 400) {
 		if list == nil {
 			list = []json.RawMessage{}
 		}
@@ -184,7 +185,7 @@ func (a *Answer) why(res *http.Response, text []byte, err error) string {
 	case errors.As(err, &syntax):
 		return fmt.Sprintf("the answer is %s with JSON that is broken after %d bytes: %s", status, syntax.Offset, syntax)
 	}
-	return fmt.Sprintf("the answer is %s with JSON that has neither data nor errors, and no GraphQL response", status)
+	return fmt.Sprintf("the answer is %s with JSON that has neither errors nor a result, and no GraphQL response", status)
 }
 
 func orNone(media string) string {
