@@ -13,6 +13,7 @@ func sql() *testmeshv1.Descriptor {
 			{
 				Name:         "sql.query",
 				Summary:      "Run one statement and read its rows.",
+				Description:  "Values go into the statement as parameters: `:name` with a map of params, `?` or `$1` with a list. A list for a parameter in `IN (…)` is all of its elements.",
 				ConfigSchema: `{"type": "object", "required": ["query"], "additionalProperties": false, "properties": {"connection": {"description": "The database: a connection string as postgres://user:password@host:5432/db, mysql://…, sqlite:file.db or sqlite::memory:, or a map. Left out where transaction is given.", "oneOf": [{"type": "string"}, {"type": "object", "required": ["type"], "additionalProperties": false, "properties": {"type": {"type": "string", "description": "Which database.", "enum": ["postgres", "postgresql", "mysql", "mariadb", "sqlite"], "examples": ["postgres"]}, "host": {"type": "string", "description": "Name or address of the server, or the path of its socket; localhost by default."}, "port": {"type": "integer", "description": "Port of the server; 5432 of PostgreSQL and 3306 of MySQL by default.", "minimum": 0, "maximum": 65535}, "user": {"type": "string", "description": "Who connects."}, "password": {"type": "string", "description": "Password of the user."}, "database": {"type": "string", "description": "Name of the database; of SQLite the file, relative to the flow, or :memory:."}, "tls": {"type": ["object", "null"], "description": "TLS, and what is checked. Left out: TLS where the server has it, without a check of its certificate.", "additionalProperties": false, "properties": {"verify": {"type": "boolean", "description": "Whether the server's certificate is checked.", "default": true}, "ca_file": {"type": "string", "description": "PEM file of the authorities to trust instead of the system's.", "x-testmesh-file": true}, "ca": {"type": "string", "description": "The same as text."}, "cert_file": {"type": "string", "description": "PEM file of the client certificate.", "x-testmesh-file": true}, "key_file": {"type": "string", "description": "PEM file of its key.", "x-testmesh-file": true}, "cert": {"type": "string", "description": "The client certificate as PEM text."}, "key": {"type": "string", "description": "Its key as PEM text."}, "server_name": {"type": "string", "description": "Name for SNI and the certificate's check; the host by default."}, "min_version": {"type": "string", "description": "Lowest version accepted.", "enum": ["1.0", "1.1", "1.2", "1.3"], "default": "1.2"}}}, "params": {"type": "object", "description": "Settings of the session by name, as the connection string takes them behind ?.", "additionalProperties": {"type": "string"}}, "read_only": {"type": "boolean", "description": "Whether the database is to refuse every change.", "default": false}}}], "examples": ["postgres://app:${secret.DB_PASSWORD}@db:5432/shop"]}, "transaction": {"type": "string", "description": "Name of a transaction that sql.begin began; the statement runs in it."}, "read_only": {"type": "boolean", "description": "Whether the database is to refuse every change.", "default": false}, "query": {"type": "string", "description": "The SQL, with parameters as :name, ? or $1.", "minLength": 1}, "params": {"description": "The values of the parameters: a map for :name, a list for ? and $1.", "oneOf": [{"type": "array"}, {"type": "object"}]}, "expect_error": {"type": ["object", "null"], "description": "The error that must come: the step fails where the database takes the statement, or has another error.", "additionalProperties": false, "properties": {"code": {"type": "string", "description": "SQLSTATE (23505), or the number (1062) or name (SQLITE_CONSTRAINT_UNIQUE) that the database gives it.", "examples": ["23505"]}, "kind": {"type": "string", "description": "What went wrong, the same for every database.", "enum": ["unique", "not_null", "foreign_key", "check", "exclusion", "value", "syntax", "no_table", "no_column", "exists", "read_only", "permission", "deadlock", "lock", "other"]}, "message": {"type": "string", "description": "A part of its message."}}}, "max_rows": {"type": "integer", "description": "How many rows are read at most. More are an error, unless truncate is true.", "minimum": 1, "maximum": 1000000, "default": 10000}, "max_bytes": {"type": "integer", "description": "How many bytes of values are read at most.", "minimum": 1024, "maximum": 50331648, "default": 10485760}, "truncate": {"type": "boolean", "description": "Whether an answer over a limit is cut there, in place of an error.", "default": false}}}`,
 				ResultSchema: `{"type": "object", "required": ["rows", "columns", "row_count", "truncated", "database_ms"], "additionalProperties": false, "properties": {"rows": {"type": "array", "description": "The rows: maps of values by column.", "items": {"type": "object"}}, "columns": {"type": "array", "description": "The columns in their order.", "items": {"type": "object", "required": ["name", "type"], "additionalProperties": false, "properties": {"name": {"type": "string", "description": "The key in rows."}, "type": {"type": "string", "description": "Its type, as the database calls it."}}}}, "row_count": {"type": "integer", "description": "How many rows there are in rows."}, "first_row": {"type": "object", "description": "The first row; missing where there is none."}, "single_row": {"type": "object", "description": "The row, where there is exactly one."}, "rows_affected": {"type": ["integer", "null"], "description": "How many rows the statement inserted, changed or removed; null where the database does not say."}, "last_insert_id": {"type": ["integer", "null"], "description": "The number that MySQL or SQLite gave the last inserted row; null elsewhere."}, "truncated": {"type": "boolean", "description": "Whether there were more rows than truncate let through."}, "results": {"type": "array", "description": "Where there were several results (of several statements, or of a procedure): all of them, in their order.", "items": {"type": "object", "required": ["rows", "columns", "row_count"], "additionalProperties": false, "properties": {"rows": {"type": "array", "description": "Its rows.", "items": {"type": "object"}}, "columns": {"type": "array", "description": "Its columns.", "items": {"type": "object", "required": ["name", "type"], "additionalProperties": false, "properties": {"name": {"type": "string", "description": "The key in rows."}, "type": {"type": "string", "description": "Its type, as the database calls it."}}}}, "row_count": {"type": "integer", "description": "How many rows there are."}, "rows_affected": {"type": ["integer", "null"], "description": "How many rows it inserted, changed or removed."}}}}, "error": {"type": ["object", "null"], "description": "The error that expect_error wanted.", "required": ["code", "kind", "message"], "additionalProperties": false, "properties": {"code": {"type": "string", "description": "The database's own code: SQLSTATE 23505 of PostgreSQL, the number 1062 of MySQL, SQLITE_CONSTRAINT_UNIQUE of SQLite."}, "state": {"type": "string", "description": "SQLSTATE, where the database has one."}, "kind": {"type": "string", "description": "What went wrong, the same for every database, as unique."}, "message": {"type": "string", "description": "Its words."}, "detail": {"type": "string", "description": "More of them."}, "table": {"type": "string", "description": "The table that it is about, where the database says."}, "column": {"type": "string", "description": "The column."}, "constraint": {"type": "string", "description": "The constraint."}}}, "database_ms": {"type": "number", "description": "How long the database took, in milliseconds."}}}`,
 				Effects: []*testmeshv1.EffectRule{
@@ -21,7 +22,7 @@ func sql() *testmeshv1.Descriptor {
 						Effect: testmeshv1.Effect_EFFECT_OBSERVE,
 					},
 					{
-						When:   `query matches "(?is)^\\s*(select|values|table|show|describe|desc|with)\\b" and not (query matches "(?i)\\b(insert|update|delete|merge|replace|into|for\\s+update)\\b")`,
+						When:   `query matches "(?is)^\\s*(select|values|table|show|describe|desc|with)\\b" and not (query matches "(?i)\\b(insert|update|delete|merge|replace|into|call)\\b")`,
 						Effect: testmeshv1.Effect_EFFECT_OBSERVE,
 					},
 					{
@@ -37,6 +38,14 @@ func sql() *testmeshv1.Descriptor {
 					{
 						From: "dsn",
 						To:   "connection",
+					},
+					{
+						From: "connection.username",
+						To:   "connection.user",
+					},
+					{
+						From: "connection.dbname",
+						To:   "connection.database",
 					},
 					{
 						From: "named_params",
@@ -65,11 +74,138 @@ func sql() *testmeshv1.Descriptor {
 				Example: `- action: sql.query
   config:
     connection: ${POSTGRES_URL}
-    query: SELECT id, email FROM users WHERE email = :email
+    query: SELECT id, email, balance FROM users WHERE email = :email
     params: {email: ada@example.com}
   assert:
     - row_count == 1
-    - first_row.id > 0
+    - first_row.balance == 12.50
+`,
+			},
+			{
+				Name:         "sql.exec",
+				Summary:      "Run statements that change something.",
+				Description:  "Several statements are separated by `;` and run one after the other, each a transaction of its own unless the step is in one.",
+				ConfigSchema: `{"type": "object", "required": ["query"], "additionalProperties": false, "properties": {"connection": {"description": "The database: a connection string as postgres://user:password@host:5432/db, mysql://…, sqlite:file.db or sqlite::memory:, or a map. Left out where transaction is given.", "oneOf": [{"type": "string"}, {"type": "object", "required": ["type"], "additionalProperties": false, "properties": {"type": {"type": "string", "description": "Which database.", "enum": ["postgres", "postgresql", "mysql", "mariadb", "sqlite"], "examples": ["postgres"]}, "host": {"type": "string", "description": "Name or address of the server, or the path of its socket; localhost by default."}, "port": {"type": "integer", "description": "Port of the server; 5432 of PostgreSQL and 3306 of MySQL by default.", "minimum": 0, "maximum": 65535}, "user": {"type": "string", "description": "Who connects."}, "password": {"type": "string", "description": "Password of the user."}, "database": {"type": "string", "description": "Name of the database; of SQLite the file, relative to the flow, or :memory:."}, "tls": {"type": ["object", "null"], "description": "TLS, and what is checked. Left out: TLS where the server has it, without a check of its certificate.", "additionalProperties": false, "properties": {"verify": {"type": "boolean", "description": "Whether the server's certificate is checked.", "default": true}, "ca_file": {"type": "string", "description": "PEM file of the authorities to trust instead of the system's.", "x-testmesh-file": true}, "ca": {"type": "string", "description": "The same as text."}, "cert_file": {"type": "string", "description": "PEM file of the client certificate.", "x-testmesh-file": true}, "key_file": {"type": "string", "description": "PEM file of its key.", "x-testmesh-file": true}, "cert": {"type": "string", "description": "The client certificate as PEM text."}, "key": {"type": "string", "description": "Its key as PEM text."}, "server_name": {"type": "string", "description": "Name for SNI and the certificate's check; the host by default."}, "min_version": {"type": "string", "description": "Lowest version accepted.", "enum": ["1.0", "1.1", "1.2", "1.3"], "default": "1.2"}}}, "params": {"type": "object", "description": "Settings of the session by name, as the connection string takes them behind ?.", "additionalProperties": {"type": "string"}}, "read_only": {"type": "boolean", "description": "Whether the database is to refuse every change.", "default": false}}}], "examples": ["postgres://app:${secret.DB_PASSWORD}@db:5432/shop"]}, "transaction": {"type": "string", "description": "Name of a transaction that sql.begin began; the statement runs in it."}, "read_only": {"type": "boolean", "description": "Whether the database is to refuse every change.", "default": false}, "query": {"type": "string", "description": "The SQL, with parameters as :name, ? or $1.", "minLength": 1}, "params": {"description": "The values of the parameters: a map for :name, a list for ? and $1.", "oneOf": [{"type": "array"}, {"type": "object"}]}, "expect_error": {"type": ["object", "null"], "description": "The error that must come: the step fails where the database takes the statement, or has another error.", "additionalProperties": false, "properties": {"code": {"type": "string", "description": "SQLSTATE (23505), or the number (1062) or name (SQLITE_CONSTRAINT_UNIQUE) that the database gives it.", "examples": ["23505"]}, "kind": {"type": "string", "description": "What went wrong, the same for every database.", "enum": ["unique", "not_null", "foreign_key", "check", "exclusion", "value", "syntax", "no_table", "no_column", "exists", "read_only", "permission", "deadlock", "lock", "other"]}, "message": {"type": "string", "description": "A part of its message."}}}, "max_rows": {"type": "integer", "description": "How many rows are read at most. More are an error, unless truncate is true.", "minimum": 1, "maximum": 1000000, "default": 10000}, "max_bytes": {"type": "integer", "description": "How many bytes of values are read at most.", "minimum": 1024, "maximum": 50331648, "default": 10485760}, "truncate": {"type": "boolean", "description": "Whether an answer over a limit is cut there, in place of an error.", "default": false}}}`,
+				ResultSchema: `{"type": "object", "required": ["rows", "columns", "row_count", "truncated", "database_ms"], "additionalProperties": false, "properties": {"rows": {"type": "array", "description": "The rows: maps of values by column.", "items": {"type": "object"}}, "columns": {"type": "array", "description": "The columns in their order.", "items": {"type": "object", "required": ["name", "type"], "additionalProperties": false, "properties": {"name": {"type": "string", "description": "The key in rows."}, "type": {"type": "string", "description": "Its type, as the database calls it."}}}}, "row_count": {"type": "integer", "description": "How many rows there are in rows."}, "first_row": {"type": "object", "description": "The first row; missing where there is none."}, "single_row": {"type": "object", "description": "The row, where there is exactly one."}, "rows_affected": {"type": ["integer", "null"], "description": "How many rows the statement inserted, changed or removed; null where the database does not say."}, "last_insert_id": {"type": ["integer", "null"], "description": "The number that MySQL or SQLite gave the last inserted row; null elsewhere."}, "truncated": {"type": "boolean", "description": "Whether there were more rows than truncate let through."}, "results": {"type": "array", "description": "Where there were several results (of several statements, or of a procedure): all of them, in their order.", "items": {"type": "object", "required": ["rows", "columns", "row_count"], "additionalProperties": false, "properties": {"rows": {"type": "array", "description": "Its rows.", "items": {"type": "object"}}, "columns": {"type": "array", "description": "Its columns.", "items": {"type": "object", "required": ["name", "type"], "additionalProperties": false, "properties": {"name": {"type": "string", "description": "The key in rows."}, "type": {"type": "string", "description": "Its type, as the database calls it."}}}}, "row_count": {"type": "integer", "description": "How many rows there are."}, "rows_affected": {"type": ["integer", "null"], "description": "How many rows it inserted, changed or removed."}}}}, "error": {"type": ["object", "null"], "description": "The error that expect_error wanted.", "required": ["code", "kind", "message"], "additionalProperties": false, "properties": {"code": {"type": "string", "description": "The database's own code: SQLSTATE 23505 of PostgreSQL, the number 1062 of MySQL, SQLITE_CONSTRAINT_UNIQUE of SQLite."}, "state": {"type": "string", "description": "SQLSTATE, where the database has one."}, "kind": {"type": "string", "description": "What went wrong, the same for every database, as unique."}, "message": {"type": "string", "description": "Its words."}, "detail": {"type": "string", "description": "More of them."}, "table": {"type": "string", "description": "The table that it is about, where the database says."}, "column": {"type": "string", "description": "The column."}, "constraint": {"type": "string", "description": "The constraint."}}}, "database_ms": {"type": "number", "description": "How long the database took, in milliseconds."}}}`,
+				Effects: []*testmeshv1.EffectRule{
+					{
+						When:   "read_only",
+						Effect: testmeshv1.Effect_EFFECT_OBSERVE,
+					},
+					{
+						Effect: testmeshv1.Effect_EFFECT_ONCE,
+					},
+				},
+				Aliases: []string{"postgresql.execute", "postgresql.exec", "postgres.execute", "postgres.exec", "mysql.execute", "mysql.exec", "sqlite.exec"},
+				KeyAliases: []*testmeshv1.KeyAlias{
+					{
+						From: "connection_string",
+						To:   "connection",
+					},
+					{
+						From: "dsn",
+						To:   "connection",
+					},
+					{
+						From: "connection.username",
+						To:   "connection.user",
+					},
+					{
+						From: "connection.dbname",
+						To:   "connection.database",
+					},
+					{
+						From: "named_params",
+						To:   "params",
+					},
+					{
+						From: "sql",
+						To:   "query",
+					},
+					{
+						From: "statement",
+						To:   "query",
+					},
+				},
+				ResultAliases: []*testmeshv1.KeyAlias{
+					{
+						From: "result.count",
+						To:   "row_count",
+					},
+					{
+						From: "count",
+						To:   "row_count",
+					},
+				},
+				BodyKey: "single_row",
+				Example: `- action: sql.exec
+  config:
+    connection: ${POSTGRES_URL}
+    query: UPDATE users SET balance = balance + :amount WHERE email = :email
+    params: {amount: 2.50, email: ada@example.com}
+  assert:
+    - rows_affected == 1
+`,
+			},
+			{
+				Name:         "sql.begin",
+				Summary:      "Begin a transaction that later steps run in.",
+				Description:  "The steps name it with `transaction`. What is left open at the end of the run is rolled back.",
+				ConfigSchema: `{"type": "object", "required": ["connection"], "additionalProperties": false, "properties": {"connection": {"description": "The database, as in sql.query.", "oneOf": [{"type": "string"}, {"type": "object", "required": ["type"], "additionalProperties": false, "properties": {"type": {"type": "string", "description": "Which database.", "enum": ["postgres", "postgresql", "mysql", "mariadb", "sqlite"], "examples": ["postgres"]}, "host": {"type": "string", "description": "Name or address of the server, or the path of its socket; localhost by default."}, "port": {"type": "integer", "description": "Port of the server; 5432 of PostgreSQL and 3306 of MySQL by default.", "minimum": 0, "maximum": 65535}, "user": {"type": "string", "description": "Who connects."}, "password": {"type": "string", "description": "Password of the user."}, "database": {"type": "string", "description": "Name of the database; of SQLite the file, relative to the flow, or :memory:."}, "tls": {"type": ["object", "null"], "description": "TLS, and what is checked. Left out: TLS where the server has it, without a check of its certificate.", "additionalProperties": false, "properties": {"verify": {"type": "boolean", "description": "Whether the server's certificate is checked.", "default": true}, "ca_file": {"type": "string", "description": "PEM file of the authorities to trust instead of the system's.", "x-testmesh-file": true}, "ca": {"type": "string", "description": "The same as text."}, "cert_file": {"type": "string", "description": "PEM file of the client certificate.", "x-testmesh-file": true}, "key_file": {"type": "string", "description": "PEM file of its key.", "x-testmesh-file": true}, "cert": {"type": "string", "description": "The client certificate as PEM text."}, "key": {"type": "string", "description": "Its key as PEM text."}, "server_name": {"type": "string", "description": "Name for SNI and the certificate's check; the host by default."}, "min_version": {"type": "string", "description": "Lowest version accepted.", "enum": ["1.0", "1.1", "1.2", "1.3"], "default": "1.2"}}}, "params": {"type": "object", "description": "Settings of the session by name, as the connection string takes them behind ?.", "additionalProperties": {"type": "string"}}, "read_only": {"type": "boolean", "description": "Whether the database is to refuse every change.", "default": false}}}], "examples": ["postgres://app:${secret.DB_PASSWORD}@db:5432/shop"]}, "transaction": {"type": "string", "description": "A name for it, which later steps give as transaction.", "minLength": 1, "maxLength": 64, "default": "default"}, "isolation": {"type": "string", "description": "How far it is isolated from others; the database's own default where it is left out.", "enum": ["read_uncommitted", "read_committed", "repeatable_read", "serializable"]}, "read_only": {"type": "boolean", "description": "Whether the database is to refuse every change in it.", "default": false}}}`,
+				ResultSchema: `{"type": "object", "required": ["transaction"], "additionalProperties": false, "properties": {"transaction": {"type": "string", "description": "Its name."}}}`,
+				Effects: []*testmeshv1.EffectRule{
+					{
+						Effect: testmeshv1.Effect_EFFECT_IDEMPOTENT,
+					},
+				},
+				KeyAliases: []*testmeshv1.KeyAlias{
+					{
+						From: "connection_string",
+						To:   "connection",
+					},
+					{
+						From: "dsn",
+						To:   "connection",
+					},
+					{
+						From: "connection.username",
+						To:   "connection.user",
+					},
+					{
+						From: "connection.dbname",
+						To:   "connection.database",
+					},
+				},
+				Example: `- action: sql.begin
+  config: {connection: "${POSTGRES_URL}", transaction: order, isolation: serializable}
+`,
+			},
+			{
+				Name:         "sql.commit",
+				Summary:      "Commit a transaction.",
+				ConfigSchema: `{"type": "object", "additionalProperties": false, "properties": {"transaction": {"type": "string", "description": "The name that sql.begin gave it.", "minLength": 1, "default": "default"}}}`,
+				ResultSchema: `{"type": "object", "required": ["transaction"], "additionalProperties": false, "properties": {"transaction": {"type": "string", "description": "Its name."}}}`,
+				Effects: []*testmeshv1.EffectRule{
+					{
+						Effect: testmeshv1.Effect_EFFECT_ONCE,
+					},
+				},
+				Example: `- action: sql.commit
+  config: {transaction: order}
+`,
+			},
+			{
+				Name:         "sql.rollback",
+				Summary:      "End a transaction without its changes.",
+				ConfigSchema: `{"type": "object", "additionalProperties": false, "properties": {"transaction": {"type": "string", "description": "The name that sql.begin gave it.", "minLength": 1, "default": "default"}}}`,
+				ResultSchema: `{"type": "object", "required": ["transaction", "rolled_back"], "additionalProperties": false, "properties": {"transaction": {"type": "string", "description": "Its name."}, "rolled_back": {"type": "boolean", "description": "Whether it was open still; false where it was over already."}}}`,
+				Effects: []*testmeshv1.EffectRule{
+					{
+						Effect: testmeshv1.Effect_EFFECT_IDEMPOTENT,
+					},
+				},
+				Example: `- action: sql.rollback
+  config: {transaction: order}
 `,
 			},
 		},
