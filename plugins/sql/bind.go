@@ -53,6 +53,11 @@ func (s statement) source(character int) int {
 		_, size := utf8.DecodeRuneInString(s.sent[at:])
 		at += size
 	}
+	return s.sourceAt(at)
+}
+
+// sourceAt is the offset in the whole text of an offset in what is sent.
+func (s statement) sourceAt(at int) int {
 	var from move
 	for _, m := range s.moved {
 		if m.sent <= at {

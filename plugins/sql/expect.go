@@ -17,13 +17,13 @@ func (want *expectedError) run(ctx context.Context, call *plugin.Call, seat *sea
 	point := seat.transaction != nil && seat.kind() == postgres
 	if point {
 		if err := exec(ctx, seat, postgres, "SAVEPOINT testmesh_expected"); err != nil {
-			return queryOut{}, seat.failed(ctx, statement{}, began, err)
+			return queryOut{}, seat.failed(ctx, statement{}, err)
 		}
 	}
 	stopped, err := seat.runAll(ctx, statements, &gathered{limits: limits{MaxRows: in.MaxRows, MaxBytes: in.MaxBytes, Truncate: true}})
 	r := refusal(err)
 	if err != nil && (r == nil || ctx.Err() != nil) {
-		return queryOut{}, seat.failed(ctx, stopped, began, err)
+		return queryOut{}, seat.failed(ctx, stopped, err)
 	}
 	if point {
 		end := "RELEASE SAVEPOINT testmesh_expected"
@@ -31,7 +31,7 @@ func (want *expectedError) run(ctx context.Context, call *plugin.Call, seat *sea
 			end = "ROLLBACK TO SAVEPOINT testmesh_expected"
 		}
 		if err := exec(ctx, seat, postgres, end); err != nil {
-			return queryOut{}, seat.failed(ctx, statement{}, began, err)
+			return queryOut{}, seat.failed(ctx, statement{}, err)
 		}
 	}
 	out := queryOut{Error: r, DurationMS: milliseconds(time.Since(began))}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/testmesh/testmesh/sdk/plugin"
@@ -116,13 +115,13 @@ func (s *server) explain(st statement, err error) error {
 	return explainSQLite(st, err)
 }
 
-func (s *seat) failed(ctx context.Context, st statement, began time.Time, err error) *plugin.Error {
-	return s.pool.server.failed(ctx, st, began, err)
+func (s *seat) failed(ctx context.Context, st statement, err error) *plugin.Error {
+	return s.pool.server.failed(ctx, st, err)
 }
 
 // failed gives the fault of a statement its words: what the database said, where
 // in the statement, and what to do.
-func (s *server) failed(ctx context.Context, st statement, began time.Time, err error) *plugin.Error {
+func (s *server) failed(ctx context.Context, st statement, err error) *plugin.Error {
 	var known *plugin.Error
 	if errors.As(err, &known) {
 		return known
@@ -130,7 +129,7 @@ func (s *server) failed(ctx context.Context, st statement, began time.Time, err 
 	r := refusal(err)
 	switch {
 	case ctx.Err() != nil:
-		return s.stopped(ctx, st, began, r)
+		return s.stopped(ctx, st, r)
 	case r == nil:
 		return s.lost(err)
 	}
@@ -148,11 +147,10 @@ func (s *server) failed(ctx context.Context, st statement, began time.Time, err 
 }
 
 // stopped is for a statement that was under way when the step's time was over.
-func (s *server) stopped(ctx context.Context, st statement, began time.Time, r *refused) *plugin.Error {
-	took := time.Since(began).Round(10 * time.Millisecond)
-	e := plugin.Errorf(plugin.CodeTimeout, "%s did not finish %s within %s, and was told to stop it", s.kind, brief(st.text()), took)
+func (s *server) stopped(ctx context.Context, st statement, r *refused) *plugin.Error {
+	e := plugin.Errorf(plugin.CodeTimeout, "%s did not finish in the step's time, and was told to stop: %s", s.kind, brief(st.text()))
 	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
-		e.Message = fmt.Sprintf("%s was told to stop %s after %s: the run goes no further", s.kind, brief(st.text()), took)
+		e.Message = fmt.Sprintf("%s was told to stop, because the step was cancelled: %s", s.kind, brief(st.text()))
 		return e
 	}
 	e.Hint = "raise the step's timeout, or look at the statement's plan"

@@ -1,10 +1,421 @@
 package sql
 
 import (
+	"context"
 	"crypto/tls"
+	"database/sql/driver"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	client "github.com/go-sql-driver/mysql"
+
+	"github.com/testmesh/testmesh/sdk/plugin"
 )
 
-func newMySQL(*server, *tls.Config) (database, error) { return nil, errors.New("todo") }
+// mysqlDatabase opens sessions with MySQL or MariaDB. The driver is used without
+// database/sql, which would pool and convert in ways of its own.
+type mysqlDatabase struct {
+	connector driver.Connector
+	server    *server
+}
 
-func explainMySQL(_ statement, err error) error { return err }
+func newMySQL(s *server, secure *tls.Config) (*mysqlDatabase, error) {
+	settings := url.Values{}
+	for name, value := range s.params {
+		settings.Set(name, value)
+	}
+	config, err := client.ParseDSN("/?" + settings.Encode())
+	if err != nil {
+		return nil, plugin.Definitionf("connection", "has parameters that MySQL's client does not take: %w", err)
+	}
+	config.Net, config.Addr = "tcp", s.target()
+	if strings.HasPrefix(s.host, "/") {
+		config.Net = "unix"
+	}
+	config.User, config.Passwd, config.DBName = s.user, s.password, s.database
+	config.TLSConfig, config.TLS, config.AllowFallbackToPlaintext = "", secure, s.tls == tlsPrefer
+	// Values are read as the server sends them, and times are those of UTC.
+	config.ParseTime, config.InterpolateParams, config.Loc = false, false, time.UTC
+	config.MultiStatements, config.AllowAllFiles = false, false
+	config.Logger = &client.NopLogger{} // errors are returned as well
+	if config.Params == nil {
+		config.Params = map[string]string{}
+	}
+	config.Params["time_zone"] = "'+00:00'"
+	connector, err := client.NewConnector(config)
+	if err != nil {
+		return nil, plugin.Definitionf("connection", "has parameters that MySQL's client does not take: %w", err)
+	}
+	return &mysqlDatabase{connector, s}, nil
+}
+
+func (d *mysqlDatabase) open(ctx context.Context) (session, error) {
+	conn, err := d.connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := &mysqlSession{conn: conn, database: d}
+	rows, err := ask(ctx, s, mysql, "SELECT CONNECTION_ID() AS id")
+	if err == nil && len(rows) == 1 {
+		s.id = fmt.Sprint(rows[0]["id"])
+	}
+	if err == nil && d.server.readOnly {
+		err = exec(ctx, s, mysql, "SET SESSION TRANSACTION READ ONLY")
+	}
+	if err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// mysqlConn is all that a connection of the driver can do here.
+type mysqlConn interface {
+	driver.Conn
+	driver.QueryerContext
+	driver.ExecerContext
+	driver.ConnPrepareContext
+	driver.Pinger
+	driver.Validator
+}
+
+func (d *mysqlDatabase) connect(ctx context.Context) (mysqlConn, error) {
+	c, err := d.connector.Connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	conn, ok := c.(mysqlConn)
+	if !ok {
+		return nil, errors.Join(fmt.Errorf("the driver's %T lacks what is needed", c), c.Close())
+	}
+	return conn, nil
+}
+
+// mysqlSession is a connection to MySQL.
+type mysqlSession struct {
+	conn     mysqlConn
+	database *mysqlDatabase
+	id       string // of the connection at the server
+	open     bool   // a transaction; the driver does not tell
+}
+
+// run executes a statement. The driver would cut the connection where ctx ends,
+// and the server would go on; so it is killed over a connection of its own.
+func (s *mysqlSession) run(ctx context.Context, st statement, out *gathered) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	inner, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	settled := s.watch(running, cut)
+	err := s.send(inner, st, out, stop)
+	if killed := settled(); killed && refusal(explainMySQL(st, err)) == nil && s.state() != gone {
+		// It was over before the kill came, which would meet the next statement.
+		_ = s.send(inner, command(mysql, "DO 0"), &gathered{}, stop)
+	}
+	if err = explainMySQL(st, err); err != nil {
+		r := refusal(err)
+		if r != nil && r.Kind == kindDeadlock {
+			s.open = false // the whole transaction was rolled back
+		}
+		if r != nil && r.cut && out.over != "" && ctx.Err() == nil {
+			return nil // as we asked
+		}
+		return err
+	}
+	s.follow(st)
+	return nil
+}
+
+// watch kills the statement once ctx has ended, and cuts the connection where that
+// does not help. The function that it gives ends the watch, and says whether the
+// statement was killed.
+func (s *mysqlSession) watch(ctx context.Context, cut context.CancelFunc) (end func() bool) {
+	done, ended := make(chan struct{}), make(chan bool, 1)
+	go func() {
+		select {
+		case <-done:
+			ended <- false
+			return
+		case <-ctx.Done():
+		}
+		late := time.AfterFunc(stopTime, cut)
+		defer late.Stop()
+		s.kill()
+		<-done
+		ended <- true
+	}()
+	return func() bool {
+		close(done)
+		return <-ended
+	}
+}
+
+func (s *mysqlSession) kill() {
+	ctx, release := context.WithTimeout(context.Background(), stopTime)
+	defer release()
+	other, err := s.database.connect(ctx)
+	if err != nil {
+		return // the connection is cut
+	}
+	_, _ = other.ExecContext(ctx, "KILL QUERY "+s.id, nil) // where it errors too
+	_ = other.Close()
+}
+
+func (s *mysqlSession) send(ctx context.Context, st statement, out *gathered, stop context.CancelFunc) error {
+	args, err := mysqlArguments(st.args)
+	if err != nil {
+		return err
+	}
+	query, exec := s.conn.QueryContext, s.conn.ExecContext
+	if len(args) > 0 {
+		prepared, err := s.conn.PrepareContext(ctx, st.sent)
+		if err != nil {
+			return err
+		}
+		defer prepared.Close()
+		query = func(ctx context.Context, _ string, args []driver.NamedValue) (driver.Rows, error) {
+			return prepared.(driver.StmtQueryContext).QueryContext(ctx, args)
+		}
+		exec = func(ctx context.Context, _ string, args []driver.NamedValue) (driver.Result, error) {
+			return prepared.(driver.StmtExecContext).ExecContext(ctx, args)
+		}
+	}
+	if hasNoRows(st.piece) {
+		result, err := exec(ctx, st.sent, args)
+		if err != nil {
+			return err
+		}
+		affected, lastID := mysqlChanged(st, result)
+		out.done(affected, lastID, false)
+		return nil
+	}
+	rows, err := query(ctx, st.sent, args)
+	if err != nil {
+		return err
+	}
+	return s.read(ctx, st, rows, out, stop)
+}
+
+// read hands the rows of all results to out.
+func (s *mysqlSession) read(ctx context.Context, st statement, rows driver.Rows, out *gathered, stop context.CancelFunc) error {
+	results := 0
+	for len(rows.Columns()) > 0 {
+		results++
+		if err := readRows(rows, out, mysqlValue); err != nil {
+			stop()
+			_ = rows.Close()
+			return err
+		}
+		if out.over != "" {
+			if st.reads() {
+				stop() // what the server still has is not wanted
+			}
+			return rows.Close()
+		}
+		out.done(nil, nil, true)
+		if err := rows.(driver.RowsNextResultSet).NextResultSet(); err == io.EOF {
+			break
+		} else if err != nil {
+			return errors.Join(err, rows.Close())
+		}
+	}
+	if err := rows.Close(); err != nil || results > 0 {
+		return err
+	}
+	count, err := s.conn.QueryContext(ctx, "SELECT ROW_COUNT()", nil)
+	if err != nil {
+		return err
+	}
+	var n [1]driver.Value
+	err = count.Next(n[:])
+	affected, ok := n[0].(int64)
+	if ok && affected >= 0 {
+		out.done(&affected, nil, false)
+	} else {
+		out.done(nil, nil, false)
+	}
+	return errors.Join(err, count.Close())
+}
+
+// readRows hands the rows of one result to out, until it wants no more.
+func readRows(rows driver.Rows, out *gathered, convert func(databaseType string, v driver.Value) (any, error)) error {
+	names := rows.Columns()
+	columns := make([]column, len(names))
+	for i, name := range names {
+		columns[i] = column{name, rows.(driver.RowsColumnTypeDatabaseTypeName).ColumnTypeDatabaseTypeName(i)}
+	}
+	out.begin(columns)
+	raw := make([]driver.Value, len(names))
+	for {
+		if err := rows.Next(raw); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		values := make([]any, len(names))
+		for i, v := range raw {
+			var err error
+			if values[i], err = convert(columns[i].Type, v); err != nil {
+				return unreadable(columns[i], out, err)
+			}
+		}
+		if !out.add(values) {
+			return nil
+		}
+	}
+}
+
+// follow keeps account of the transaction.
+func (s *mysqlSession) follow(st statement) {
+	words := st.keywords(2)
+	if len(words) == 0 {
+		return
+	}
+	switch words[0] {
+	case "BEGIN", "START":
+		s.open = true
+	case "SET":
+		s.open = s.open || len(words) > 1 && words[1] == "AUTOCOMMIT"
+	case "COMMIT", "ROLLBACK":
+		s.open = st.has("TO", "CHAIN") && s.open
+	case "CREATE", "ALTER", "DROP", "TRUNCATE", "RENAME", "GRANT", "REVOKE", "LOCK":
+		s.open = s.open && st.has("TEMPORARY")
+	}
+}
+
+func (s *mysqlSession) state() state {
+	switch {
+	case !s.conn.IsValid():
+		return gone
+	case s.open:
+		return inTransaction
+	}
+	return ready
+}
+
+func (s *mysqlSession) ping(ctx context.Context) error { return s.conn.Ping(ctx) }
+
+func (s *mysqlSession) close() { _ = s.conn.Close() }
+
+// hasNoRows tells whether a statement of MySQL gives no rows, so that the server is
+// asked for what it changed.
+func hasNoRows(p piece) bool {
+	words := p.keywords(1)
+	if len(words) == 0 {
+		return true
+	}
+	switch words[0] {
+	case "INSERT", "UPDATE", "DELETE", "REPLACE":
+		return !p.has("RETURNING")
+	case "CREATE", "ALTER", "DROP", "TRUNCATE", "RENAME", "SET", "USE", "START", "BEGIN", "COMMIT", "ROLLBACK", "SAVEPOINT",
+		"RELEASE", "LOCK", "UNLOCK", "GRANT", "REVOKE", "LOAD", "DO", "KILL", "FLUSH", "PREPARE", "DEALLOCATE":
+		return true
+	}
+	return false
+}
+
+// mysqlChanged is what a statement changed, where it is one that does.
+func mysqlChanged(st statement, result driver.Result) (affected, lastID *int64) {
+	switch words := st.keywords(1); words[0] {
+	case "INSERT", "REPLACE":
+		if id, err := result.LastInsertId(); err == nil && id != 0 {
+			lastID = &id
+		}
+	case "UPDATE", "DELETE", "LOAD":
+	default:
+		return nil, nil
+	}
+	if n, err := result.RowsAffected(); err == nil {
+		affected = &n
+	}
+	return affected, lastID
+}
+
+// mysqlArguments are the values of a statement as the driver sends them. Lists and
+// maps are JSON.
+func mysqlArguments(args []any) ([]driver.NamedValue, error) {
+	out := make([]driver.NamedValue, len(args))
+	for i, v := range args {
+		switch x := v.(type) {
+		case json.Number:
+			if n, err := strconv.ParseInt(x.String(), 10, 64); err == nil {
+				v = n
+			} else if n, err := strconv.ParseUint(x.String(), 10, 64); err == nil {
+				v = n
+			} else {
+				v = x.String()
+			}
+		case []any, map[string]any:
+			text, err := jsonText(x)
+			if err != nil {
+				return nil, err
+			}
+			v = text
+		}
+		out[i] = driver.NamedValue{Ordinal: i + 1, Value: v}
+	}
+	return out, nil
+}
+
+// mysqlValue reads a value by its column's type.
+func mysqlValue(databaseType string, v driver.Value) (any, error) {
+	text, isText := v.([]byte)
+	switch x := v.(type) {
+	case nil:
+		return nil, nil
+	case int64:
+		return json.Number(strconv.FormatInt(x, 10)), nil
+	case uint64:
+		return json.Number(strconv.FormatUint(x, 10)), nil
+	case float32:
+		return json.Number(strconv.FormatFloat(float64(x), 'g', -1, 32)), nil
+	case float64:
+		return json.Number(strconv.FormatFloat(x, 'g', -1, 64)), nil
+	case string:
+		text, isText = []byte(x), true
+	}
+	if !isText {
+		return nil, fmt.Errorf("the driver gives a %T", v)
+	}
+	switch databaseType {
+	case "DECIMAL", "FLOAT", "DOUBLE", "YEAR":
+		return number(string(text)), nil
+	case "JSON":
+		return document(text), nil
+	case "BIT":
+		var n uint64
+		for _, b := range text {
+			n = n<<8 | uint64(b)
+		}
+		return json.Number(strconv.FormatUint(n, 10)), nil
+	case "BINARY", "VARBINARY", "TINYBLOB", "BLOB", "MEDIUMBLOB", "LONGBLOB", "GEOMETRY", "VECTOR":
+		return base64.StdEncoding.EncodeToString(text), nil
+	case "DATETIME":
+		return mysqlTime(string(text), ""), nil
+	case "TIMESTAMP":
+		return mysqlTime(string(text), "Z"), nil
+	}
+	if strings.HasSuffix(databaseType, "INT") {
+		return number(string(text)), nil
+	}
+	return valid(string(text))
+}
+
+// mysqlTime is a time in the form of RFC 3339. A TIMESTAMP is of UTC, because the
+// session is; a DATETIME has no zone. The zero date stays.
+func mysqlTime(text, zone string) string {
+	if day, clock, ok := strings.Cut(text, " "); ok && !strings.HasPrefix(text, "0000-00-00") {
+		return day + "T" + clock + zone
+	}
+	return text
+}

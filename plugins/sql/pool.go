@@ -44,7 +44,7 @@ type idling struct {
 
 func newPool(s *server, d database) *pool {
 	most := maxSessions
-	if s.kind == sqlite && s.database == memory {
+	if s.inMemory() {
 		most = 1 // every connection would see a database of its own
 	}
 	return &pool{server: s, database: d, slots: make(chan struct{}, most), held: map[string]string{}}
@@ -143,6 +143,19 @@ func (p *pool) give(s session) (open bool) {
 	}
 	<-p.slots
 	return open
+}
+
+// giveBack is give of a session that may have been made to refuse changes for a
+// while.
+func (p *pool) giveBack(s session, guarded bool) (open bool) {
+	if guarded && s.state() != gone {
+		ctx, release := context.WithTimeout(context.Background(), settleTime)
+		defer release()
+		if exec(ctx, s, p.server.kind, "PRAGMA query_only = 0") != nil {
+			s.close()
+		}
+	}
+	return p.give(s)
 }
 
 // hold says that a transaction keeps a session, release that it does not.

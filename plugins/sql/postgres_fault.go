@@ -4,6 +4,7 @@ import (
 	"errors"
 	"strings"
 
+	client "github.com/go-sql-driver/mysql"
 	"github.com/jackc/pgx/v5/pgconn"
 )
 
@@ -71,5 +72,5 @@ func postgresKind(state string) string {
 
 // withoutTLS tells whether a server was asked for TLS and has none.
 func withoutTLS(err error) bool {
-	return strings.Contains(err.Error(), "server refused TLS connection") || strings.Contains(err.Error(), "server does not support TLS")
+	return errors.Is(err, client.ErrNoTLS) || strings.Contains(err.Error(), "server refused TLS connection")
 }

@@ -38,7 +38,7 @@ func runStep(ctx context.Context, call *plugin.Call, in queryIn, most int) (quer
 	out := &gathered{limits: in.limits}
 	stopped, err := seat.runAll(ctx, statements, out)
 	if err != nil {
-		fault := seat.failed(ctx, stopped, began, err)
+		fault := seat.failed(ctx, stopped, err)
 		record(call, seat, in, began, nil, fault)
 		return queryOut{}, fault
 	}

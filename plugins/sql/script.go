@@ -58,6 +58,19 @@ func (p piece) reads() bool {
 	return false
 }
 
+// isChange tells whether a statement is one that changes rows, by its first word.
+func (p piece) isChange() bool {
+	first := p.keywords(1)
+	if len(first) == 0 {
+		return false
+	}
+	switch first[0] {
+	case "INSERT", "UPDATE", "DELETE", "REPLACE", "WITH":
+		return true
+	}
+	return false
+}
+
 // splitter cuts a text into its statements.
 type splitter struct {
 	kind    kind

@@ -14,6 +14,7 @@ type seat struct {
 	session
 	pool        *pool
 	transaction *transaction // nil: none
+	guarded     bool         // the session refuses changes until the seat is left
 }
 
 // sit gives a step its seat. The step leaves it.
@@ -25,15 +26,34 @@ func sit(ctx context.Context, call *plugin.Call, in target) (*seat, error) {
 		}
 		return t.sit(ctx)
 	}
-	p, err := poolOf(ctx, call, in)
+	server, err := serverOf(call, in)
 	if err != nil {
 		return nil, err
 	}
-	s, err := p.take(ctx)
+	return server.sit(ctx, call)
+}
+
+// sit gives a seat of the run's pool for the server.
+func (s *server) sit(ctx context.Context, call *plugin.Call) (*seat, error) {
+	p, err := s.pool(ctx, call)
 	if err != nil {
 		return nil, err
 	}
-	return &seat{session: s, pool: p}, nil
+	free, err := p.take(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := &seat{session: free, pool: p}
+	if s.inMemory() && s.readOnly {
+		// Its one connection is everybody's; that of a server or a file is read only as
+		// long as it lives.
+		out.guarded = true
+		if err := exec(ctx, free, sqlite, "PRAGMA query_only = 1"); err != nil {
+			p.give(free)
+			return nil, err
+		}
+	}
+	return out, nil
 }
 
 func (s *seat) kind() kind { return s.pool.server.kind }
@@ -44,27 +64,23 @@ func (s *seat) leave(call *plugin.Call) {
 		s.transaction.leave()
 		return
 	}
-	if s.pool.give(s.session) {
+	if s.pool.giveBack(s.session, s.guarded) {
 		call.Warn("a statement left a transaction open, which was rolled back: to keep one open from step to step use sql.begin")
 	}
 }
 
-// poolOf is the run's pool for a connection, made on first use.
-func poolOf(ctx context.Context, call *plugin.Call, in target) (*pool, error) {
-	server, err := serverOf(call, in)
-	if err != nil {
-		return nil, err
-	}
-	return plugin.Keep(ctx, call, "pool:"+server.key(call.Dir()), func() (*pool, func() error, error) {
-		secure, err := secureOf(call, server)
+// pool is the run's pool for the server, made on first use.
+func (s *server) pool(ctx context.Context, call *plugin.Call) (*pool, error) {
+	return plugin.Keep(ctx, call, "pool:"+s.key(call.Dir()), func() (*pool, func() error, error) {
+		secure, err := secureOf(call, s)
 		if err != nil {
 			return nil, nil, err
 		}
-		d, err := databaseOf(call, server, secure)
+		d, err := databaseOf(call, s, secure)
 		if err != nil {
 			return nil, nil, err
 		}
-		p := newPool(server, d)
+		p := newPool(s, d)
 		return p, p.close, nil
 	})
 }

@@ -42,6 +42,12 @@ type server struct {
 	readOnly       bool
 }
 
+// inMemory tells whether the database is one of SQLite in memory, which has one
+// connection.
+func (s *server) inMemory() bool {
+	return s.kind == sqlite && (s.database == memory || s.params["mode"] == "memory")
+}
+
 // target is where messages say that it is.
 func (s *server) target() string {
 	switch {
@@ -63,7 +69,7 @@ func (s *server) name() string {
 
 // key tells one database and way of reaching it from another, and shows nothing.
 func (s *server) key(dir string) string {
-	parts := []string{string(s.kind), s.host, s.port, s.user, s.password, s.database, s.tls, dir, fmt.Sprint(s.readOnly)}
+	parts := []string{string(s.kind), s.host, s.port, s.user, s.password, s.database, s.tls, dir, fmt.Sprint(s.readOnly && !s.inMemory())}
 	if s.tlsConfig != nil {
 		parts = append(parts, fmt.Sprintf("%+v", *s.tlsConfig), string(s.tlsConfig.Key))
 	}
