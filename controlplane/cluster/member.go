@@ -1,0 +1,114 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/hashicorp/raft"
+
+	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
+	clusterv1 "github.com/testmesh/testmesh/proto/testmesh/cluster/v1"
+	"github.com/testmesh/testmesh/proto/testmesh/cluster/v1/clusterv1connect"
+)
+
+// Client asks another node, by the address that it has in the cluster.
+func (n *Node) Client(address string) (clusterv1connect.NodeServiceClient, error) {
+	if n.links == nil {
+		return nil, errors.New("this node is alone")
+	}
+	return n.links.client(address), nil
+}
+
+// LeaderAddress is where the leader is reached by other nodes; "": none is known.
+func (n *Node) LeaderAddress() string {
+	address, _ := n.raft.LeaderWithID()
+	return string(address)
+}
+
+func (n *Node) status(ctx context.Context, address string) (*apiv1.Member, error) {
+	res, err := n.links.client(address).Status(ctx, &clusterv1.StatusRequest{})
+	return res.GetMember(), err
+}
+
+// Status is how this node is doing.
+func (n *Node) Status() *apiv1.Member {
+	m := &apiv1.Member{
+		Id: n.cfg.ID, ClusterAddress: n.cfg.Address, AppliedIndex: n.cfg.State.Applied(), CommitIndex: n.raft.CommitIndex(),
+		Leader: n.raft.State() == raft.Leader, Reachable: true,
+	}
+	for _, s := range n.raft.GetConfiguration().Configuration().Servers {
+		if string(s.ID) == n.cfg.ID {
+			m.Voter = s.Suffrage == raft.Voter
+		}
+	}
+	return m
+}
+
+// Members are the nodes as the log has them, each as it is doing now; one that does
+// not answer is not reachable.
+func (n *Node) Members(ctx context.Context) []*apiv1.Member {
+	leader, _ := n.Leader()
+	var list []*apiv1.Member
+	for _, s := range n.raft.GetConfiguration().Configuration().Servers {
+		m := &apiv1.Member{Id: string(s.ID), ClusterAddress: string(s.Address), Voter: s.Suffrage == raft.Voter}
+		if m.GetId() == n.cfg.ID {
+			m = n.Status()
+		} else if n.links != nil {
+			if got, err := n.status(ctx, m.GetClusterAddress()); err == nil {
+				m = got
+				m.Voter = s.Suffrage == raft.Voter
+			}
+		}
+		m.Leader = m.GetId() == leader
+		list = append(list, m)
+	}
+	return list
+}
+
+// Join makes a node a member without a vote. It gets one once it has caught up. Only
+// the leader can.
+func (n *Node) Join(id, address string) error {
+	if err := n.raft.AddNonvoter(raft.ServerID(id), raft.ServerAddress(address), 0, enqueue).Error(); err != nil {
+		return refused("let node "+id+" in", err)
+	}
+	return nil
+}
+
+// Remove takes a node out, for good. Only the leader can.
+func (n *Node) Remove(id string) error {
+	if err := n.raft.RemoveServer(raft.ServerID(id), 0, enqueue).Error(); err != nil {
+		return refused("take node "+id+" out", err)
+	}
+	return nil
+}
+
+// Transfer gives the lead to a node, or to the one that is furthest. Only the leader can.
+func (n *Node) Transfer(id string) error {
+	f := func() raft.Future { return n.raft.LeadershipTransfer() }
+	if id != "" {
+		address := ""
+		for _, s := range n.raft.GetConfiguration().Configuration().Servers {
+			if string(s.ID) == id {
+				address = string(s.Address)
+			}
+		}
+		if address == "" {
+			return fmt.Errorf("there is no node %s in the cluster", id)
+		}
+		f = func() raft.Future {
+			return n.raft.LeadershipTransferToServer(raft.ServerID(id), raft.ServerAddress(address))
+		}
+	}
+	if err := f().Error(); err != nil {
+		return refused("give the lead away", err)
+	}
+	return nil
+}
+
+func refused(what string, err error) error {
+	if errors.Is(err, raft.ErrNotLeader) {
+		return ErrNoLeader
+	}
+	return fmt.Errorf("%s: %w", what, err)
+}
