@@ -459,10 +459,11 @@ func (x *Directive) GetNote() string {
 }
 
 type PollRequest struct {
-	state     protoimpl.MessageState `protogen:"open.v1"`
-	Session   string                 `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
-	PollId    string                 `protobuf:"bytes,2,opt,name=poll_id,json=pollId,proto3" json:"poll_id,omitempty"`
-	FreeSlots int32                  `protobuf:"varint,3,opt,name=free_slots,json=freeSlots,proto3" json:"free_slots,omitempty"`
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Session string                 `protobuf:"bytes,1,opt,name=session,proto3" json:"session,omitempty"`
+	PollId  string                 `protobuf:"bytes,2,opt,name=poll_id,json=pollId,proto3" json:"poll_id,omitempty"`
+	// 0: it takes no work now, and waits for news of what it has.
+	FreeSlots int32 `protobuf:"varint,3,opt,name=free_slots,json=freeSlots,proto3" json:"free_slots,omitempty"`
 	// How long the answer may be held back: at most 30 s.
 	Hold          *durationpb.Duration `protobuf:"bytes,4,opt,name=hold,proto3" json:"hold,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -528,9 +529,11 @@ func (x *PollRequest) GetHold() *durationpb.Duration {
 }
 
 type PollResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Offers        []*Offer               `protobuf:"bytes,1,rep,name=offers,proto3" json:"offers,omitempty"`
-	Directive     *Directive             `protobuf:"bytes,2,opt,name=directive,proto3" json:"directive,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Offers    []*Offer               `protobuf:"bytes,1,rep,name=offers,proto3" json:"offers,omitempty"`
+	Directive *Directive             `protobuf:"bytes,2,opt,name=directive,proto3" json:"directive,omitempty"`
+	// What is new of its leases: cancels, and leases that are its own no longer.
+	News          []*Renewal `protobuf:"bytes,3,rep,name=news,proto3" json:"news,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -575,6 +578,13 @@ func (x *PollResponse) GetOffers() []*Offer {
 func (x *PollResponse) GetDirective() *Directive {
 	if x != nil {
 		return x.Directive
+	}
+	return nil
+}
+
+func (x *PollResponse) GetNews() []*Renewal {
+	if x != nil {
+		return x.News
 	}
 	return nil
 }
@@ -2119,11 +2129,12 @@ const file_testmesh_api_v1_gateway_proto_rawDesc = "" +
 	"\apoll_id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x06pollId\x12)\n" +
 	"\n" +
 	"free_slots\x18\x03 \x01(\x05B\n" +
-	"\xbaH\a\x1a\x05\x18\xe8\a(\x01R\tfreeSlots\x12-\n" +
-	"\x04hold\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x04hold\"x\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\tfreeSlots\x12-\n" +
+	"\x04hold\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x04hold\"\xa6\x01\n" +
 	"\fPollResponse\x12.\n" +
 	"\x06offers\x18\x01 \x03(\v2\x16.testmesh.api.v1.OfferR\x06offers\x128\n" +
-	"\tdirective\x18\x02 \x01(\v2\x1a.testmesh.api.v1.DirectiveR\tdirective\"\xc0\x01\n" +
+	"\tdirective\x18\x02 \x01(\v2\x1a.testmesh.api.v1.DirectiveR\tdirective\x12,\n" +
+	"\x04news\x18\x03 \x03(\v2\x18.testmesh.api.v1.RenewalR\x04news\"\xc0\x01\n" +
 	"\x05Offer\x12,\n" +
 	"\x05lease\x18\x01 \x01(\v2\x16.testmesh.api.v1.LeaseR\x05lease\x12&\n" +
 	"\x03run\x18\x02 \x01(\v2\x14.testmesh.api.v1.RunR\x03run\x12<\n" +
@@ -2323,63 +2334,64 @@ var file_testmesh_api_v1_gateway_proto_depIdxs = []int32{
 	36, // 7: testmesh.api.v1.PollRequest.hold:type_name -> google.protobuf.Duration
 	8,  // 8: testmesh.api.v1.PollResponse.offers:type_name -> testmesh.api.v1.Offer
 	5,  // 9: testmesh.api.v1.PollResponse.directive:type_name -> testmesh.api.v1.Directive
-	0,  // 10: testmesh.api.v1.Offer.lease:type_name -> testmesh.api.v1.Lease
-	37, // 11: testmesh.api.v1.Offer.run:type_name -> testmesh.api.v1.Run
-	36, // 12: testmesh.api.v1.Offer.start_within:type_name -> google.protobuf.Duration
-	0,  // 13: testmesh.api.v1.StartRequest.lease:type_name -> testmesh.api.v1.Lease
-	36, // 14: testmesh.api.v1.StartResponse.ttl:type_name -> google.protobuf.Duration
-	36, // 15: testmesh.api.v1.StartResponse.renew_every:type_name -> google.protobuf.Duration
-	38, // 16: testmesh.api.v1.StartResponse.batch:type_name -> testmesh.api.v1.Batch
-	39, // 17: testmesh.api.v1.StartResponse.files:type_name -> testmesh.api.v1.BundleFile
-	40, // 18: testmesh.api.v1.StartResponse.environment:type_name -> testmesh.api.v1.Environment
-	34, // 19: testmesh.api.v1.StartResponse.secrets:type_name -> testmesh.api.v1.StartResponse.SecretsEntry
-	0,  // 20: testmesh.api.v1.RenewRequest.leases:type_name -> testmesh.api.v1.Lease
-	13, // 21: testmesh.api.v1.RenewResponse.renewals:type_name -> testmesh.api.v1.Renewal
-	5,  // 22: testmesh.api.v1.RenewResponse.directive:type_name -> testmesh.api.v1.Directive
-	0,  // 23: testmesh.api.v1.DirtyRequest.lease:type_name -> testmesh.api.v1.Lease
-	0,  // 24: testmesh.api.v1.CheckpointRequest.lease:type_name -> testmesh.api.v1.Lease
-	0,  // 25: testmesh.api.v1.FinishRequest.lease:type_name -> testmesh.api.v1.Lease
-	41, // 26: testmesh.api.v1.FinishRequest.status:type_name -> testmesh.api.v1.RunStatus
-	42, // 27: testmesh.api.v1.FinishRequest.steps:type_name -> testmesh.api.v1.Counts
-	42, // 28: testmesh.api.v1.FinishRequest.assertions:type_name -> testmesh.api.v1.Counts
-	43, // 29: testmesh.api.v1.FinishRequest.step_summaries:type_name -> testmesh.api.v1.StepSummary
-	0,  // 30: testmesh.api.v1.ReturnRequest.lease:type_name -> testmesh.api.v1.Lease
-	0,  // 31: testmesh.api.v1.Frame.lease:type_name -> testmesh.api.v1.Lease
-	24, // 32: testmesh.api.v1.AppendRequest.frames:type_name -> testmesh.api.v1.Frame
-	25, // 33: testmesh.api.v1.AppendResponse.acks:type_name -> testmesh.api.v1.Ack
-	0,  // 34: testmesh.api.v1.OnceClaimRequest.lease:type_name -> testmesh.api.v1.Lease
-	0,  // 35: testmesh.api.v1.OnceSettleRequest.lease:type_name -> testmesh.api.v1.Lease
-	1,  // 36: testmesh.api.v1.GatewayService.Join:input_type -> testmesh.api.v1.JoinRequest
-	3,  // 37: testmesh.api.v1.GatewayService.Hello:input_type -> testmesh.api.v1.HelloRequest
-	6,  // 38: testmesh.api.v1.GatewayService.Poll:input_type -> testmesh.api.v1.PollRequest
-	9,  // 39: testmesh.api.v1.GatewayService.Start:input_type -> testmesh.api.v1.StartRequest
-	11, // 40: testmesh.api.v1.GatewayService.Renew:input_type -> testmesh.api.v1.RenewRequest
-	14, // 41: testmesh.api.v1.GatewayService.Dirty:input_type -> testmesh.api.v1.DirtyRequest
-	16, // 42: testmesh.api.v1.GatewayService.Checkpoint:input_type -> testmesh.api.v1.CheckpointRequest
-	18, // 43: testmesh.api.v1.GatewayService.Finish:input_type -> testmesh.api.v1.FinishRequest
-	20, // 44: testmesh.api.v1.GatewayService.Return:input_type -> testmesh.api.v1.ReturnRequest
-	22, // 45: testmesh.api.v1.GatewayService.Describe:input_type -> testmesh.api.v1.DescribeRequest
-	26, // 46: testmesh.api.v1.GatewayService.Append:input_type -> testmesh.api.v1.AppendRequest
-	28, // 47: testmesh.api.v1.GatewayService.OnceClaim:input_type -> testmesh.api.v1.OnceClaimRequest
-	30, // 48: testmesh.api.v1.GatewayService.OnceSettle:input_type -> testmesh.api.v1.OnceSettleRequest
-	2,  // 49: testmesh.api.v1.GatewayService.Join:output_type -> testmesh.api.v1.JoinResponse
-	4,  // 50: testmesh.api.v1.GatewayService.Hello:output_type -> testmesh.api.v1.HelloResponse
-	7,  // 51: testmesh.api.v1.GatewayService.Poll:output_type -> testmesh.api.v1.PollResponse
-	10, // 52: testmesh.api.v1.GatewayService.Start:output_type -> testmesh.api.v1.StartResponse
-	12, // 53: testmesh.api.v1.GatewayService.Renew:output_type -> testmesh.api.v1.RenewResponse
-	15, // 54: testmesh.api.v1.GatewayService.Dirty:output_type -> testmesh.api.v1.DirtyResponse
-	17, // 55: testmesh.api.v1.GatewayService.Checkpoint:output_type -> testmesh.api.v1.CheckpointResponse
-	19, // 56: testmesh.api.v1.GatewayService.Finish:output_type -> testmesh.api.v1.FinishResponse
-	21, // 57: testmesh.api.v1.GatewayService.Return:output_type -> testmesh.api.v1.ReturnResponse
-	23, // 58: testmesh.api.v1.GatewayService.Describe:output_type -> testmesh.api.v1.DescribeResponse
-	27, // 59: testmesh.api.v1.GatewayService.Append:output_type -> testmesh.api.v1.AppendResponse
-	29, // 60: testmesh.api.v1.GatewayService.OnceClaim:output_type -> testmesh.api.v1.OnceClaimResponse
-	31, // 61: testmesh.api.v1.GatewayService.OnceSettle:output_type -> testmesh.api.v1.OnceSettleResponse
-	49, // [49:62] is the sub-list for method output_type
-	36, // [36:49] is the sub-list for method input_type
-	36, // [36:36] is the sub-list for extension type_name
-	36, // [36:36] is the sub-list for extension extendee
-	0,  // [0:36] is the sub-list for field type_name
+	13, // 10: testmesh.api.v1.PollResponse.news:type_name -> testmesh.api.v1.Renewal
+	0,  // 11: testmesh.api.v1.Offer.lease:type_name -> testmesh.api.v1.Lease
+	37, // 12: testmesh.api.v1.Offer.run:type_name -> testmesh.api.v1.Run
+	36, // 13: testmesh.api.v1.Offer.start_within:type_name -> google.protobuf.Duration
+	0,  // 14: testmesh.api.v1.StartRequest.lease:type_name -> testmesh.api.v1.Lease
+	36, // 15: testmesh.api.v1.StartResponse.ttl:type_name -> google.protobuf.Duration
+	36, // 16: testmesh.api.v1.StartResponse.renew_every:type_name -> google.protobuf.Duration
+	38, // 17: testmesh.api.v1.StartResponse.batch:type_name -> testmesh.api.v1.Batch
+	39, // 18: testmesh.api.v1.StartResponse.files:type_name -> testmesh.api.v1.BundleFile
+	40, // 19: testmesh.api.v1.StartResponse.environment:type_name -> testmesh.api.v1.Environment
+	34, // 20: testmesh.api.v1.StartResponse.secrets:type_name -> testmesh.api.v1.StartResponse.SecretsEntry
+	0,  // 21: testmesh.api.v1.RenewRequest.leases:type_name -> testmesh.api.v1.Lease
+	13, // 22: testmesh.api.v1.RenewResponse.renewals:type_name -> testmesh.api.v1.Renewal
+	5,  // 23: testmesh.api.v1.RenewResponse.directive:type_name -> testmesh.api.v1.Directive
+	0,  // 24: testmesh.api.v1.DirtyRequest.lease:type_name -> testmesh.api.v1.Lease
+	0,  // 25: testmesh.api.v1.CheckpointRequest.lease:type_name -> testmesh.api.v1.Lease
+	0,  // 26: testmesh.api.v1.FinishRequest.lease:type_name -> testmesh.api.v1.Lease
+	41, // 27: testmesh.api.v1.FinishRequest.status:type_name -> testmesh.api.v1.RunStatus
+	42, // 28: testmesh.api.v1.FinishRequest.steps:type_name -> testmesh.api.v1.Counts
+	42, // 29: testmesh.api.v1.FinishRequest.assertions:type_name -> testmesh.api.v1.Counts
+	43, // 30: testmesh.api.v1.FinishRequest.step_summaries:type_name -> testmesh.api.v1.StepSummary
+	0,  // 31: testmesh.api.v1.ReturnRequest.lease:type_name -> testmesh.api.v1.Lease
+	0,  // 32: testmesh.api.v1.Frame.lease:type_name -> testmesh.api.v1.Lease
+	24, // 33: testmesh.api.v1.AppendRequest.frames:type_name -> testmesh.api.v1.Frame
+	25, // 34: testmesh.api.v1.AppendResponse.acks:type_name -> testmesh.api.v1.Ack
+	0,  // 35: testmesh.api.v1.OnceClaimRequest.lease:type_name -> testmesh.api.v1.Lease
+	0,  // 36: testmesh.api.v1.OnceSettleRequest.lease:type_name -> testmesh.api.v1.Lease
+	1,  // 37: testmesh.api.v1.GatewayService.Join:input_type -> testmesh.api.v1.JoinRequest
+	3,  // 38: testmesh.api.v1.GatewayService.Hello:input_type -> testmesh.api.v1.HelloRequest
+	6,  // 39: testmesh.api.v1.GatewayService.Poll:input_type -> testmesh.api.v1.PollRequest
+	9,  // 40: testmesh.api.v1.GatewayService.Start:input_type -> testmesh.api.v1.StartRequest
+	11, // 41: testmesh.api.v1.GatewayService.Renew:input_type -> testmesh.api.v1.RenewRequest
+	14, // 42: testmesh.api.v1.GatewayService.Dirty:input_type -> testmesh.api.v1.DirtyRequest
+	16, // 43: testmesh.api.v1.GatewayService.Checkpoint:input_type -> testmesh.api.v1.CheckpointRequest
+	18, // 44: testmesh.api.v1.GatewayService.Finish:input_type -> testmesh.api.v1.FinishRequest
+	20, // 45: testmesh.api.v1.GatewayService.Return:input_type -> testmesh.api.v1.ReturnRequest
+	22, // 46: testmesh.api.v1.GatewayService.Describe:input_type -> testmesh.api.v1.DescribeRequest
+	26, // 47: testmesh.api.v1.GatewayService.Append:input_type -> testmesh.api.v1.AppendRequest
+	28, // 48: testmesh.api.v1.GatewayService.OnceClaim:input_type -> testmesh.api.v1.OnceClaimRequest
+	30, // 49: testmesh.api.v1.GatewayService.OnceSettle:input_type -> testmesh.api.v1.OnceSettleRequest
+	2,  // 50: testmesh.api.v1.GatewayService.Join:output_type -> testmesh.api.v1.JoinResponse
+	4,  // 51: testmesh.api.v1.GatewayService.Hello:output_type -> testmesh.api.v1.HelloResponse
+	7,  // 52: testmesh.api.v1.GatewayService.Poll:output_type -> testmesh.api.v1.PollResponse
+	10, // 53: testmesh.api.v1.GatewayService.Start:output_type -> testmesh.api.v1.StartResponse
+	12, // 54: testmesh.api.v1.GatewayService.Renew:output_type -> testmesh.api.v1.RenewResponse
+	15, // 55: testmesh.api.v1.GatewayService.Dirty:output_type -> testmesh.api.v1.DirtyResponse
+	17, // 56: testmesh.api.v1.GatewayService.Checkpoint:output_type -> testmesh.api.v1.CheckpointResponse
+	19, // 57: testmesh.api.v1.GatewayService.Finish:output_type -> testmesh.api.v1.FinishResponse
+	21, // 58: testmesh.api.v1.GatewayService.Return:output_type -> testmesh.api.v1.ReturnResponse
+	23, // 59: testmesh.api.v1.GatewayService.Describe:output_type -> testmesh.api.v1.DescribeResponse
+	27, // 60: testmesh.api.v1.GatewayService.Append:output_type -> testmesh.api.v1.AppendResponse
+	29, // 61: testmesh.api.v1.GatewayService.OnceClaim:output_type -> testmesh.api.v1.OnceClaimResponse
+	31, // 62: testmesh.api.v1.GatewayService.OnceSettle:output_type -> testmesh.api.v1.OnceSettleResponse
+	50, // [50:63] is the sub-list for method output_type
+	37, // [37:50] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_testmesh_api_v1_gateway_proto_init() }

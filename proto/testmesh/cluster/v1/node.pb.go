@@ -199,30 +199,30 @@ func (x *ReadIndexResponse) GetIndex() uint64 {
 	return 0
 }
 
-type ParkRequest struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Agents that wait here, and those that do no longer.
-	Parked []*Parked `protobuf:"bytes,1,rep,name=parked,proto3" json:"parked,omitempty"`
-	// Leases renewed since the last message.
-	Renewed       []*Renewed `protobuf:"bytes,2,rep,name=renewed,proto3" json:"renewed,omitempty"`
+type NodeServicePollRequest struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	AgentId string                 `protobuf:"bytes,1,opt,name=agent_id,json=agentId,proto3" json:"agent_id,omitempty"`
+	Poll    *v1.PollRequest        `protobuf:"bytes,2,opt,name=poll,proto3" json:"poll,omitempty"`
+	// The node that has the agent.
+	Home          string `protobuf:"bytes,3,opt,name=home,proto3" json:"home,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *ParkRequest) Reset() {
-	*x = ParkRequest{}
+func (x *NodeServicePollRequest) Reset() {
+	*x = NodeServicePollRequest{}
 	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *ParkRequest) String() string {
+func (x *NodeServicePollRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*ParkRequest) ProtoMessage() {}
+func (*NodeServicePollRequest) ProtoMessage() {}
 
-func (x *ParkRequest) ProtoReflect() protoreflect.Message {
+func (x *NodeServicePollRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -234,126 +234,106 @@ func (x *ParkRequest) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use ParkRequest.ProtoReflect.Descriptor instead.
-func (*ParkRequest) Descriptor() ([]byte, []int) {
+// Deprecated: Use NodeServicePollRequest.ProtoReflect.Descriptor instead.
+func (*NodeServicePollRequest) Descriptor() ([]byte, []int) {
 	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{4}
 }
 
-func (x *ParkRequest) GetParked() []*Parked {
-	if x != nil {
-		return x.Parked
-	}
-	return nil
-}
-
-func (x *ParkRequest) GetRenewed() []*Renewed {
-	if x != nil {
-		return x.Renewed
-	}
-	return nil
-}
-
-type Parked struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	AgentId       string                 `protobuf:"bytes,1,opt,name=agent_id,json=agentId,proto3" json:"agent_id,omitempty"`
-	Session       string                 `protobuf:"bytes,2,opt,name=session,proto3" json:"session,omitempty"`
-	PollId        string                 `protobuf:"bytes,3,opt,name=poll_id,json=pollId,proto3" json:"poll_id,omitempty"`
-	FreeSlots     int32                  `protobuf:"varint,4,opt,name=free_slots,json=freeSlots,proto3" json:"free_slots,omitempty"`
-	Gone          bool                   `protobuf:"varint,5,opt,name=gone,proto3" json:"gone,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Parked) Reset() {
-	*x = Parked{}
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[5]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Parked) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Parked) ProtoMessage() {}
-
-func (x *Parked) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[5]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Parked.ProtoReflect.Descriptor instead.
-func (*Parked) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{5}
-}
-
-func (x *Parked) GetAgentId() string {
+func (x *NodeServicePollRequest) GetAgentId() string {
 	if x != nil {
 		return x.AgentId
 	}
 	return ""
 }
 
-func (x *Parked) GetSession() string {
+func (x *NodeServicePollRequest) GetPoll() *v1.PollRequest {
 	if x != nil {
-		return x.Session
+		return x.Poll
+	}
+	return nil
+}
+
+func (x *NodeServicePollRequest) GetHome() string {
+	if x != nil {
+		return x.Home
 	}
 	return ""
 }
 
-func (x *Parked) GetPollId() string {
-	if x != nil {
-		return x.PollId
-	}
-	return ""
+type NodeServicePollResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Answer        *v1.PollResponse       `protobuf:"bytes,1,opt,name=answer,proto3" json:"answer,omitempty"`
+	NotLeader     bool                   `protobuf:"varint,2,opt,name=not_leader,json=notLeader,proto3" json:"not_leader,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
-func (x *Parked) GetFreeSlots() int32 {
-	if x != nil {
-		return x.FreeSlots
-	}
-	return 0
+func (x *NodeServicePollResponse) Reset() {
+	*x = NodeServicePollResponse{}
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
 }
 
-func (x *Parked) GetGone() bool {
+func (x *NodeServicePollResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*NodeServicePollResponse) ProtoMessage() {}
+
+func (x *NodeServicePollResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[5]
 	if x != nil {
-		return x.Gone
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use NodeServicePollResponse.ProtoReflect.Descriptor instead.
+func (*NodeServicePollResponse) Descriptor() ([]byte, []int) {
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *NodeServicePollResponse) GetAnswer() *v1.PollResponse {
+	if x != nil {
+		return x.Answer
+	}
+	return nil
+}
+
+func (x *NodeServicePollResponse) GetNotLeader() bool {
+	if x != nil {
+		return x.NotLeader
 	}
 	return false
 }
 
-type Renewed struct {
+type NodeServiceRenewRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
-	RunId         string                 `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
-	Attempt       int32                  `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	Fence         uint64                 `protobuf:"varint,3,opt,name=fence,proto3" json:"fence,omitempty"`
-	AgentId       string                 `protobuf:"bytes,4,opt,name=agent_id,json=agentId,proto3" json:"agent_id,omitempty"`
-	Session       string                 `protobuf:"bytes,5,opt,name=session,proto3" json:"session,omitempty"`
+	AgentId       string                 `protobuf:"bytes,1,opt,name=agent_id,json=agentId,proto3" json:"agent_id,omitempty"`
+	Renew         *v1.RenewRequest       `protobuf:"bytes,2,opt,name=renew,proto3" json:"renew,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *Renewed) Reset() {
-	*x = Renewed{}
+func (x *NodeServiceRenewRequest) Reset() {
+	*x = NodeServiceRenewRequest{}
 	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *Renewed) String() string {
+func (x *NodeServiceRenewRequest) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*Renewed) ProtoMessage() {}
+func (*NodeServiceRenewRequest) ProtoMessage() {}
 
-func (x *Renewed) ProtoReflect() protoreflect.Message {
+func (x *NodeServiceRenewRequest) ProtoReflect() protoreflect.Message {
 	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -365,70 +345,47 @@ func (x *Renewed) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use Renewed.ProtoReflect.Descriptor instead.
-func (*Renewed) Descriptor() ([]byte, []int) {
+// Deprecated: Use NodeServiceRenewRequest.ProtoReflect.Descriptor instead.
+func (*NodeServiceRenewRequest) Descriptor() ([]byte, []int) {
 	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{6}
 }
 
-func (x *Renewed) GetRunId() string {
-	if x != nil {
-		return x.RunId
-	}
-	return ""
-}
-
-func (x *Renewed) GetAttempt() int32 {
-	if x != nil {
-		return x.Attempt
-	}
-	return 0
-}
-
-func (x *Renewed) GetFence() uint64 {
-	if x != nil {
-		return x.Fence
-	}
-	return 0
-}
-
-func (x *Renewed) GetAgentId() string {
+func (x *NodeServiceRenewRequest) GetAgentId() string {
 	if x != nil {
 		return x.AgentId
 	}
 	return ""
 }
 
-func (x *Renewed) GetSession() string {
+func (x *NodeServiceRenewRequest) GetRenew() *v1.RenewRequest {
 	if x != nil {
-		return x.Session
+		return x.Renew
 	}
-	return ""
+	return nil
 }
 
-type ParkResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// Offers for agents that wait there.
-	Offered []*Offered `protobuf:"bytes,1,rep,name=offered,proto3" json:"offered,omitempty"`
-	// Leases that are nobody's: what is said of them from now on is refused.
-	Fenced        []*Renewed `protobuf:"bytes,2,rep,name=fenced,proto3" json:"fenced,omitempty"`
+type NodeServiceRenewResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Answer        *v1.RenewResponse      `protobuf:"bytes,1,opt,name=answer,proto3" json:"answer,omitempty"`
+	NotLeader     bool                   `protobuf:"varint,2,opt,name=not_leader,json=notLeader,proto3" json:"not_leader,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
-func (x *ParkResponse) Reset() {
-	*x = ParkResponse{}
+func (x *NodeServiceRenewResponse) Reset() {
+	*x = NodeServiceRenewResponse{}
 	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
 
-func (x *ParkResponse) String() string {
+func (x *NodeServiceRenewResponse) String() string {
 	return protoimpl.X.MessageStringOf(x)
 }
 
-func (*ParkResponse) ProtoMessage() {}
+func (*NodeServiceRenewResponse) ProtoMessage() {}
 
-func (x *ParkResponse) ProtoReflect() protoreflect.Message {
+func (x *NodeServiceRenewResponse) ProtoReflect() protoreflect.Message {
 	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
@@ -440,83 +397,23 @@ func (x *ParkResponse) ProtoReflect() protoreflect.Message {
 	return mi.MessageOf(x)
 }
 
-// Deprecated: Use ParkResponse.ProtoReflect.Descriptor instead.
-func (*ParkResponse) Descriptor() ([]byte, []int) {
+// Deprecated: Use NodeServiceRenewResponse.ProtoReflect.Descriptor instead.
+func (*NodeServiceRenewResponse) Descriptor() ([]byte, []int) {
 	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{7}
 }
 
-func (x *ParkResponse) GetOffered() []*Offered {
+func (x *NodeServiceRenewResponse) GetAnswer() *v1.RenewResponse {
 	if x != nil {
-		return x.Offered
+		return x.Answer
 	}
 	return nil
 }
 
-func (x *ParkResponse) GetFenced() []*Renewed {
+func (x *NodeServiceRenewResponse) GetNotLeader() bool {
 	if x != nil {
-		return x.Fenced
+		return x.NotLeader
 	}
-	return nil
-}
-
-type Offered struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	AgentId       string                 `protobuf:"bytes,1,opt,name=agent_id,json=agentId,proto3" json:"agent_id,omitempty"`
-	PollId        string                 `protobuf:"bytes,2,opt,name=poll_id,json=pollId,proto3" json:"poll_id,omitempty"`
-	Runs          []*v1.Run              `protobuf:"bytes,3,rep,name=runs,proto3" json:"runs,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *Offered) Reset() {
-	*x = Offered{}
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[8]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *Offered) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*Offered) ProtoMessage() {}
-
-func (x *Offered) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[8]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use Offered.ProtoReflect.Descriptor instead.
-func (*Offered) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{8}
-}
-
-func (x *Offered) GetAgentId() string {
-	if x != nil {
-		return x.AgentId
-	}
-	return ""
-}
-
-func (x *Offered) GetPollId() string {
-	if x != nil {
-		return x.PollId
-	}
-	return ""
-}
-
-func (x *Offered) GetRuns() []*v1.Run {
-	if x != nil {
-		return x.Runs
-	}
-	return nil
+	return false
 }
 
 type TailRequest struct {
@@ -531,7 +428,7 @@ type TailRequest struct {
 
 func (x *TailRequest) Reset() {
 	*x = TailRequest{}
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[9]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -543,7 +440,7 @@ func (x *TailRequest) String() string {
 func (*TailRequest) ProtoMessage() {}
 
 func (x *TailRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[9]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -556,7 +453,7 @@ func (x *TailRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TailRequest.ProtoReflect.Descriptor instead.
 func (*TailRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{9}
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *TailRequest) GetRunId() string {
@@ -598,7 +495,7 @@ type TailResponse struct {
 
 func (x *TailResponse) Reset() {
 	*x = TailResponse{}
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[10]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -610,7 +507,7 @@ func (x *TailResponse) String() string {
 func (*TailResponse) ProtoMessage() {}
 
 func (x *TailResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[10]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -623,7 +520,7 @@ func (x *TailResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TailResponse.ProtoReflect.Descriptor instead.
 func (*TailResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{10}
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *TailResponse) GetOffset() int64 {
@@ -655,7 +552,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[11]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -667,7 +564,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[11]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -680,7 +577,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{11}
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{10}
 }
 
 type StatusResponse struct {
@@ -692,7 +589,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[12]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -704,7 +601,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[12]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -717,7 +614,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{12}
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *StatusResponse) GetMember() *v1.Member {
@@ -736,7 +633,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[13]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -748,7 +645,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[13]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -761,7 +658,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{13}
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ExplainRequest) GetRunId() string {
@@ -772,16 +669,16 @@ func (x *ExplainRequest) GetRunId() string {
 }
 
 type ExplainResponse struct {
-	state protoimpl.MessageState `protogen:"open.v1"`
-	// A testmesh.api.v1.WhyResponse.
-	Why           []byte `protobuf:"bytes,1,opt,name=why,proto3" json:"why,omitempty"`
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Why           *v1.WhyResponse        `protobuf:"bytes,1,opt,name=why,proto3" json:"why,omitempty"`
+	NotLeader     bool                   `protobuf:"varint,2,opt,name=not_leader,json=notLeader,proto3" json:"not_leader,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[14]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -793,7 +690,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[14]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -806,21 +703,28 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{14}
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{13}
 }
 
-func (x *ExplainResponse) GetWhy() []byte {
+func (x *ExplainResponse) GetWhy() *v1.WhyResponse {
 	if x != nil {
 		return x.Why
 	}
 	return nil
 }
 
+func (x *ExplainResponse) GetNotLeader() bool {
+	if x != nil {
+		return x.NotLeader
+	}
+	return false
+}
+
 var File_testmesh_cluster_v1_node_proto protoreflect.FileDescriptor
 
 const file_testmesh_cluster_v1_node_proto_rawDesc = "" +
 	"\n" +
-	"\x1etestmesh/cluster/v1/node.proto\x12\x13testmesh.cluster.v1\x1a testmesh/api/v1/permission.proto\x1a\x1ctestmesh/api/v1/record.proto\x1a!testmesh/cluster/v1/command.proto\"H\n" +
+	"\x1etestmesh/cluster/v1/node.proto\x12\x13testmesh.cluster.v1\x1a\x19testmesh/api/v1/api.proto\x1a\x1dtestmesh/api/v1/gateway.proto\x1a testmesh/api/v1/permission.proto\x1a\x1ctestmesh/api/v1/record.proto\x1a!testmesh/cluster/v1/command.proto\"H\n" +
 	"\x0eProposeRequest\x126\n" +
 	"\acommand\x18\x01 \x01(\v2\x1c.testmesh.cluster.v1.CommandR\acommand\"e\n" +
 	"\x0fProposeResponse\x123\n" +
@@ -829,30 +733,22 @@ const file_testmesh_cluster_v1_node_proto_rawDesc = "" +
 	"not_leader\x18\x02 \x01(\bR\tnotLeader\"\x12\n" +
 	"\x10ReadIndexRequest\")\n" +
 	"\x11ReadIndexResponse\x12\x14\n" +
-	"\x05index\x18\x01 \x01(\x04R\x05index\"z\n" +
-	"\vParkRequest\x123\n" +
-	"\x06parked\x18\x01 \x03(\v2\x1b.testmesh.cluster.v1.ParkedR\x06parked\x126\n" +
-	"\arenewed\x18\x02 \x03(\v2\x1c.testmesh.cluster.v1.RenewedR\arenewed\"\x89\x01\n" +
-	"\x06Parked\x12\x19\n" +
-	"\bagent_id\x18\x01 \x01(\tR\aagentId\x12\x18\n" +
-	"\asession\x18\x02 \x01(\tR\asession\x12\x17\n" +
-	"\apoll_id\x18\x03 \x01(\tR\x06pollId\x12\x1d\n" +
+	"\x05index\x18\x01 \x01(\x04R\x05index\"y\n" +
+	"\x16NodeServicePollRequest\x12\x19\n" +
+	"\bagent_id\x18\x01 \x01(\tR\aagentId\x120\n" +
+	"\x04poll\x18\x02 \x01(\v2\x1c.testmesh.api.v1.PollRequestR\x04poll\x12\x12\n" +
+	"\x04home\x18\x03 \x01(\tR\x04home\"o\n" +
+	"\x17NodeServicePollResponse\x125\n" +
+	"\x06answer\x18\x01 \x01(\v2\x1d.testmesh.api.v1.PollResponseR\x06answer\x12\x1d\n" +
 	"\n" +
-	"free_slots\x18\x04 \x01(\x05R\tfreeSlots\x12\x12\n" +
-	"\x04gone\x18\x05 \x01(\bR\x04gone\"\x85\x01\n" +
-	"\aRenewed\x12\x15\n" +
-	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x18\n" +
-	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12\x14\n" +
-	"\x05fence\x18\x03 \x01(\x04R\x05fence\x12\x19\n" +
-	"\bagent_id\x18\x04 \x01(\tR\aagentId\x12\x18\n" +
-	"\asession\x18\x05 \x01(\tR\asession\"|\n" +
-	"\fParkResponse\x126\n" +
-	"\aoffered\x18\x01 \x03(\v2\x1c.testmesh.cluster.v1.OfferedR\aoffered\x124\n" +
-	"\x06fenced\x18\x02 \x03(\v2\x1c.testmesh.cluster.v1.RenewedR\x06fenced\"g\n" +
-	"\aOffered\x12\x19\n" +
-	"\bagent_id\x18\x01 \x01(\tR\aagentId\x12\x17\n" +
-	"\apoll_id\x18\x02 \x01(\tR\x06pollId\x12(\n" +
-	"\x04runs\x18\x03 \x03(\v2\x14.testmesh.api.v1.RunR\x04runs\"n\n" +
+	"not_leader\x18\x02 \x01(\bR\tnotLeader\"i\n" +
+	"\x17NodeServiceRenewRequest\x12\x19\n" +
+	"\bagent_id\x18\x01 \x01(\tR\aagentId\x123\n" +
+	"\x05renew\x18\x02 \x01(\v2\x1d.testmesh.api.v1.RenewRequestR\x05renew\"q\n" +
+	"\x18NodeServiceRenewResponse\x126\n" +
+	"\x06answer\x18\x01 \x01(\v2\x1e.testmesh.api.v1.RenewResponseR\x06answer\x12\x1d\n" +
+	"\n" +
+	"not_leader\x18\x02 \x01(\bR\tnotLeader\"n\n" +
 	"\vTailRequest\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12\x16\n" +
@@ -866,13 +762,16 @@ const file_testmesh_cluster_v1_node_proto_rawDesc = "" +
 	"\x0eStatusResponse\x12/\n" +
 	"\x06member\x18\x01 \x01(\v2\x17.testmesh.api.v1.MemberR\x06member\"'\n" +
 	"\x0eExplainRequest\x12\x15\n" +
-	"\x06run_id\x18\x01 \x01(\tR\x05runId\"#\n" +
-	"\x0fExplainResponse\x12\x10\n" +
-	"\x03why\x18\x01 \x01(\fR\x03why2\xac\x04\n" +
+	"\x06run_id\x18\x01 \x01(\tR\x05runId\"`\n" +
+	"\x0fExplainResponse\x12.\n" +
+	"\x03why\x18\x01 \x01(\v2\x1c.testmesh.api.v1.WhyResponseR\x03why\x12\x1d\n" +
+	"\n" +
+	"not_leader\x18\x02 \x01(\bR\tnotLeader2\xaa\x05\n" +
 	"\vNodeService\x12Z\n" +
 	"\aPropose\x12#.testmesh.cluster.v1.ProposeRequest\x1a$.testmesh.cluster.v1.ProposeResponse\"\x04\x88\xb5\x18\b\x12`\n" +
-	"\tReadIndex\x12%.testmesh.cluster.v1.ReadIndexRequest\x1a&.testmesh.cluster.v1.ReadIndexResponse\"\x04\x88\xb5\x18\b\x12U\n" +
-	"\x04Park\x12 .testmesh.cluster.v1.ParkRequest\x1a!.testmesh.cluster.v1.ParkResponse\"\x04\x88\xb5\x18\b(\x010\x01\x12S\n" +
+	"\tReadIndex\x12%.testmesh.cluster.v1.ReadIndexRequest\x1a&.testmesh.cluster.v1.ReadIndexResponse\"\x04\x88\xb5\x18\b\x12g\n" +
+	"\x04Poll\x12+.testmesh.cluster.v1.NodeServicePollRequest\x1a,.testmesh.cluster.v1.NodeServicePollResponse\"\x04\x88\xb5\x18\b\x12j\n" +
+	"\x05Renew\x12,.testmesh.cluster.v1.NodeServiceRenewRequest\x1a-.testmesh.cluster.v1.NodeServiceRenewResponse\"\x04\x88\xb5\x18\b\x12S\n" +
 	"\x04Tail\x12 .testmesh.cluster.v1.TailRequest\x1a!.testmesh.cluster.v1.TailResponse\"\x04\x88\xb5\x18\b0\x01\x12W\n" +
 	"\x06Status\x12\".testmesh.cluster.v1.StatusRequest\x1a#.testmesh.cluster.v1.StatusResponse\"\x04\x88\xb5\x18\b\x12Z\n" +
 	"\aExplain\x12#.testmesh.cluster.v1.ExplainRequest\x1a$.testmesh.cluster.v1.ExplainResponse\"\x04\x88\xb5\x18\bBBZ@github.com/testmesh/testmesh/proto/testmesh/cluster/v1;clusterv1b\x06proto3"
@@ -889,51 +788,56 @@ func file_testmesh_cluster_v1_node_proto_rawDescGZIP() []byte {
 	return file_testmesh_cluster_v1_node_proto_rawDescData
 }
 
-var file_testmesh_cluster_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 15)
+var file_testmesh_cluster_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_testmesh_cluster_v1_node_proto_goTypes = []any{
-	(*ProposeRequest)(nil),    // 0: testmesh.cluster.v1.ProposeRequest
-	(*ProposeResponse)(nil),   // 1: testmesh.cluster.v1.ProposeResponse
-	(*ReadIndexRequest)(nil),  // 2: testmesh.cluster.v1.ReadIndexRequest
-	(*ReadIndexResponse)(nil), // 3: testmesh.cluster.v1.ReadIndexResponse
-	(*ParkRequest)(nil),       // 4: testmesh.cluster.v1.ParkRequest
-	(*Parked)(nil),            // 5: testmesh.cluster.v1.Parked
-	(*Renewed)(nil),           // 6: testmesh.cluster.v1.Renewed
-	(*ParkResponse)(nil),      // 7: testmesh.cluster.v1.ParkResponse
-	(*Offered)(nil),           // 8: testmesh.cluster.v1.Offered
-	(*TailRequest)(nil),       // 9: testmesh.cluster.v1.TailRequest
-	(*TailResponse)(nil),      // 10: testmesh.cluster.v1.TailResponse
-	(*StatusRequest)(nil),     // 11: testmesh.cluster.v1.StatusRequest
-	(*StatusResponse)(nil),    // 12: testmesh.cluster.v1.StatusResponse
-	(*ExplainRequest)(nil),    // 13: testmesh.cluster.v1.ExplainRequest
-	(*ExplainResponse)(nil),   // 14: testmesh.cluster.v1.ExplainResponse
-	(*Command)(nil),           // 15: testmesh.cluster.v1.Command
-	(*Answer)(nil),            // 16: testmesh.cluster.v1.Answer
-	(*v1.Run)(nil),            // 17: testmesh.api.v1.Run
-	(*v1.Member)(nil),         // 18: testmesh.api.v1.Member
+	(*ProposeRequest)(nil),           // 0: testmesh.cluster.v1.ProposeRequest
+	(*ProposeResponse)(nil),          // 1: testmesh.cluster.v1.ProposeResponse
+	(*ReadIndexRequest)(nil),         // 2: testmesh.cluster.v1.ReadIndexRequest
+	(*ReadIndexResponse)(nil),        // 3: testmesh.cluster.v1.ReadIndexResponse
+	(*NodeServicePollRequest)(nil),   // 4: testmesh.cluster.v1.NodeServicePollRequest
+	(*NodeServicePollResponse)(nil),  // 5: testmesh.cluster.v1.NodeServicePollResponse
+	(*NodeServiceRenewRequest)(nil),  // 6: testmesh.cluster.v1.NodeServiceRenewRequest
+	(*NodeServiceRenewResponse)(nil), // 7: testmesh.cluster.v1.NodeServiceRenewResponse
+	(*TailRequest)(nil),              // 8: testmesh.cluster.v1.TailRequest
+	(*TailResponse)(nil),             // 9: testmesh.cluster.v1.TailResponse
+	(*StatusRequest)(nil),            // 10: testmesh.cluster.v1.StatusRequest
+	(*StatusResponse)(nil),           // 11: testmesh.cluster.v1.StatusResponse
+	(*ExplainRequest)(nil),           // 12: testmesh.cluster.v1.ExplainRequest
+	(*ExplainResponse)(nil),          // 13: testmesh.cluster.v1.ExplainResponse
+	(*Command)(nil),                  // 14: testmesh.cluster.v1.Command
+	(*Answer)(nil),                   // 15: testmesh.cluster.v1.Answer
+	(*v1.PollRequest)(nil),           // 16: testmesh.api.v1.PollRequest
+	(*v1.PollResponse)(nil),          // 17: testmesh.api.v1.PollResponse
+	(*v1.RenewRequest)(nil),          // 18: testmesh.api.v1.RenewRequest
+	(*v1.RenewResponse)(nil),         // 19: testmesh.api.v1.RenewResponse
+	(*v1.Member)(nil),                // 20: testmesh.api.v1.Member
+	(*v1.WhyResponse)(nil),           // 21: testmesh.api.v1.WhyResponse
 }
 var file_testmesh_cluster_v1_node_proto_depIdxs = []int32{
-	15, // 0: testmesh.cluster.v1.ProposeRequest.command:type_name -> testmesh.cluster.v1.Command
-	16, // 1: testmesh.cluster.v1.ProposeResponse.answer:type_name -> testmesh.cluster.v1.Answer
-	5,  // 2: testmesh.cluster.v1.ParkRequest.parked:type_name -> testmesh.cluster.v1.Parked
-	6,  // 3: testmesh.cluster.v1.ParkRequest.renewed:type_name -> testmesh.cluster.v1.Renewed
-	8,  // 4: testmesh.cluster.v1.ParkResponse.offered:type_name -> testmesh.cluster.v1.Offered
-	6,  // 5: testmesh.cluster.v1.ParkResponse.fenced:type_name -> testmesh.cluster.v1.Renewed
-	17, // 6: testmesh.cluster.v1.Offered.runs:type_name -> testmesh.api.v1.Run
-	18, // 7: testmesh.cluster.v1.StatusResponse.member:type_name -> testmesh.api.v1.Member
+	14, // 0: testmesh.cluster.v1.ProposeRequest.command:type_name -> testmesh.cluster.v1.Command
+	15, // 1: testmesh.cluster.v1.ProposeResponse.answer:type_name -> testmesh.cluster.v1.Answer
+	16, // 2: testmesh.cluster.v1.NodeServicePollRequest.poll:type_name -> testmesh.api.v1.PollRequest
+	17, // 3: testmesh.cluster.v1.NodeServicePollResponse.answer:type_name -> testmesh.api.v1.PollResponse
+	18, // 4: testmesh.cluster.v1.NodeServiceRenewRequest.renew:type_name -> testmesh.api.v1.RenewRequest
+	19, // 5: testmesh.cluster.v1.NodeServiceRenewResponse.answer:type_name -> testmesh.api.v1.RenewResponse
+	20, // 6: testmesh.cluster.v1.StatusResponse.member:type_name -> testmesh.api.v1.Member
+	21, // 7: testmesh.cluster.v1.ExplainResponse.why:type_name -> testmesh.api.v1.WhyResponse
 	0,  // 8: testmesh.cluster.v1.NodeService.Propose:input_type -> testmesh.cluster.v1.ProposeRequest
 	2,  // 9: testmesh.cluster.v1.NodeService.ReadIndex:input_type -> testmesh.cluster.v1.ReadIndexRequest
-	4,  // 10: testmesh.cluster.v1.NodeService.Park:input_type -> testmesh.cluster.v1.ParkRequest
-	9,  // 11: testmesh.cluster.v1.NodeService.Tail:input_type -> testmesh.cluster.v1.TailRequest
-	11, // 12: testmesh.cluster.v1.NodeService.Status:input_type -> testmesh.cluster.v1.StatusRequest
-	13, // 13: testmesh.cluster.v1.NodeService.Explain:input_type -> testmesh.cluster.v1.ExplainRequest
-	1,  // 14: testmesh.cluster.v1.NodeService.Propose:output_type -> testmesh.cluster.v1.ProposeResponse
-	3,  // 15: testmesh.cluster.v1.NodeService.ReadIndex:output_type -> testmesh.cluster.v1.ReadIndexResponse
-	7,  // 16: testmesh.cluster.v1.NodeService.Park:output_type -> testmesh.cluster.v1.ParkResponse
-	10, // 17: testmesh.cluster.v1.NodeService.Tail:output_type -> testmesh.cluster.v1.TailResponse
-	12, // 18: testmesh.cluster.v1.NodeService.Status:output_type -> testmesh.cluster.v1.StatusResponse
-	14, // 19: testmesh.cluster.v1.NodeService.Explain:output_type -> testmesh.cluster.v1.ExplainResponse
-	14, // [14:20] is the sub-list for method output_type
-	8,  // [8:14] is the sub-list for method input_type
+	4,  // 10: testmesh.cluster.v1.NodeService.Poll:input_type -> testmesh.cluster.v1.NodeServicePollRequest
+	6,  // 11: testmesh.cluster.v1.NodeService.Renew:input_type -> testmesh.cluster.v1.NodeServiceRenewRequest
+	8,  // 12: testmesh.cluster.v1.NodeService.Tail:input_type -> testmesh.cluster.v1.TailRequest
+	10, // 13: testmesh.cluster.v1.NodeService.Status:input_type -> testmesh.cluster.v1.StatusRequest
+	12, // 14: testmesh.cluster.v1.NodeService.Explain:input_type -> testmesh.cluster.v1.ExplainRequest
+	1,  // 15: testmesh.cluster.v1.NodeService.Propose:output_type -> testmesh.cluster.v1.ProposeResponse
+	3,  // 16: testmesh.cluster.v1.NodeService.ReadIndex:output_type -> testmesh.cluster.v1.ReadIndexResponse
+	5,  // 17: testmesh.cluster.v1.NodeService.Poll:output_type -> testmesh.cluster.v1.NodeServicePollResponse
+	7,  // 18: testmesh.cluster.v1.NodeService.Renew:output_type -> testmesh.cluster.v1.NodeServiceRenewResponse
+	9,  // 19: testmesh.cluster.v1.NodeService.Tail:output_type -> testmesh.cluster.v1.TailResponse
+	11, // 20: testmesh.cluster.v1.NodeService.Status:output_type -> testmesh.cluster.v1.StatusResponse
+	13, // 21: testmesh.cluster.v1.NodeService.Explain:output_type -> testmesh.cluster.v1.ExplainResponse
+	15, // [15:22] is the sub-list for method output_type
+	8,  // [8:15] is the sub-list for method input_type
 	8,  // [8:8] is the sub-list for extension type_name
 	8,  // [8:8] is the sub-list for extension extendee
 	0,  // [0:8] is the sub-list for field type_name
@@ -951,7 +855,7 @@ func file_testmesh_cluster_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_testmesh_cluster_v1_node_proto_rawDesc), len(file_testmesh_cluster_v1_node_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   15,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

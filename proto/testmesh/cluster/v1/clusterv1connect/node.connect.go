@@ -37,8 +37,10 @@ const (
 	NodeServiceProposeProcedure = "/testmesh.cluster.v1.NodeService/Propose"
 	// NodeServiceReadIndexProcedure is the fully-qualified name of the NodeService's ReadIndex RPC.
 	NodeServiceReadIndexProcedure = "/testmesh.cluster.v1.NodeService/ReadIndex"
-	// NodeServiceParkProcedure is the fully-qualified name of the NodeService's Park RPC.
-	NodeServiceParkProcedure = "/testmesh.cluster.v1.NodeService/Park"
+	// NodeServicePollProcedure is the fully-qualified name of the NodeService's Poll RPC.
+	NodeServicePollProcedure = "/testmesh.cluster.v1.NodeService/Poll"
+	// NodeServiceRenewProcedure is the fully-qualified name of the NodeService's Renew RPC.
+	NodeServiceRenewProcedure = "/testmesh.cluster.v1.NodeService/Renew"
 	// NodeServiceTailProcedure is the fully-qualified name of the NodeService's Tail RPC.
 	NodeServiceTailProcedure = "/testmesh.cluster.v1.NodeService/Tail"
 	// NodeServiceStatusProcedure is the fully-qualified name of the NodeService's Status RPC.
@@ -53,9 +55,11 @@ type NodeServiceClient interface {
 	Propose(context.Context, *v1.ProposeRequest) (*v1.ProposeResponse, error)
 	// ReadIndex gives an index up to which a node must have applied, for a strong read.
 	ReadIndex(context.Context, *v1.ReadIndexRequest) (*v1.ReadIndexResponse, error)
-	// Park is one stream of a node to the leader: its parked agents and their
-	// renewals go up, offers, cancels and drains come down.
-	Park(context.Context) (*connect.BidiStreamForClientSimple[v1.ParkRequest, v1.ParkResponse], error)
+	// Poll hands an agent's poll to the leader, which holds it. All calls between two
+	// nodes share one connection.
+	Poll(context.Context, *v1.NodeServicePollRequest) (*v1.NodeServicePollResponse, error)
+	// Renew hands an agent's renewals to the leader.
+	Renew(context.Context, *v1.NodeServiceRenewRequest) (*v1.NodeServiceRenewResponse, error)
 	// Tail gives the part of a run's stream that only its home has.
 	Tail(context.Context, *v1.TailRequest) (*connect.ServerStreamForClient[v1.TailResponse], error)
 	// Status is how a node is doing.
@@ -87,10 +91,16 @@ func NewNodeServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(nodeServiceMethods.ByName("ReadIndex")),
 			connect.WithClientOptions(opts...),
 		),
-		park: connect.NewClient[v1.ParkRequest, v1.ParkResponse](
+		poll: connect.NewClient[v1.NodeServicePollRequest, v1.NodeServicePollResponse](
 			httpClient,
-			baseURL+NodeServiceParkProcedure,
-			connect.WithSchema(nodeServiceMethods.ByName("Park")),
+			baseURL+NodeServicePollProcedure,
+			connect.WithSchema(nodeServiceMethods.ByName("Poll")),
+			connect.WithClientOptions(opts...),
+		),
+		renew: connect.NewClient[v1.NodeServiceRenewRequest, v1.NodeServiceRenewResponse](
+			httpClient,
+			baseURL+NodeServiceRenewProcedure,
+			connect.WithSchema(nodeServiceMethods.ByName("Renew")),
 			connect.WithClientOptions(opts...),
 		),
 		tail: connect.NewClient[v1.TailRequest, v1.TailResponse](
@@ -118,7 +128,8 @@ func NewNodeServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 type nodeServiceClient struct {
 	propose   *connect.Client[v1.ProposeRequest, v1.ProposeResponse]
 	readIndex *connect.Client[v1.ReadIndexRequest, v1.ReadIndexResponse]
-	park      *connect.Client[v1.ParkRequest, v1.ParkResponse]
+	poll      *connect.Client[v1.NodeServicePollRequest, v1.NodeServicePollResponse]
+	renew     *connect.Client[v1.NodeServiceRenewRequest, v1.NodeServiceRenewResponse]
 	tail      *connect.Client[v1.TailRequest, v1.TailResponse]
 	status    *connect.Client[v1.StatusRequest, v1.StatusResponse]
 	explain   *connect.Client[v1.ExplainRequest, v1.ExplainResponse]
@@ -142,9 +153,22 @@ func (c *nodeServiceClient) ReadIndex(ctx context.Context, req *v1.ReadIndexRequ
 	return nil, err
 }
 
-// Park calls testmesh.cluster.v1.NodeService.Park.
-func (c *nodeServiceClient) Park(ctx context.Context) (*connect.BidiStreamForClientSimple[v1.ParkRequest, v1.ParkResponse], error) {
-	return c.park.CallBidiStreamSimple(ctx)
+// Poll calls testmesh.cluster.v1.NodeService.Poll.
+func (c *nodeServiceClient) Poll(ctx context.Context, req *v1.NodeServicePollRequest) (*v1.NodeServicePollResponse, error) {
+	response, err := c.poll.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// Renew calls testmesh.cluster.v1.NodeService.Renew.
+func (c *nodeServiceClient) Renew(ctx context.Context, req *v1.NodeServiceRenewRequest) (*v1.NodeServiceRenewResponse, error) {
+	response, err := c.renew.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
 }
 
 // Tail calls testmesh.cluster.v1.NodeService.Tail.
@@ -176,9 +200,11 @@ type NodeServiceHandler interface {
 	Propose(context.Context, *v1.ProposeRequest) (*v1.ProposeResponse, error)
 	// ReadIndex gives an index up to which a node must have applied, for a strong read.
 	ReadIndex(context.Context, *v1.ReadIndexRequest) (*v1.ReadIndexResponse, error)
-	// Park is one stream of a node to the leader: its parked agents and their
-	// renewals go up, offers, cancels and drains come down.
-	Park(context.Context, *connect.BidiStream[v1.ParkRequest, v1.ParkResponse]) error
+	// Poll hands an agent's poll to the leader, which holds it. All calls between two
+	// nodes share one connection.
+	Poll(context.Context, *v1.NodeServicePollRequest) (*v1.NodeServicePollResponse, error)
+	// Renew hands an agent's renewals to the leader.
+	Renew(context.Context, *v1.NodeServiceRenewRequest) (*v1.NodeServiceRenewResponse, error)
 	// Tail gives the part of a run's stream that only its home has.
 	Tail(context.Context, *v1.TailRequest, *connect.ServerStream[v1.TailResponse]) error
 	// Status is how a node is doing.
@@ -206,10 +232,16 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(nodeServiceMethods.ByName("ReadIndex")),
 		connect.WithHandlerOptions(opts...),
 	)
-	nodeServiceParkHandler := connect.NewBidiStreamHandler(
-		NodeServiceParkProcedure,
-		svc.Park,
-		connect.WithSchema(nodeServiceMethods.ByName("Park")),
+	nodeServicePollHandler := connect.NewUnaryHandlerSimple(
+		NodeServicePollProcedure,
+		svc.Poll,
+		connect.WithSchema(nodeServiceMethods.ByName("Poll")),
+		connect.WithHandlerOptions(opts...),
+	)
+	nodeServiceRenewHandler := connect.NewUnaryHandlerSimple(
+		NodeServiceRenewProcedure,
+		svc.Renew,
+		connect.WithSchema(nodeServiceMethods.ByName("Renew")),
 		connect.WithHandlerOptions(opts...),
 	)
 	nodeServiceTailHandler := connect.NewServerStreamHandlerSimple(
@@ -236,8 +268,10 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 			nodeServiceProposeHandler.ServeHTTP(w, r)
 		case NodeServiceReadIndexProcedure:
 			nodeServiceReadIndexHandler.ServeHTTP(w, r)
-		case NodeServiceParkProcedure:
-			nodeServiceParkHandler.ServeHTTP(w, r)
+		case NodeServicePollProcedure:
+			nodeServicePollHandler.ServeHTTP(w, r)
+		case NodeServiceRenewProcedure:
+			nodeServiceRenewHandler.ServeHTTP(w, r)
 		case NodeServiceTailProcedure:
 			nodeServiceTailHandler.ServeHTTP(w, r)
 		case NodeServiceStatusProcedure:
@@ -261,8 +295,12 @@ func (UnimplementedNodeServiceHandler) ReadIndex(context.Context, *v1.ReadIndexR
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("testmesh.cluster.v1.NodeService.ReadIndex is not implemented"))
 }
 
-func (UnimplementedNodeServiceHandler) Park(context.Context, *connect.BidiStream[v1.ParkRequest, v1.ParkResponse]) error {
-	return connect.NewError(connect.CodeUnimplemented, errors.New("testmesh.cluster.v1.NodeService.Park is not implemented"))
+func (UnimplementedNodeServiceHandler) Poll(context.Context, *v1.NodeServicePollRequest) (*v1.NodeServicePollResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("testmesh.cluster.v1.NodeService.Poll is not implemented"))
+}
+
+func (UnimplementedNodeServiceHandler) Renew(context.Context, *v1.NodeServiceRenewRequest) (*v1.NodeServiceRenewResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("testmesh.cluster.v1.NodeService.Renew is not implemented"))
 }
 
 func (UnimplementedNodeServiceHandler) Tail(context.Context, *v1.TailRequest, *connect.ServerStream[v1.TailResponse]) error {
