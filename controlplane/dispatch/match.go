@@ -1,0 +1,64 @@
+package dispatch
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
+)
+
+// envLabel is the pin that an environment's name is compared with.
+const envLabel = "env"
+
+// lacks says in words why an agent does not fit a target; empty: it fits. Pins are
+// granted and facts are reported: a fact never stands in for a pin.
+func lacks(a *apiv1.Agent, t *apiv1.Target, environment string) (reasons []string) {
+	wanted := t.GetMatch()
+	for _, key := range slices.Sorted(maps.Keys(wanted)) {
+		value, has := label(a, key)
+		switch values := wanted[key].GetValues(); {
+		case !has:
+			reasons = append(reasons, fmt.Sprintf("it has no label %s, wanted %s", key, either(values)))
+		case !fits(value, values):
+			reasons = append(reasons, fmt.Sprintf("%s is %s, wanted %s", key, value, either(values)))
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(t.GetNot())) {
+		if value, has := label(a, key); has && fits(value, t.GetNot()[key].GetValues()) {
+			reasons = append(reasons, fmt.Sprintf("%s is %s, which the run does not want", key, value))
+		}
+	}
+	for _, key := range a.GetReserved() {
+		named := wanted[key] != nil || key == envLabel && environment != "" && a.GetPins()[envLabel] == environment
+		if !named {
+			reasons = append(reasons, fmt.Sprintf("it is reserved for runs that name %s", key))
+		}
+	}
+	if pin := a.GetPins()[envLabel]; environment != "" && pin != "" && pin != environment && wanted[envLabel] == nil {
+		reasons = append(reasons, fmt.Sprintf("%s is %s, and the run is for the environment %s", envLabel, pin, environment))
+	}
+	return reasons
+}
+
+// label is a pin, or else a fact.
+func label(a *apiv1.Agent, key string) (string, bool) {
+	if v, ok := a.GetPins()[key]; ok {
+		return v, true
+	}
+	v, ok := a.GetFacts()[strings.TrimPrefix(key, "fact/")]
+	return v, ok
+}
+
+// fits compares with texts, of which one may end in a star.
+func fits(value string, wanted []string) bool {
+	for _, w := range wanted {
+		if prefix, star := strings.CutSuffix(w, "*"); value == w || star && strings.HasPrefix(value, prefix) {
+			return true
+		}
+	}
+	return false
+}
+
+func either(values []string) string { return strings.Join(values, " or ") }

@@ -1,0 +1,102 @@
+package dispatch
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+	"time"
+
+	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
+)
+
+const (
+	// aging is how long a run waits for one priority more, so that none waits for ever.
+	aging = time.Minute
+	// highest is the priority that aging stops at.
+	highest = 4
+)
+
+// item is a run that waits: for an agent, or for a teardown on another one.
+type item struct {
+	run     *apiv1.Run
+	created time.Time
+	bucket  *bucket
+}
+
+// bucket holds the waiting runs that any agent fits alike: of one workspace, with one
+// target. So an agent is compared with a few buckets, not with each run.
+type bucket struct {
+	key       string
+	workspace string
+	target    *apiv1.Target
+	env       string
+	items     []*item // by priority, then age
+}
+
+// queue are the runs that wait.
+type queue struct {
+	items   map[string]*item
+	buckets map[string]*bucket
+}
+
+func newQueue() *queue { return &queue{items: map[string]*item{}, buckets: map[string]*bucket{}} }
+
+func before(a, b *item) int {
+	return cmp.Or(cmp.Compare(b.run.GetPriority(), a.run.GetPriority()), a.created.Compare(b.created),
+		cmp.Compare(a.run.GetBatchId(), b.run.GetBatchId()), cmp.Compare(a.run.GetNumber(), b.run.GetNumber()))
+}
+
+func (q *queue) put(r *apiv1.Run) {
+	q.remove(r.GetId())
+	key := bucketKey(r)
+	b := q.buckets[key]
+	if b == nil {
+		b = &bucket{key: key, workspace: r.GetWorkspace(), target: r.GetSpec().GetTarget(), env: r.GetSpec().GetEnvironment()}
+		q.buckets[key] = b
+	}
+	i := &item{run: r, created: r.GetCreated().AsTime(), bucket: b}
+	at, _ := slices.BinarySearchFunc(b.items, i, before)
+	b.items = slices.Insert(b.items, at, i)
+	q.items[r.GetId()] = i
+}
+
+func (q *queue) remove(id string) {
+	i := q.items[id]
+	if i == nil {
+		return
+	}
+	delete(q.items, id)
+	b := i.bucket
+	at, found := slices.BinarySearchFunc(b.items, i, before)
+	if !found || b.items[at] != i {
+		at = slices.Index(b.items, i)
+	}
+	b.items = slices.Delete(b.items, at, at+1)
+	if len(b.items) == 0 {
+		delete(q.buckets, b.key)
+	}
+}
+
+func bucketKey(r *apiv1.Run) string {
+	var b strings.Builder
+	b.WriteString(r.GetWorkspace() + "\x00" + r.GetSpec().GetEnvironment() + "\x00")
+	t := r.GetSpec().GetTarget()
+	for _, side := range []map[string]*apiv1.Values{t.GetMatch(), t.GetNot()} {
+		keys := make([]string, 0, len(side))
+		for k := range side {
+			keys = append(keys, k)
+		}
+		slices.Sort(keys)
+		for _, k := range keys {
+			b.WriteString(k + "\x01" + strings.Join(side[k].GetValues(), "\x02") + "\x03")
+		}
+		b.WriteByte(0)
+	}
+	return b.String()
+}
+
+// urgency is the priority of a run with what it has waited.
+func (i *item) urgency(now time.Time) float64 {
+	p := float64(i.run.GetPriority())
+	return min(p+float64(now.Sub(i.created))/float64(aging), max(p, highest-0.5))
+}
