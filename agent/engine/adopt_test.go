@@ -2,7 +2,9 @@ package engine
 
 import (
 	"encoding/json"
+	"maps"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 
@@ -12,21 +14,19 @@ import (
 	"github.com/testmesh/testmesh/sdk/plugin"
 )
 
-// TestFieldsAreReadAsTheirJSON holds the two ways that a result can come to one
+// TestMembersAreReadAsTheirJSON holds the two ways that a result can come to one
 // meaning.
-func TestFieldsAreReadAsTheirJSON(t *testing.T) {
+func TestMembersAreReadAsTheirJSON(t *testing.T) {
 	for name, v := range map[string]any{
-		"scalars":           map[string]any{"null": nil, "yes": true, "text": "a < \"b\"\n\u2028 & é", "n": int64(math.MinInt64)},
-		"whole floats":      []any{0.0, 3.0, -3.0, 1e15, 0x1p53, 0x1p60, 1e20, 1e21, 1e300},
-		"fractions":         []any{0.1, 12.345, -1e-7, 1e-300, math.SmallestNonzeroFloat64, math.MaxFloat64, math.Copysign(0, -1)},
-		"JSON as it came":   json.RawMessage(`{"price":59.80,"id":12345678901234567890,"a":1,"a":2,"list":[1.0,1e2]}`),
-		"JSON inside":       map[string]any{"list": []any{json.RawMessage(`[1,2]`), map[string]any{"x": json.RawMessage(`null`)}}},
-		"taken as they are": plugin.Values{"a": "text", "n": int64(7), "half": 0.5, "list": []any{"x"}, "none": nil},
-		"empty containers":  map[string]any{"m": map[string]any{}, "l": []any{}},
+		"scalars":          map[string]any{"null": nil, "yes": true, "text": "a < \"b\"\n\u2028 & é", "n": int64(math.MinInt64)},
+		"whole floats":     []any{0.0, 3.0, -3.0, 1e15, 0x1p53, 0x1p60, 1e20, 1e21, 1e300},
+		"fractions":        []any{0.1, 12.345, -1e-7, 1e-300, math.SmallestNonzeroFloat64, math.MaxFloat64, math.Copysign(0, -1)},
+		"JSON as it came":  json.RawMessage(`{"price":59.80,"id":12345678901234567890,"a":1,"a":2,"list":[1.0,1e2]}`),
+		"JSON inside":      map[string]any{"list": []any{json.RawMessage(`[1,2]`), map[string]any{"x": json.RawMessage(`null`)}}},
+		"empty containers": map[string]any{"m": map[string]any{}, "l": []any{}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			fields := map[string]any{"v": v}
-			text, err := (&plugin.Response{Fields: fields}).JSON()
+			text, err := (&plugin.Response{Members: made{"v": v}}).JSON()
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -34,23 +34,25 @@ func TestFieldsAreReadAsTheirJSON(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			size := 0
-			got, _, err := adopt(fields, &size)
-			if err != nil {
-				t.Fatal(err)
-			}
+			got := newMembers(made{"v": v}).all()
 			if diff := cmp.Diff(string(value.Append(nil, want)), string(value.Append(nil, got))); diff != "" {
-				t.Errorf("(-JSON +fields)\n%s", diff)
+				t.Errorf("(-JSON +members)\n%s", diff)
 			}
 			if diff := cmp.Diff(kinds(want), kinds(got)); diff != "" {
-				t.Errorf("types differ (-JSON +fields)\n%s", diff)
-			}
-			if size < len(text)/2 || size > 8*len(text) {
-				t.Errorf("the size of %s was taken for %d bytes", text, size)
+				t.Errorf("types differ (-JSON +members)\n%s", diff)
 			}
 		})
 	}
 }
+
+// made is a result whose members are there.
+type made map[string]any
+
+func (m made) Names() []string { return slices.Sorted(maps.Keys(m)) }
+
+func (m made) Member(name string) (any, bool) { v, ok := m[name]; return v, ok }
+
+func (m made) Size() int { return 100 }
 
 // kinds is the Go types of a value's parts, which the model keeps apart.
 func kinds(v any) any {
@@ -77,15 +79,14 @@ func kinds(v any) any {
 	return value.KindOf(v)
 }
 
-func TestFieldsThatAreNoValuesAreThePluginsFault(t *testing.T) {
+func TestMembersThatAreNoValuesAreABug(t *testing.T) {
 	for want, v := range map[string]any{
 		"x: a int is no value":           map[string]any{"x": 1},
 		"x: [1]: NaN is no number":       map[string]any{"x": []any{true, math.NaN()}},
 		"x: a []string is no value":      map[string]any{"x": []string{"a"}},
 		"x: decode JSON: the document e": map[string]any{"x": json.RawMessage(`{"a":`)},
 	} {
-		size := 0
-		_, _, err := adopt(v, &size)
+		_, err := adopt(v)
 		if err == nil || !strings.HasPrefix(err.Error(), want) {
 			t.Errorf("got %v, want %s…", err, want)
 		}

@@ -19,7 +19,7 @@ func TestOlderNamesOfAnEarlierResult(t *testing.T) {
 		t.Fatal(err)
 	}
 	spec, _, _ := c.Action("http.request")
-	r := &record{step: &flow.Step{ID: "get", Spec: spec}, has: true, outputs: map[string]any{"result": "mine"}, result: map[string]any{"status": int64(200), "duration_ms": 1.5}}
+	r := &record{step: &flow.Step{ID: "get", Spec: spec}, outputs: map[string]any{"result": "mine"}, result: given(map[string]any{"status": int64(200), "duration_ms": 1.5})}
 	s := &scope{l: &layer{steps: map[string]*record{"get": r}}}
 	if v, ok, err := s.Member("get", "response"); err != nil || !ok || v.(map[string]any)["status"] != int64(200) {
 		t.Errorf("get.response: got %v, %v, %v, want the whole result", v, ok, err)
@@ -27,10 +27,13 @@ func TestOlderNamesOfAnEarlierResult(t *testing.T) {
 	if v, ok, err := s.Member("get", "response_time"); err != nil || !ok || v != 1.5 {
 		t.Errorf("get.response_time: got %v, %v, %v, want 1.5", v, ok, err)
 	}
-	for _, name := range []string{"status", "result", "nothing"} {
-		if v, ok, _ := s.Member("get", name); ok {
-			t.Errorf("get.%s: got %v, want it to be looked up with the step", name, v)
+	for name, want := range map[string]any{"status": int64(200), "result": "mine"} {
+		if v, ok, err := s.Member("get", name); err != nil || !ok || v != want {
+			t.Errorf("get.%s: got %v, %v, %v, want %v", name, v, ok, err, want)
 		}
+	}
+	if v, ok, _ := s.Member("get", "nothing"); ok {
+		t.Errorf("get.nothing: got %v, want nothing", v)
 	}
 }
 

@@ -63,7 +63,7 @@ func (r *stepRun) doSet(c *flow.Set) *try {
 		}
 		out[v.Name] = given
 	}
-	return &try{outputs: out, result: out, has: true}
+	return &try{outputs: out, result: given(out)}
 }
 
 func (r *stepRun) doLog(c *flow.Log) *try {

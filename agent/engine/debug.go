@@ -225,8 +225,8 @@ func (s *Stop) Finished() *event.StepFinished {
 		Status: t.status, Reason: t.reason, Tries: max(r.tries, 1), Waited: r.s.Eventually != nil, Effect: t.effect,
 		DurationMS: milliseconds(r.p.f.run.since(r.began)), Assertions: t.assertions, Outputs: boundedMap(t.outputs), Error: t.err,
 	}
-	if t.has && r.s.Spec != nil {
-		done.Result, done.HasResult = t.result, true
+	if t.result.has && r.s.Spec != nil {
+		done.Result, done.HasResult = t.result.whole(), true
 	}
 	if (t.status == event.Failed || t.status == event.Errored) && t.cause == nil {
 		done.Values = r.values()

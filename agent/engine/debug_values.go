@@ -267,7 +267,7 @@ func (l *layer) setOutput(step, name string, v any) bool {
 		outputs := map[string]any{}
 		maps.Copy(outputs, had.outputs)
 		outputs[name] = v
-		l.steps[step] = &record{step: had.step, status: had.status, outputs: outputs, result: had.result, has: had.has}
+		l.steps[step] = &record{step: had.step, status: had.status, outputs: outputs, result: had.result}
 		l.mu.Unlock()
 		l.reset(name, v)
 		return true

@@ -16,31 +16,20 @@ import (
 
 // look lets the step's own expressions see the try's result.
 func (r *stepRun) look(t *try) {
-	r.own = ownResult{
-		spec: r.s.Spec, result: t.result, has: t.has, duration: milliseconds(t.duration), flow: t.flow,
-	}
+	r.own = ownResult{spec: r.s.Spec, result: t.result, duration: milliseconds(t.duration), flow: t.flow}
 	if r.s.Spec != nil {
 		r.own.declared = r.facts().declared
 	}
-	r.scope.own = &r.own
-	r.env.Result, r.env.HasResult, r.env.Body, r.env.HasBody, r.env.Cut, r.env.CutKey = t.result, t.has, nil, false, "", ""
 	if t.hasData {
-		r.own.result, r.own.has = t.data, true
-		r.env.Result, r.env.HasResult = t.data, true
-		return
+		r.own.result = given(t.data)
 	}
-	if r.s.Spec == nil || r.s.Spec.BodyKey == "" {
-		return
+	r.scope.own = &r.own
+	r.env.Answer, r.env.Cut, r.env.CutKey = nil, "", ""
+	if r.own.result.has {
+		r.env.Answer = &r.own
 	}
-	r.env.Cut = t.limited
-	if t.limited != "" {
-		r.env.CutKey = r.s.Spec.BodyKey
-	}
-	if m, ok := t.result.(map[string]any); ok {
-		switch body := m[r.s.Spec.BodyKey].(type) {
-		case map[string]any, []any:
-			r.env.Body, r.env.HasBody = body, true
-		}
+	if r.s.Spec != nil && r.s.Spec.BodyKey != "" && t.limited != "" {
+		r.env.Cut, r.env.CutKey = t.limited, r.s.Spec.BodyKey
 	}
 }
 

@@ -43,8 +43,7 @@ type record struct {
 	step    *flow.Step
 	status  event.Status
 	outputs map[string]any
-	result  any
-	has     bool // it has a result
+	result  result
 
 	once   sync.Once
 	merged any
@@ -54,13 +53,13 @@ type record struct {
 // result. ok is false where it gave neither.
 func (r *record) value() (v any, ok bool) {
 	switch {
-	case !r.has && len(r.outputs) == 0:
+	case !r.result.has && len(r.outputs) == 0:
 		return nil, false
 	case len(r.outputs) == 0:
-		return r.result, true
+		return r.result.whole(), true
 	}
 	r.once.Do(func() {
-		m, _ := r.result.(map[string]any)
+		m, _ := r.result.whole().(map[string]any)
 		out := make(map[string]any, len(m)+len(r.outputs))
 		for k, v := range m {
 			out[k] = v
@@ -73,21 +72,16 @@ func (r *record) value() (v any, ok bool) {
 	return r.merged, true
 }
 
-// alias is a result under a name that is none of its keys: `response`, and what
-// a dialect calls it.
-func (r *record) alias(name string) (v any, ok bool) {
-	if !r.has || r.step.Spec == nil {
-		return nil, false
+// member is one of what value gives, or the result under a name that is none of
+// its keys: `response`, and what a dialect calls it.
+func (r *record) member(name string) (v any, ok bool) {
+	if v, ok := r.outputs[name]; ok {
+		return v, true
 	}
-	if _, taken := r.outputs[name]; taken {
-		return nil, false
+	if v, ok := r.result.member(name); ok || r.step.Spec == nil || !r.result.has {
+		return v, ok
 	}
-	if m, _ := r.result.(map[string]any); m != nil {
-		if _, taken := m[name]; taken {
-			return nil, false
-		}
-	}
-	return r.step.Spec.ResultName(r.result, name)
+	return r.step.Spec.ResultName(r.result.whole(), name)
 }
 
 func (l *layer) child(names map[string]any) *layer { return &layer{parent: l, names: names} }

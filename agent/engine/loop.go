@@ -25,7 +25,7 @@ func (r *stepRun) doForEach(ctx context.Context, c *flow.ForEach) *try {
 	}
 	if len(items) == 0 {
 		r.p.skipChildren(r.s, whyNoItems)
-		return &try{status: event.Skipped, reason: whyNoItems, result: loopResult(nil), has: true}
+		return &try{status: event.Skipped, reason: whyNoItems, result: given(loopResult(nil))}
 	}
 	l := &loop{r: r, c: c, kids: r.children(), items: items, layers: make([]*layer, len(items)), sums: make([]summary, len(items))}
 	if c.Parallel > 0 {
@@ -125,7 +125,7 @@ func (l *loop) result() *try {
 		return &try{status: event.Cancelled}
 	}
 	t := l.r.container(total)
-	t.result, t.has, t.items = loopResult(items), true, items
+	t.result, t.items = given(loopResult(items)), items
 	return t
 }
 

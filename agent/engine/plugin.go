@@ -91,35 +91,34 @@ func (r *stepRun) take(t *try, resp *plugin.Response) {
 		_ = r.p.f.run.mask.Add(s.Name, s.Value)
 	}
 	t.limited, t.retryAfter = resp.Limited, resp.RetryAfter
-	result, err := r.result(t, resp)
+	got, err := r.result(t, resp)
 	if err != nil {
 		t.status = event.Errored
 		t.err = &event.Error{Code: string(source.CodePlugin), Message: fmt.Sprintf("result of %s: %s", r.s.Action, err), Blame: "plugin"}
 		return
 	}
-	if result != nil {
-		t.result, t.has, t.answered = result, true, true
-	}
+	t.result, t.answered = got, got.has
 }
 
-// result makes values of what a plugin sent, as JSON or as fields; nil: nothing.
-func (r *stepRun) result(t *try, resp *plugin.Response) (any, error) {
-	if resp.Fields != nil {
-		result, _, err := adopt(resp.Fields, &t.bytes)
-		return result, err
+// result makes values of what a plugin sent as JSON. What comes from one in this
+// process waits until it is read.
+func (r *stepRun) result(t *try, resp *plugin.Response) (result, error) {
+	if resp.Members != nil {
+		t.bytes = resp.Members.Size()
+		return result{has: true, later: newMembers(resp.Members)}, nil
 	}
 	if len(resp.Result) == 0 {
-		return nil, nil
+		return result{}, nil
 	}
-	result, err := value.DecodeLenient(resp.Result)
+	v, err := value.DecodeLenient(resp.Result)
 	if err != nil {
-		return nil, err
+		return result{}, err
 	}
-	if _, ok := result.(map[string]any); !ok {
-		return nil, fmt.Errorf("a result is an object, this is %s", value.KindOf(result))
+	if _, ok := v.(map[string]any); !ok {
+		return result{}, fmt.Errorf("a result is an object, this is %s", value.KindOf(v))
 	}
 	t.raw, t.bytes = resp.Result, len(resp.Result)
-	return result, nil
+	return given(v), nil
 }
 
 // interpret gives the try the status of the plugin's error, if it has one.

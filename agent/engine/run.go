@@ -162,6 +162,8 @@ func (x *run) execute() Outcome {
 
 // finish reports the end of the run.
 func (x *run) finish(f *frame, end ending) Outcome {
+	var saved *SavedContext
+	x.protect("saved context", func() { saved = x.saved(f) })
 	x.mu.Lock()
 	internal, sinkError := x.internal, x.sinkError
 	x.mu.Unlock()
@@ -181,7 +183,7 @@ func (x *run) finish(f *frame, end ending) Outcome {
 	took := x.since(x.start)
 	out := Outcome{
 		Status: end.status, Reason: x.mask.String(end.reason), Steps: steps, Assertions: assertions,
-		Outputs: end.outputs, Variables: x.variables(f), Context: x.saved(f), Duration: took, Error: maskError(x.mask, end.err),
+		Outputs: end.outputs, Variables: x.variables(f), Context: saved, Duration: took, Error: maskError(x.mask, end.err),
 	}
 	x.out.emit(event.Event{Type: event.TypeRunFinished, RunFinished: &event.RunFinished{
 		Status: end.status, Reason: end.reason, DurationMS: milliseconds(took), Row: eventRow(&x.r),
@@ -293,7 +295,7 @@ func (x *run) saved(f *frame) *SavedContext {
 	out := &SavedContext{Flow: f.prog.Name, RunID: x.r.RunID, Steps: make(map[string]SavedStep, len(f.layer.steps))}
 	for id, r := range f.layer.steps {
 		out.Steps[id] = SavedStep{
-			Status: r.status, Outputs: maskMap(x.mask, r.outputs), Result: x.mask.Value(r.result), HasResult: r.has,
+			Status: r.status, Outputs: maskMap(x.mask, r.outputs), Result: x.mask.Value(r.result.whole()), HasResult: r.result.has,
 		}
 	}
 	return out

@@ -22,8 +22,7 @@ type scope struct {
 type ownResult struct {
 	spec     *catalog.Action // nil on control actions
 	declared map[string]bool // names that the result's schema declares
-	result   any
-	has      bool
+	result   result
 	duration float64
 	flow     map[string]any // of run_flow: the called flow's status and output
 	// code is the code of the try's error, for retry_on; isRetry makes the names
@@ -47,19 +46,12 @@ func (o *ownResult) lookup(name string) (v any, ok, mine bool) {
 			return o.code == string(source.CodeConn) || o.code == string(source.CodeDNS) || o.code == string(source.CodeTLS), true, true
 		}
 	}
-	if o.has {
-		if o.spec != nil {
-			v, ok = o.spec.ResultName(o.result, name)
-		} else if m, isMap := o.result.(map[string]any); isMap {
-			v, ok = m[name]
-		}
-		if ok {
-			return v, true, true
-		}
+	if v, ok := o.member(name); ok {
+		return v, true, true
 	}
 	switch name {
 	case "result", "response":
-		return o.result, o.has, true
+		return o.result.whole(), o.result.has, true
 	case "duration_ms":
 		return o.duration, true, true
 	case "flow":
@@ -73,6 +65,42 @@ func (o *ownResult) lookup(name string) (v any, ok, mine bool) {
 	// A declared key that this answer does not have is missing; it is not
 	// somebody else's name.
 	return nil, false, o.declared[name]
+}
+
+// member is what a name means in the result: a key of it, or what its action
+// declares besides.
+func (o *ownResult) member(name string) (v any, ok bool) {
+	if !o.result.has {
+		return nil, false
+	}
+	if o.spec == nil {
+		return o.result.member(name)
+	}
+	if name != "result" { // which has aliases below it, whatever the keys are
+		if v, ok := o.result.member(name); ok {
+			return v, true
+		}
+	}
+	if !o.declared[name] || name == "duration_ms" {
+		return nil, false
+	}
+	return o.spec.ResultName(o.result.whole(), name)
+}
+
+// Result implements expr.Answer.
+func (o *ownResult) Result() any { return o.result.whole() }
+
+// Body implements expr.Answer.
+func (o *ownResult) Body() (any, bool) {
+	if o.spec == nil || o.spec.BodyKey == "" {
+		return nil, false
+	}
+	body, _ := o.result.member(o.spec.BodyKey)
+	switch body.(type) {
+	case map[string]any, []any:
+		return body, true
+	}
+	return nil, false
 }
 
 // Lookup gives the value of a top-level name.
@@ -112,7 +140,7 @@ func (s *scope) Member(name, member string) (v any, ok bool, err error) {
 		if r == nil || s.shadowed(name) {
 			return nil, false, nil
 		}
-		v, ok = r.alias(member)
+		v, ok = r.member(member)
 		return v, ok, nil
 	}
 	if s.shadowed(name) {

@@ -60,7 +60,9 @@ func (p *place) skipAll(steps []*flow.Step, phase event.Phase, reason string) {
 // restore puts in what a step before --from gave in an earlier run.
 func (p *place) restore(s *flow.Step) {
 	if saved, ok := p.f.run.r.Saved[s.ID]; ok {
-		p.l.put(&record{step: s, status: saved.Status, outputs: saved.Outputs, result: saved.Result, has: saved.HasResult}, "an earlier run")
+		p.l.put(&record{
+			step: s, status: saved.Status, outputs: saved.Outputs, result: result{has: saved.HasResult, value: saved.Result},
+		}, "an earlier run")
 	}
 }
 

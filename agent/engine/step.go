@@ -61,8 +61,7 @@ type try struct {
 	err        *event.Error
 	assertions []event.Assertion
 	outputs    map[string]any // of the action itself (set, transform, run_flow), then of `output`
-	result     any
-	has        bool
+	result     result
 	raw        []byte // the result's JSON, where a plugin sent it
 	bytes      int    // about what the result prints as, where a plugin sent it
 	limited    string // a body was cut: what was said
@@ -301,7 +300,7 @@ func (r *stepRun) finish(t *try) stepVerdict {
 	}
 	v.stop = (bad || t.status == event.Cancelled) && s.OnFailure != flow.Continue && s.OnFailure != flow.Ignore &&
 		!r.p.regardless
-	r.p.l.put(&record{step: s, status: t.status, outputs: t.outputs, result: t.result, has: t.has}, "")
+	r.p.l.put(&record{step: s, status: t.status, outputs: t.outputs, result: t.result}, "")
 	if bad && !v.ignored {
 		v.failure = r.failure(t)
 		if !r.p.quiet {

@@ -142,7 +142,7 @@ func (r *stepRun) artifact(name, mediaType string, data []byte) {
 // becomes an artifact with a preview.
 func (r *stepRun) attach(done *event.StepFinished, t *try) {
 	done.Outputs = boundedMap(t.outputs)
-	if r.s.SaveTo != nil && t.has {
+	if r.s.SaveTo != nil && t.result.has {
 		name, err := r.s.SaveTo.Text(r.env)
 		if err != nil {
 			r.log("warn", "save_to_file: "+err.Error(), nil)
@@ -150,12 +150,12 @@ func (r *stepRun) attach(done *event.StepFinished, t *try) {
 			r.artifact(name, "application/json", t.json())
 		}
 	}
-	if !t.has || r.s.Spec == nil {
+	if !t.result.has || r.s.Spec == nil {
 		return // children and outputs tell what a control action did
 	}
 	if t.bytes <= maxResultBytes {
 		if t.status != event.Passed || r.p.f.run.wants.Results {
-			done.Result, done.HasResult = t.result, true
+			done.Result, done.HasResult = t.result.whole(), true
 		}
 		return
 	}
@@ -169,7 +169,7 @@ func (t *try) json() []byte {
 	if t.raw != nil {
 		return t.raw
 	}
-	return value.Append(nil, t.result)
+	return value.Append(nil, t.result.whole())
 }
 
 // boundedMap is m with values over maxResultBytes cut, as their text.

@@ -59,7 +59,7 @@ func (r *stepRun) calledTry(prog *flow.Program, out called, shared bool) *try {
 	names := map[string]any{"name": prog.Name, "file": prog.File, "status": string(out.status), "output": output}
 	t := &try{
 		status: out.status, reason: out.reason, err: out.err, cause: out.cause, answered: out.status != event.Errored, flow: names,
-		result: map[string]any{"status": string(out.status), "output": output}, has: true, outputs: out.outputs,
+		result: given(map[string]any{"status": string(out.status), "output": output}), outputs: out.outputs,
 	}
 	if out.status == event.Passed {
 		t.status = ""

@@ -44,7 +44,7 @@ func (r *stepRun) doTransform(c *flow.Transform) *try {
 		}
 	}
 	r.own.saved = nil
-	return &try{outputs: p.out, result: p.out, has: true}
+	return &try{outputs: p.out, result: given(p.out)}
 }
 
 // transformTry: a transform judges an answer as output does.

@@ -254,7 +254,11 @@ func (a *Assertion) checkSchema(out *event.Assertion, env *expr.Env) {
 // CheckMatch judges a step's match: one assertion, with the differences.
 func CheckMatch(p *match.Pattern, pos source.Pos, env *expr.Env) event.Assertion {
 	out := event.Assertion{Expression: "match", Line: pos.Line, Column: pos.Column}
-	found, err := p.Match(env.Result, env)
+	var result any
+	if env.Answer != nil {
+		result = env.Answer.Result()
+	}
+	found, err := p.Match(result, env)
 	if err != nil {
 		explainError(&out, err)
 		return out

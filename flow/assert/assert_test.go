@@ -27,6 +27,10 @@ func (r result) Lookup(name string) (any, bool, error) {
 	return v, ok, nil
 }
 
+func (r result) Result() any { return map[string]any(r) }
+
+func (r result) Body() (any, bool) { return r["body"], true }
+
 const answer = `{"status": 201, "body": {"id": "ord_1", "total": 58.90, "items": [{"qty": 1}], "note": null}, "text": "hello"}`
 
 func environment(t testing.TB) *expr.Env {
@@ -36,7 +40,7 @@ func environment(t testing.TB) *expr.Env {
 		t.Fatal(err)
 	}
 	m := v.(map[string]any)
-	return &expr.Env{Scope: result(m), Result: m, HasResult: true, Body: m["body"], HasBody: true}
+	return &expr.Env{Scope: result(m), Answer: result(m)}
 }
 
 func options() Options {

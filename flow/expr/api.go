@@ -32,12 +32,8 @@ type Bits interface {
 // time, as its Scope.
 type Env struct {
 	Scope Scope
-	// Result is the root of JSONPaths ($); Body is the parsed body that the root
-	// rule falls back to. HasResult false: JSONPath is an error.
-	Result    any
-	HasResult bool
-	Body      any
-	HasBody   bool
+	// Answer is what JSONPaths read; nil: a JSONPath is an error.
+	Answer Answer
 	// Cut, if not empty, says that the body was cut at its limit: reading any
 	// path below CutKey (a top-level result key) is an ErrCut.
 	Cut, CutKey string
@@ -57,6 +53,15 @@ type Env struct {
 	Dir string
 
 	spare *evaluation // that ended, for the next one
+}
+
+// Answer is what a system answered. It is asked when a path reads it.
+type Answer interface {
+	// Result is the root of paths ($).
+	Result() any
+	// Body is the parsed body that the root rule falls back to; ok is false where
+	// it is no map or list.
+	Body() (v any, ok bool)
 }
 
 // SyntaxError is an expression that does not compile. Offset and Length are

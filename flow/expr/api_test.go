@@ -51,7 +51,7 @@ func TestExplain(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			env := testEnv(t)
-			env.Result, env.HasResult = doc(t, `{"id": 7}`), true
+			env.Answer = answered{doc(t, `{"id": 7}`)}
 			_, operands, _ := compiled(t, c.text).Explain(env)
 			var got []string
 			for _, o := range operands {
@@ -217,10 +217,9 @@ func TestJSONPathFields(t *testing.T) {
 		{"a path that does not parse", "$.[", "SYNTAX"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			env := &Env{Result: doc(t, result), HasResult: true, HasBody: true}
-			env.Body = env.Result.(map[string]any)["body"]
+			env := &Env{Answer: answered{doc(t, result)}}
 			if c.text == "$" {
-				c.want = env.Result
+				c.want = env.Answer.Result()
 			}
 			if c.text == "$.tags[*]" {
 				c.want = []any{"a"}
@@ -237,7 +236,7 @@ func TestJSONPathFields(t *testing.T) {
 	if got := evaluate(t, "$.a", &Env{}); got != "VALUE there is no result here for a JSONPath" {
 		t.Errorf("without a result: %v", got)
 	}
-	list := &Env{Result: doc(t, `{"body": [5]}`), HasResult: true, HasBody: true, Body: doc(t, `[5]`)}
+	list := &Env{Answer: answered{doc(t, `{"body": [5]}`)}}
 	if got := evaluate(t, "$[0]", list); !value.Equal(normal(got), int64(5)) {
 		t.Errorf("an index of a body that is a list: %v", got)
 	}
@@ -246,10 +245,21 @@ func TestJSONPathFields(t *testing.T) {
 	}
 }
 
+// answered is a result with a body, perhaps.
+type answered struct{ result any }
+
+func (a answered) Result() any { return a.result }
+
+func (a answered) Body() (any, bool) {
+	m, _ := a.result.(map[string]any)
+	body := m["body"]
+	return body, container(body)
+}
+
 func TestCutBody(t *testing.T) {
 	env := testEnv(t)
 	env.Cut, env.CutKey = "the body was cut at 10 MiB", "body"
-	env.Result, env.HasResult, env.Body, env.HasBody = doc(t, `{"status": 200, "body": {}}`), true, doc(t, `{}`), true
+	env.Answer = answered{doc(t, `{"status": 200, "body": {}}`)}
 	env.Scope.(names)["result"] = doc(t, `{"status": 200, "body": {"a": 1}}`)
 	cut := "CUT the body was cut at 10 MiB"
 	for text, want := range map[string]any{

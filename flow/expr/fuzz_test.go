@@ -20,7 +20,7 @@ var seeds = []string{
 
 func fuzzEnv(t testing.TB) *Env {
 	env := testEnv(t)
-	env.Result, env.HasResult = doc(t, `{"a": [{"b": 1}]}`), true
+	env.Answer = answered{doc(t, `{"a": [{"b": 1}]}`)}
 	env.Call = func(string, string, []any) (any, error) { return nil, errors.New("no") }
 	return env
 }

@@ -41,16 +41,18 @@ func (q *query) eval(e *evaluation) (any, error) {
 
 func (q *query) maybe(e *evaluation) (any, *gap, error) {
 	env := e.env
-	if !env.HasResult {
+	if env.Answer == nil {
 		return nil, nil, valueErrorAt(q.off, q.end, "there is no result here for a JSONPath")
 	}
-	root := env.Result
+	root := env.Answer.Result()
 	name, i, isIndex, first := q.path.First()
-	if first && env.HasBody {
+	if first {
 		if _, ok := step(root, &seg{key: name, index: int64(i), isIndex: isIndex}); !ok || !container(root) {
-			root = env.Body
-			if env.Cut != "" {
-				return nil, nil, &CutError{Message: env.Cut}
+			if body, ok := env.Answer.Body(); ok {
+				if env.Cut != "" {
+					return nil, nil, &CutError{Message: env.Cut}
+				}
+				root = body
 			}
 		}
 	}

@@ -60,8 +60,9 @@ func TestWithoutALimitTheLimitIsTenMebibytes(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if res.Limited != want || len(res.Fields["body"].(string)) != DefaultMaxBody {
-			t.Errorf("got %d bytes, limited %q, want %q", len(res.Fields["body"].(string)), res.Limited, want)
+		body, _ := res.Members.Member("body")
+		if n := len(body.(string)); res.Limited != want || n != DefaultMaxBody {
+			t.Errorf("got %d bytes, limited %q, want %q", n, res.Limited, want)
 		}
 	}
 }
@@ -165,9 +166,7 @@ func FuzzBody(f *testing.F) {
 			if cut >= 0 && cut < len(body) {
 				a.data, a.limited = a.data[:cut], "cut"
 			}
-			out := map[string]any{}
-			addBody(out, as, a)
-			text, err := (&plugin.Response{Fields: out}).JSON()
+			text, err := (&plugin.Response{Members: &members{content: contentOf(as, a)}}).JSON()
 			if err != nil || !json.Valid(text) {
 				t.Fatalf("%q of %q as %q: %v\n%s", body, kind, as, err, text)
 			}

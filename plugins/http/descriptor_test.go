@@ -2,6 +2,7 @@ package http
 
 import (
 	"encoding/json"
+	"net/http"
 	"reflect"
 	"slices"
 	"strings"
@@ -60,6 +61,28 @@ func TestTheSchemaAndThePluginKnowTheSameKeys(t *testing.T) {
 		if diff := cmp.Diff(test.schema, test.plugin); diff != "" {
 			t.Errorf("%s (-schema +plugin):\n%s", name, diff)
 		}
+	}
+}
+
+func TestTheResultHasTheMembersOfItsSchema(t *testing.T) {
+	all := &members{
+		trailer: http.Header{"X": {"1"}}, mimeType: "text/xml", content: content{body: "<a/>", encoding: "base64", fault: "odd", xml: m{"a": ""}},
+	}
+	names := all.Names()
+	for _, name := range names {
+		if _, ok := all.Member(name); !ok {
+			t.Errorf("%s is a name without a member", name)
+		}
+	}
+	slices.Sort(names)
+	if diff := cmp.Diff(properties(t, decode(t, resultSchema)), names); diff != "" {
+		t.Errorf("(-schema +result):\n%s", diff)
+	}
+	if diff := cmp.Diff(always[:], (&members{}).Names()); diff != "" {
+		t.Errorf("the least that a result has (-want +got):\n%s", diff)
+	}
+	if _, ok := all.Member("nothing"); ok {
+		t.Error("a name that the schema does not have has a member")
 	}
 }
 

@@ -83,7 +83,7 @@ func (x *exchange) execute(parent context.Context, req *plugin.Request, out plug
 	if err != nil {
 		err = x.bodyFault(parent, ctx, res, err)
 	} else {
-		into.Fields, into.Limited = x.result(res, a, total), a.limited
+		into.Members, into.Limited = x.result(res, a, total), a.limited
 		into.RetryAfter = x.retryAfter(first(res.Header["Retry-After"]))
 	}
 	x.plugin.release(a)

@@ -12,87 +12,126 @@ import (
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json/jsontext"
-
-	"github.com/testmesh/testmesh/sdk/plugin"
 )
 
-// Values that many results share; nobody changes them.
-var (
-	noMap  any = map[string]any{}
-	noList any = []any{}
-)
+// members is the response as the step's result, whose members are made when
+// somebody reads them. A JSON body stands in it as it came, its numbers verbatim.
+type members struct {
+	code                            int
+	reason, protocol, url, mimeType string
+	header, trailer                 http.Header
+	cookies                         []*http.Cookie
+	redirects                       []string
+	content                         content
+	size                            int
+	timings                         timings
+}
 
-// result is the response as the step's result. A JSON body stands in it as it
-// came, its numbers verbatim.
-func (x *exchange) result(res *http.Response, a *answer, total time.Duration) map[string]any {
-	const usual = 14 // keys
-	out := make(map[string]any, usual)
-	out["status"], out["status_text"] = status(res)
-	out["protocol"] = http11
-	if res.Proto != http11 {
-		out["protocol"] = res.Proto
+// content is the body with what explains it.
+type content struct {
+	body     any // a text, json.RawMessage, or nil
+	encoding string
+	fault    string
+	xml      map[string]any // nil: it is none
+}
+
+func (x *exchange) result(res *http.Response, a *answer, total time.Duration) *members {
+	return &members{
+		code: res.StatusCode, reason: reason(res), protocol: res.Proto, url: x.address(), mimeType: a.mediaType,
+		header: res.Header, trailer: res.Trailer, cookies: x.cookies, redirects: x.redirects,
+		content: contentOf(x.config.Response, a), size: len(a.data), timings: x.timings(total),
 	}
-	out["url"] = valid(x.address())
-	joined, lists, size := headers(res.Header)
-	out["headers"], out["header_values"] = joined, lists
-	if size <= maxSmallHeader {
-		out["headers"], out["header_values"] = plugin.Values(joined), plugin.Values(lists)
-	}
-	if len(res.Trailer) > 0 {
-		out["trailers"], _, _ = headers(res.Trailer)
-	}
-	out["cookies"], out["redirects"] = noMap, noList
-	if len(x.cookies) > 0 {
-		cookies := make(map[string]any, len(x.cookies))
-		for _, cookie := range x.cookies {
-			cookies[valid(cookie.Name)] = valid(cookie.Value)
+}
+
+// always are the members that every result has.
+var always = [...]string{
+	"status", "status_text", "protocol", "url", "headers", "header_values", "cookies", "redirects", "body", "size", "time", "timings",
+}
+
+// Names implements plugin.Members.
+func (r *members) Names() []string {
+	names := always[:len(always):len(always)]
+	for _, name := range [...]string{"trailers", "content_type", "body_encoding", "body_error", "xml"} {
+		if _, ok := r.Member(name); ok {
+			names = append(names, name)
 		}
-		out["cookies"] = cookies
 	}
-	if len(x.redirects) > 0 {
-		redirects := make([]any, len(x.redirects))
-		for i, u := range x.redirects {
-			redirects[i] = valid(u)
+	return names
+}
+
+// Member implements plugin.Members.
+func (r *members) Member(name string) (v any, ok bool) {
+	switch name {
+	case "status":
+		return int64(r.code), true
+	case "status_text":
+		return valid(r.reason), true
+	case "protocol":
+		return r.protocol, true
+	case "url":
+		return valid(r.url), true
+	case "headers":
+		return joined(r.header), true
+	case "header_values":
+		return lists(r.header), true
+	case "trailers":
+		return joined(r.trailer), len(r.trailer) > 0
+	case "cookies":
+		return r.cookieValues(), true
+	case "redirects":
+		return texts(r.redirects), true
+	case "body":
+		return r.content.body, true
+	case "body_encoding":
+		return r.content.encoding, r.content.encoding != ""
+	case "body_error":
+		return valid(r.content.fault), r.content.fault != ""
+	case "xml":
+		return r.content.xml, r.content.xml != nil
+	case "content_type":
+		return valid(r.mimeType), r.mimeType != ""
+	case "size":
+		return int64(r.size), true
+	case "time":
+		return r.timings.total, true
+	case "timings":
+		return r.timings.values(), true
+	}
+	return nil, false
+}
+
+// Size implements plugin.Members. What is not counted has some hundred bytes.
+func (r *members) Size() int {
+	n := 0
+	switch body := r.content.body.(type) {
+	case string:
+		n += len(body)
+	case json.RawMessage:
+		n += len(body)
+	}
+	if r.content.xml != nil {
+		n += n // about as much again
+	}
+	for _, h := range [...]http.Header{r.header, r.trailer} {
+		for name, values := range h {
+			for _, v := range values {
+				n += 2 * (len(name) + len(v)) // they stand in two members
+			}
 		}
-		out["redirects"] = redirects
 	}
-	addBody(out, x.config.Response, a)
-	switch a.mediaType {
-	case "":
-	case jsonMedia:
-		out["content_type"] = jsonMedia
-	default:
-		out["content_type"] = valid(a.mediaType)
-	}
-	out["size"] = int64(len(a.data))
-	t := x.timings(total)
-	var whole any = t.total
-	out["time"] = whole
-	out["timings"] = plugin.Values{
-		"dns": number(t.dns), "connect": number(t.connect), "tls": number(t.tls), "first_byte": number(t.firstByte), "total": number(t.total),
+	return n
+}
+
+func (r *members) cookieValues() map[string]any {
+	out := make(map[string]any, len(r.cookies))
+	for _, cookie := range r.cookies {
+		out[valid(cookie.Name)] = valid(cookie.Value)
 	}
 	return out
 }
 
-// What most answers have is a constant, which takes no memory as a value.
-const (
-	http11    = "HTTP/1.1"
-	jsonMedia = "application/json"
-)
-
-// status is the status of a response with its text.
-func status(res *http.Response) (code, text any) {
-	switch res.Status {
-	case "200 OK":
-		return int64(200), "OK"
-	case "201 Created":
-		return int64(201), "Created"
-	case "204 No Content":
-		return int64(204), "No Content"
-	case "404 Not Found":
-		return int64(404), "Not Found"
-	}
-	return int64(res.StatusCode), valid(reason(res))
+func (t *timings) values() map[string]any {
+	return map[string]any{"dns": t.dns, "connect": t.connect, "tls": t.tls, "first_byte": t.firstByte, "total": t.total}
 }
 
 // address is where the answer came from.
@@ -119,45 +158,36 @@ func reason(res *http.Response) string {
 	return http.StatusText(res.StatusCode)
 }
 
-// maxSmallHeader is up to what a header is no matter for the size of a result.
-const maxSmallHeader = 2 << 10
-
-// number is a value as JSON reads it: a whole number is an integer.
-func number(ms float64) any {
-	if whole := int64(ms); float64(whole) == ms {
-		return whole
-	}
-	return ms
-}
-
-// headers are the values of a header as one text, and as lists, and how many
-// bytes they have.
-func headers(h http.Header) (joined, lists map[string]any, size int) {
-	joined, lists = make(map[string]any, len(h)), make(map[string]any, len(h))
-	all := make([]any, 0, len(h)) // one array for the lists of most headers
+// joined are the values of a header, each as one text.
+func joined(h http.Header) map[string]any {
+	out := make(map[string]any, len(h))
 	for name, values := range h {
-		name = valid(name)
-		from := len(all)
-		for _, v := range values {
-			size += len(name) + len(v)
-			all = append(all, valid(v))
-		}
-		lists[name] = all[from:len(all):len(all)]
-		if len(values) == 1 {
-			joined[name] = all[from]
-		} else {
-			joined[name] = valid(strings.Join(values, ", "))
-		}
+		out[valid(name)] = valid(strings.Join(values, ", "))
 	}
-	return joined, lists, size
+	return out
 }
 
-// addBody sets body and what explains it.
-func addBody(out map[string]any, as string, a *answer) {
+// lists are the values of a header as they came.
+func lists(h http.Header) map[string]any {
+	out := make(map[string]any, len(h))
+	for name, values := range h {
+		out[valid(name)] = texts(values)
+	}
+	return out
+}
+
+func texts(values []string) []any {
+	out := make([]any, len(values))
+	for i, v := range values {
+		out[i] = valid(v)
+	}
+	return out
+}
+
+// contentOf makes of the body what the flow asks for, else what it is.
+func contentOf(as string, a *answer) content {
 	if a.packed != "" {
-		addBytes(out, a.data)
-		out["body_error"] = valid("the body is packed as " + clip(a.packed))
-		return
+		return content{body: base64.StdEncoding.EncodeToString(a.data), encoding: "base64", fault: "the body is packed as " + clip(a.packed)}
 	}
 	data, fault := toUTF8(a)
 	if as == "" || as == "auto" {
@@ -165,49 +195,33 @@ func addBody(out map[string]any, as string, a *answer) {
 	}
 	switch {
 	case as == "bytes":
-		addBytes(out, a.data)
+		return content{body: base64.StdEncoding.EncodeToString(a.data), encoding: "base64"}
 	case fault != "" && as != "text":
-		addBytes(out, a.data)
-		out["body_error"] = valid(fault)
+		return content{body: base64.StdEncoding.EncodeToString(a.data), encoding: "base64", fault: fault}
 	case len(data) == 0:
-		out["body"] = nil
+		return content{}
 	case as == "json" && a.limited == "":
-		addJSON(out, data)
-	default:
-		out["body"] = valid(string(data))
-		switch {
-		case fault != "":
-			out["body_error"] = valid(fault)
-		case as == "xml" && a.limited == "":
-			addXML(out, data)
+		return jsonContent(data)
+	}
+	out := content{body: valid(string(data)), fault: fault}
+	if fault == "" && as == "xml" && a.limited == "" {
+		var err error
+		if out.xml, err = parseXML(data); err != nil {
+			out.fault = "the body is not XML: " + err.Error()
 		}
 	}
+	return out
 }
 
-func addBytes(out map[string]any, data []byte) {
-	out["body"], out["body_encoding"] = base64.StdEncoding.EncodeToString(data), "base64"
-}
-
-func addJSON(out map[string]any, data []byte) {
+func jsonContent(data []byte) content {
 	data = bytes.TrimSpace(data)
 	if len(data) == 0 {
-		out["body"] = nil
-		return
+		return content{}
 	}
 	if err := checkJSON(data); err != nil {
-		out["body"], out["body_error"] = valid(string(data)), valid("the body is not JSON: "+err.Error())
-		return
+		return content{body: valid(string(data)), fault: "the body is not JSON: " + err.Error()}
 	}
-	out["body"] = json.RawMessage(bytes.Clone(data)) // the buffer serves the next answer
-}
-
-func addXML(out map[string]any, data []byte) {
-	parsed, err := parseXML(data)
-	if err != nil {
-		out["body_error"] = valid("the body is not XML: " + err.Error())
-		return
-	}
-	out["xml"] = parsed
+	return content{body: json.RawMessage(bytes.Clone(data))} // the buffer serves the next answer
 }
 
 // kindOf reads the Content-Type; without one a body that is a JSON map or list

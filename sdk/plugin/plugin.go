@@ -172,12 +172,9 @@ func (r *Request) Path(name string) (string, error) {
 type Response struct {
 	// Result is a JSON object with numbers verbatim.
 	Result json.RawMessage
-	// Fields is the result in place of Result, from a plugin in the process of
-	// its host, which need not print what is read again at once: nil, bool,
-	// string, int64, float64, []any and map[string]any, and json.RawMessage for
-	// JSON as it came. The host owns it once Execute has returned, and reads
-	// from it what JSON gives. Values below them are taken as they are.
-	Fields map[string]any
+	// Members is the result in place of Result, from a plugin in the process of
+	// its host: what nobody reads of it is never made.
+	Members Members
 	// Secrets are values obtained on the way (tokens) that must never be shown.
 	Secrets []Secret
 	// Limited says that an answer was cut at a limit, and which: "body over
@@ -188,20 +185,32 @@ type Response struct {
 	RetryAfter time.Duration
 }
 
-// Values are fields that need no look by the host: nil, bool, string, int64,
-// float64 that are no whole numbers, and lists and maps of these. They are for
-// what is small, some hundred bytes, and made for each answer.
-type Values map[string]any
+// Members are those of a result, each made when the host reads it: nil, bool,
+// string, int64, float64, []any and map[string]any, and json.RawMessage for JSON
+// as it came. What was made is the host's, which reads from it what JSON gives.
+// They are read one at a time, some of them long after Execute has returned.
+type Members interface {
+	// Names are those of all members.
+	Names() []string
+	// Member makes one; ok is false where the result has none of that name.
+	Member(name string) (v any, ok bool)
+	// Size is about how many bytes all of it prints as.
+	Size() int
+}
 
 // JSON is the result as it crosses a wire; nil where there is none.
 func (r *Response) JSON() (json.RawMessage, error) {
-	if r.Fields == nil {
+	if r.Members == nil {
 		return r.Result, nil
+	}
+	all := map[string]any{}
+	for _, name := range r.Members.Names() {
+		all[name], _ = r.Members.Member(name)
 	}
 	var out bytes.Buffer
 	enc := json.NewEncoder(&out)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(r.Fields); err != nil {
+	if err := enc.Encode(all); err != nil {
 		return nil, fmt.Errorf("print result: %w", err)
 	}
 	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil

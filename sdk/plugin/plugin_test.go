@@ -4,8 +4,10 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -170,16 +172,25 @@ func TestAnErrorIsItsMessageAndKeepsItsCause(t *testing.T) {
 	}
 }
 
-func TestAResultOfFieldsIsPrintedAsItsJSON(t *testing.T) {
+// members are a result whose members are there.
+type members map[string]any
+
+func (m members) Names() []string { return slices.Sorted(maps.Keys(m)) }
+
+func (m members) Member(name string) (any, bool) { v, ok := m[name]; return v, ok }
+
+func (m members) Size() int { return 100 }
+
+func TestAResultOfMembersIsPrintedAsItsJSON(t *testing.T) {
 	tests := map[string]struct {
 		response Response
 		want     string
 	}{
 		"JSON as it is":    {Response{Result: []byte(`{"a": 1.50}`)}, `{"a": 1.50}`},
-		"fields":           {Response{Fields: map[string]any{"b": []any{nil, true, "<&>"}, "a": int64(1)}}, `{"a":1,"b":[null,true,"<&>"]}`},
-		"JSON in a field":  {Response{Fields: map[string]any{"a": json.RawMessage(`{"n": 1.50}`)}}, `{"a":{"n":1.50}}`},
+		"members":          {Response{Members: members{"b": []any{nil, true, "<&>"}, "a": int64(1)}}, `{"a":1,"b":[null,true,"<&>"]}`},
+		"JSON in a member": {Response{Members: members{"a": json.RawMessage(`{"n": 1.50}`)}}, `{"a":{"n":1.50}}`},
 		"nothing at all":   {Response{}, ""},
-		"a map of nothing": {Response{Fields: map[string]any{}}, "{}"},
+		"no members":       {Response{Members: members{}}, "{}"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -188,7 +199,7 @@ func TestAResultOfFieldsIsPrintedAsItsJSON(t *testing.T) {
 			}
 		})
 	}
-	if _, err := (&Response{Fields: map[string]any{"a": make(chan int)}}).JSON(); err == nil {
+	if _, err := (&Response{Members: members{"a": make(chan int)}}).JSON(); err == nil {
 		t.Error("a channel was printed")
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"slices"
 	"strings"
@@ -169,7 +170,7 @@ func TestATryCrossesWhole(t *testing.T) {
 		out.Exchange(exchange)
 		out.Artifact("a.png", "image/png", []byte{1, 2})
 		return &plugin.Response{
-			Fields: map[string]any{"exact": json.RawMessage("1e400"), "text": "<&>", "none": nil}, Limited: "body over 10 MiB",
+			Members: members{"exact": json.RawMessage("1e400"), "text": "<&>", "none": nil}, Limited: "body over 10 MiB",
 			Secrets: []plugin.Secret{{Name: "token", Value: "s3\xffcret"}}, RetryAfter: 1500 * time.Millisecond,
 		}, nil
 	}
@@ -295,13 +296,22 @@ func TestAPanicIsTheFaultOfItsOwnCall(t *testing.T) {
 	}
 }
 
+// members are a result whose members are there.
+type members map[string]any
+
+func (m members) Names() []string { return slices.Sorted(maps.Keys(m)) }
+
+func (m members) Member(name string) (any, bool) { v, ok := m[name]; return v, ok }
+
+func (m members) Size() int { return 100 }
+
 func TestWhatAPluginOwesIsItsFault(t *testing.T) {
 	tests := map[string]struct {
 		res  *plugin.Response
 		want string
 	}{
-		"nothing at all":           {nil, "neither a result nor an error"},
-		"fields that cannot print": {&plugin.Response{Fields: map[string]any{"f": func() {}}}, "print result"},
+		"nothing at all":            {nil, "neither a result nor an error"},
+		"members that cannot print": {&plugin.Response{Members: members{"f": func() {}}}, "print result"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
