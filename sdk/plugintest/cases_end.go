@@ -2,7 +2,6 @@ package plugintest
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -10,26 +9,13 @@ import (
 	pluginv1 "github.com/testmesh/testmesh/proto/testmesh/plugin/v1"
 )
 
-const (
-	// leakCalls is how many calls a round has, over leakRuns sessions.
-	leakCalls = 1000
-	leakRuns  = 20
-	// leakPayload is what each carries, so that one that is kept shows.
-	leakPayload = 32 << 10
-	// leakRounds is how many rounds must all grow to make a leak of it: a garbage
-	// collector that has room takes it first, Node's for several thousand calls.
-	leakRounds = 10
-	// Growth of a round that is no leak yet, in KiB and in files.
-	leakMemory = 16 << 10
-	leakFiles  = 4
-	// ignoring is for how long a signal that should be ignored is waited out.
-	ignoring = 500 * time.Millisecond
-)
+// ignoring is for how long a signal that should be ignored is waited out.
+const ignoring = 500 * time.Millisecond
 
 func endCases() []testCase {
 	return []testCase{{
 		id: "leak", process: true,
-		title: "a thousand calls leave no memory and no open files behind",
+		title: "thousands of calls leave no memory and no open files behind",
 		why:   "one process serves runs for weeks",
 		fix:   "close bodies, connections and files; keep nothing by call, and drop what is kept by session when it ends",
 		run:   leaks,
@@ -64,105 +50,6 @@ func endCases() []testCase {
 		fix:   "return from main when the server stops, after ending every process that you started",
 		run:   exitsInOrder,
 	}}
-}
-
-func leaks(ctx context.Context, k *kit) error {
-	if !canMeasure {
-		return missing("run the kit on Linux, where a process shows its open files and its memory")
-	}
-	st, err := k.heavyCall()
-	if err != nil {
-		return err
-	}
-	s, err := k.start(ctx)
-	if err != nil {
-		return err
-	}
-	defer s.kill()
-	if _, err := k.round(ctx, s, st, leakCalls/4); err != nil { // to warm up
-		return err
-	}
-	files, memory, err := s.process.usage()
-	if err != nil {
-		return err
-	}
-	var grown error
-	for range leakRounds {
-		each, err := k.round(ctx, s, st, leakCalls)
-		if err != nil {
-			return err
-		}
-		moreFiles, moreMemory, err := s.usageSettled(ctx, files)
-		if err != nil {
-			return err
-		}
-		k.figures = nil
-		k.measured("a call of 32 KiB", milliseconds(each), "ms")
-		k.measured("more memory after 1,000 calls", moreMemory-memory, "KiB")
-		k.measured("more open files after 1,000 calls", moreFiles-files, "files")
-		switch {
-		case moreFiles-files > leakCalls/2: // which no pool and no collector explains
-			return fmt.Errorf("%d calls left %.0f files open that were not before, %.0f in all", leakCalls, moreFiles-files, moreFiles)
-		case moreFiles-files > leakFiles:
-			grown = fmt.Errorf("%d calls left %.0f files open that were not before, %.0f in all", leakCalls, moreFiles-files, moreFiles)
-		case moreMemory-memory > leakMemory:
-			grown = fmt.Errorf("%d calls left %.0f KiB of memory, round after round, %.0f KiB in all", leakCalls, moreMemory-memory, moreMemory)
-		default:
-			return nil
-		}
-		files, memory = moreFiles, moreMemory
-	}
-	return grown
-}
-
-// heavyCall is a call that carries so much that it shows where it is kept.
-func (k *kit) heavyCall() (step, error) {
-	echo, err := k.textEcho()
-	if err != nil {
-		return k.anyCall()
-	}
-	size := leakPayload
-	if echo.Limit > 0 {
-		size = min(size, echo.Limit)
-	}
-	payload, err := printJSON(longText(size))
-	if err != nil {
-		return step{}, err
-	}
-	return k.sent(echo, payload)
-}
-
-// round makes so many calls over a few sessions that it opens and closes, and
-// gives how long one took.
-func (k *kit) round(ctx context.Context, s *subject, st step, calls int) (each time.Duration, err error) {
-	began := time.Now()
-	for range leakRuns {
-		in, err := s.open(ctx, k.id("run"))
-		if err != nil {
-			return 0, err
-		}
-		for range calls / leakRuns {
-			if _, err := in.succeed(ctx, st); err != nil {
-				in.cut()
-				return 0, err
-			}
-		}
-		if err := in.close(ctx); err != nil {
-			return 0, err
-		}
-	}
-	return time.Since(began) / time.Duration(calls), nil
-}
-
-// usageSettled measures once connections that are on their way out are gone.
-func (s *subject) usageSettled(ctx context.Context, before float64) (files, memory float64, err error) {
-	_ = poll(ctx, releaseTimeout, func() error {
-		if files, _, err = s.process.usage(); err == nil && files > before+leakFiles {
-			return errors.New("files are open")
-		}
-		return nil
-	})
-	return s.process.usage()
 }
 
 func silentStdout(ctx context.Context, k *kit) error {

@@ -20,6 +20,6 @@ func (p *process) left() []int {
 	return nil
 }
 
-func (p *process) usage() (files, memory float64, err error) {
-	return 0, 0, errors.New("this system does not show what a process uses")
+func (p *process) usage() (usage, error) {
+	return usage{}, errors.New("this system does not show what a process uses")
 }

@@ -62,20 +62,20 @@ func (p *process) marked(pid int) bool {
 	return err == nil && bytes.Contains(environ, []byte(p.marker))
 }
 
-// usage is the number of open files and the resident memory in KiB.
-func (p *process) usage() (files, memory float64, err error) {
+// usage counts memory that is in no file: what is read in of a program comes and
+// goes with what it runs and what the system has room for.
+func (p *process) usage() (usage, error) {
 	dir, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.pid))
 	if err != nil {
-		return 0, 0, err
+		return usage{}, err
 	}
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", p.pid))
 	if err != nil {
-		return 0, 0, err
+		return usage{}, err
 	}
-	fields := strings.Fields(string(text))
-	if len(fields) < 2 {
-		return 0, 0, fmt.Errorf("read memory: statm is %q", text)
+	var size, resident, shared int
+	if _, err := fmt.Sscan(string(text), &size, &resident, &shared); err != nil {
+		return usage{}, fmt.Errorf("read memory: statm is %q: %w", text, err)
 	}
-	pages, err := strconv.Atoi(fields[1])
-	return float64(len(dir)), float64(pages) * float64(os.Getpagesize()) / 1024, err
+	return usage{files: float64(len(dir)), memory: float64((resident - shared) * (os.Getpagesize() >> 10))}, nil
 }

@@ -24,4 +24,4 @@ const canMeasure = false
 
 func (p *process) left() []int { return nil }
 
-func (p *process) usage() (files, memory float64, err error) { return 0, 0, errNoSignals }
+func (p *process) usage() (usage, error) { return usage{}, errNoSignals }
