@@ -283,6 +283,10 @@ var mayLink = map[string]map[string]string{
 		"github.com/vektah/gqlparser/v2":  "queries and schemas: parser, validation",
 		"github.com/agnivade/levenshtein": "did-you-mean of its messages",
 
+		// gRPC.
+		"github.com/bufbuild/protocompile": ".proto files",
+		"golang.org/x/sync":                "protocompile's",
+
 		// The command line.
 		"github.com/spf13/cobra": "commands, completion, manual pages",
 		"github.com/spf13/pflag": "cobra's flags",

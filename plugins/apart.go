@@ -4,6 +4,7 @@ package plugins
 
 import (
 	"github.com/testmesh/testmesh/plugins/graphql"
+	"github.com/testmesh/testmesh/plugins/grpc"
 	"github.com/testmesh/testmesh/plugins/kafka"
 	"github.com/testmesh/testmesh/plugins/redis"
 	"github.com/testmesh/testmesh/plugins/sql"
@@ -19,6 +20,7 @@ func apart() map[string]func() plugin.Plugin {
 		"kafka":     kafka.New,
 		"redis":     redis.New,
 		"graphql":   graphql.New,
+		"grpc":      grpc.New,
 		"websocket": websocket.New,
 	}
 }

@@ -6,5 +6,5 @@ import testmeshv1 "github.com/testmesh/testmesh/proto/testmesh/v1"
 
 // All are the descriptors in alphabetical order.
 func All() []*testmeshv1.Descriptor {
-	return []*testmeshv1.Descriptor{graphql(), kafka(), redis(), sql(), websocket()}
+	return []*testmeshv1.Descriptor{graphql(), grpc(), kafka(), redis(), sql(), websocket()}
 }
