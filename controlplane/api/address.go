@@ -1,0 +1,138 @@
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"regexp"
+	"strconv"
+	"time"
+
+	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
+)
+
+const (
+	// maxContent bounds one file of a bundle, and one artifact.
+	maxContent = 256 << 20
+	// transfer bounds the time of one.
+	transfer = 10 * time.Minute
+)
+
+var sum256 = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+// Socket serves the stream of an agent.
+type Socket interface {
+	Socket(w http.ResponseWriter, req *http.Request, agent string)
+}
+
+// addresses are what is no method of a service: contents, sockets, health.
+func (s *server) addresses(mux *http.ServeMux) {
+	// An agent has both from its run; whoever runs flows sends their files.
+	either := func(people apiv1.Permission, h http.HandlerFunc) http.HandlerFunc {
+		return func(w http.ResponseWriter, req *http.Request) {
+			p := people
+			if _, id, session := s.Guard.Who(req.Context()); id != "" && session != "" {
+				p = apiv1.Permission_PERMISSION_AGENT
+			}
+			s.Guard.Require(p, h)(w, req)
+		}
+	}
+	mux.HandleFunc("PUT /api/v1/blobs/{sha256}", either(apiv1.Permission_PERMISSION_RUN, s.putBlob))
+	mux.HandleFunc("GET /api/v1/blobs/{sha256}", either(apiv1.Permission_PERMISSION_READ, s.getBlob))
+	if socket, ok := s.Streams.(Socket); ok {
+		mux.HandleFunc("GET /api/v1/agent/stream", s.Guard.Require(apiv1.Permission_PERMISSION_AGENT, func(w http.ResponseWriter, req *http.Request) {
+			_, id, _ := s.Guard.Who(req.Context())
+			socket.Socket(w, req, id)
+		}))
+	}
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", s.ready)
+}
+
+// ready: this node knows what the cluster has committed.
+func (s *server) ready(w http.ResponseWriter, req *http.Request) {
+	ctx, cancel := context.WithTimeout(req.Context(), time.Second)
+	defer cancel()
+	if err := s.Proposer.Read(ctx); err != nil {
+		http.Error(w, "not ready: "+err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ready")
+}
+
+// putBlob stores a content whose name is its sha256. Sent twice it is stored once.
+func (s *server) putBlob(w http.ResponseWriter, req *http.Request) {
+	want := req.PathValue("sha256")
+	if !sum256.MatchString(want) {
+		http.Error(w, "the address of a blob is the sha256 of its bytes, in hex", http.StatusBadRequest)
+		return
+	}
+	rc := http.NewResponseController(w)
+	_ = rc.SetReadDeadline(time.Now().Add(transfer)) // a connection without deadlines has none to move
+	body := http.MaxBytesReader(w, req.Body, maxContent)
+	h := sha256.New()
+	err := s.Blobs.Put(req.Context(), contentKey(want), &checked{body, h, want})
+	var large *http.MaxBytesError
+	switch {
+	case errors.Is(err, errSum):
+		http.Error(w, "these bytes have another sha256", http.StatusBadRequest)
+	case errors.As(err, &large):
+		http.Error(w, "a blob has at most "+strconv.Itoa(maxContent>>20)+" MiB", http.StatusRequestEntityTooLarge)
+	case err != nil:
+		s.Logger.Error("a blob could not be stored", "error", err)
+		http.Error(w, "the blob could not be stored", http.StatusServiceUnavailable)
+	default:
+		w.WriteHeader(http.StatusNoContent)
+	}
+}
+
+var errSum = errors.New("the sha256 differs")
+
+// checked reads to an end that has the sha256 that is wanted, or errors there: what is
+// stored is stored whole, or not.
+type checked struct {
+	from io.Reader
+	sum  interface {
+		io.Writer
+		Sum([]byte) []byte
+	}
+	want string
+}
+
+func (c *checked) Read(p []byte) (int, error) {
+	n, err := c.from.Read(p)
+	_, _ = c.sum.Write(p[:n]) // a hash does not fail
+	if errors.Is(err, io.EOF) && hex.EncodeToString(c.sum.Sum(nil)) != c.want {
+		return n, errSum
+	}
+	return n, err
+}
+
+// getBlob gives a content as a file to save: nothing of it is shown as a page of ours.
+func (s *server) getBlob(w http.ResponseWriter, req *http.Request) {
+	sum := req.PathValue("sha256")
+	if !sum256.MatchString(sum) {
+		http.Error(w, "there is no such blob", http.StatusNotFound)
+		return
+	}
+	size, ok, err := s.Blobs.Has(req.Context(), contentKey(sum))
+	if err != nil || !ok {
+		http.Error(w, "there is no such blob", http.StatusNotFound)
+		return
+	}
+	r, err := s.Blobs.Get(req.Context(), contentKey(sum))
+	if err != nil {
+		http.Error(w, "the blob could not be read", http.StatusServiceUnavailable)
+		return
+	}
+	defer r.Close()
+	w.Header().Set("Content-Type", "application/octet-stream")
+	w.Header().Set("Content-Disposition", "attachment")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Content-Length", strconv.FormatInt(size, 10))
+	_, _ = io.Copy(w, r) // the reader has gone
+}

@@ -1,0 +1,155 @@
+// Package api serves the control plane to people, programs and agents: Connect, gRPC
+// and gRPC-Web from one set of handlers, REST beside them. It checks who may do what
+// and that a request is one; what happens, commands decide.
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"runtime/debug"
+	"time"
+
+	"connectrpc.com/connect"
+	"connectrpc.com/validate"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
+	"github.com/testmesh/testmesh/proto/testmesh/api/v1/apiv1connect"
+	clusterv1 "github.com/testmesh/testmesh/proto/testmesh/cluster/v1"
+)
+
+// Proposer has commands applied.
+type Proposer interface {
+	// Propose gives the answer of a command once it is committed.
+	Propose(ctx context.Context, c *clusterv1.Command) (*clusterv1.Answer, error)
+	// Read returns once this node has everything that was committed before.
+	Read(ctx context.Context) error
+	// Applied is the index that this node has.
+	Applied() uint64
+}
+
+// Config is what the API is made of.
+type Config struct {
+	Proposer    Proposer
+	Runs        Runs
+	Flows       Flows
+	Agents      Agents
+	Queue       Queue
+	Streams     Streams
+	Blobs       Blobs
+	Catalog     Catalog
+	Seal        Seal
+	Checkpoints Checkpoints
+	// NotFound is the error of those that read what is not there.
+	NotFound  error
+	Members   Members
+	Guard     Guard
+	Logger    *slog.Logger
+	Now       func() time.Time
+	NewID     func() string
+	NewSecret func() string // 32 random bytes, printed
+	Version   string
+	ClusterID string
+	Timing    Timing
+}
+
+// Timing is what agents are told about leases.
+type Timing struct{ TTL, Renew time.Duration }
+
+// Guard knows who calls.
+type Guard interface {
+	Authenticate(next http.Handler) http.Handler
+	Interceptor() connect.Interceptor
+	// Require checks the permission of an address that is no method.
+	Require(p apiv1.Permission, next http.HandlerFunc) http.HandlerFunc
+	// Who is the actor of a command, and the id and session of an agent.
+	Who(ctx context.Context) (actor, id, session string)
+}
+
+// maxRequest bounds a request of a method, after decompression.
+const maxRequest = 8 << 20
+
+// workspace is the only one there is so far.
+const workspace = "default"
+
+// server implements the services.
+type server struct {
+	Config
+	apiv1connect.UnimplementedClusterServiceHandler // Restore is offline: testmesh cluster restore
+}
+
+// New is the API as a handler.
+func New(cfg Config) (http.Handler, error) {
+	s := &server{Config: cfg}
+	opts := []connect.HandlerOption{
+		connect.WithInterceptors(faults{s.Logger}, cfg.Guard.Interceptor(), validate.NewInterceptor()),
+		connect.WithReadMaxBytes(maxRequest), connect.WithRecover(s.recovered),
+	}
+	mux := http.NewServeMux()
+	for _, one := range []func() (string, http.Handler){
+		func() (string, http.Handler) { return apiv1connect.NewFlowServiceHandler(s, opts...) },
+		func() (string, http.Handler) { return apiv1connect.NewEnvironmentServiceHandler(s, opts...) },
+		func() (string, http.Handler) { return apiv1connect.NewRunServiceHandler(s, opts...) },
+		func() (string, http.Handler) { return apiv1connect.NewAgentServiceHandler(s, opts...) },
+		func() (string, http.Handler) { return apiv1connect.NewLogServiceHandler(s, opts...) },
+		func() (string, http.Handler) { return apiv1connect.NewPluginServiceHandler(s, opts...) },
+		func() (string, http.Handler) { return apiv1connect.NewClusterServiceHandler(s, opts...) },
+		func() (string, http.Handler) { return apiv1connect.NewGatewayServiceHandler(s, opts...) },
+	} {
+		path, handler := one()
+		mux.Handle(path, handler)
+	}
+	s.addresses(mux)
+	return cfg.Guard.Authenticate(mux), nil
+}
+
+// recovered turns a panic of a handler into an error, and keeps what it said.
+func (s *server) recovered(_ context.Context, spec connect.Spec, _ http.Header, r any) error {
+	s.Logger.Error("a handler panicked", "procedure", spec.Procedure, "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+	return errors.New("panic")
+}
+
+// command stamps what every command has: the time, who asked, and by which key it is
+// applied once. The request as it came is what a repeated key must bring again.
+func (s *server) command(ctx context.Context, key string, req proto.Message) (*clusterv1.Command, error) {
+	actor, _, _ := s.Guard.Who(ctx)
+	c := &clusterv1.Command{Version: 1, Workspace: workspace, Actor: actor, Time: timestamppb.New(s.Now())}
+	raw, err := proto.MarshalOptions{Deterministic: true}.Marshal(req)
+	if err != nil {
+		return nil, fmt.Errorf("encode request: %w", err)
+	}
+	sum := sha256.Sum256(raw)
+	c.RequestDigest = sum[:]
+	if key == "" {
+		// Tried again within this call it is still applied once.
+		c.RequestId = "call/" + s.NewID()
+	} else {
+		c.RequestId = fmt.Sprintf("key/%s/%s/%s", actor, req.ProtoReflect().Descriptor().Name(), key)
+	}
+	return c, nil
+}
+
+// propose has a command applied; a refusal is an error.
+func (s *server) propose(ctx context.Context, c *clusterv1.Command) (*clusterv1.Answer, error) {
+	a, err := s.Proposer.Propose(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if f := a.GetFault(); f != nil {
+		return nil, &Refusal{f}
+	}
+	return a, nil
+}
+
+// fresh makes sure of a strong read.
+func (s *server) fresh(ctx context.Context, read apiv1.Read) error {
+	if read == apiv1.Read_READ_STRONG {
+		return s.Proposer.Read(ctx)
+	}
+	return nil
+}

@@ -1,0 +1,399 @@
+package api
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+	"google.golang.org/protobuf/proto"
+
+	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
+	clusterv1 "github.com/testmesh/testmesh/proto/testmesh/cluster/v1"
+
+	"github.com/testmesh/testmesh/flow/tag"
+)
+
+// Runs reads runs and batches, as this node has them.
+type Runs interface {
+	Run(ctx context.Context, id string) (*apiv1.Run, error)
+	Runs(ctx context.Context, q RunQuery) (runs []*apiv1.Run, end Cursor, more bool, err error)
+	RunsOfBatch(ctx context.Context, batch string) ([]*apiv1.Run, error)
+	Batch(ctx context.Context, id string) (*apiv1.Batch, error)
+	Batches(ctx context.Context, workspace string, before Cursor, limit int) ([]*apiv1.Batch, error)
+	Quarantined(ctx context.Context, workspace string) ([]*apiv1.Run, error)
+	// Changed is closed when a run or batch may have changed; it is asked for before
+	// what it is about is read.
+	Changed(batch string) <-chan struct{}
+}
+
+// RunQuery says which runs a list holds; what is zero is not looked at.
+type RunQuery struct {
+	Workspace    string
+	Status       []apiv1.RunStatus
+	Environment  string
+	Flow         string
+	Batch, Agent string
+	Since, Until time.Time
+	Tags         func(tags []string) bool
+	Before       Cursor
+	Limit        int
+}
+
+// Cursor is a place in a list of newest first.
+type Cursor struct {
+	Created int64
+	ID      string
+}
+
+// Queue says what waits.
+type Queue interface {
+	Why(ctx context.Context, run string) (*apiv1.WhyResponse, error)
+	Stats(ctx context.Context, workspace, environment string) (*apiv1.QueueStatsResponse, error)
+	Poll(ctx context.Context, agent string, req *apiv1.PollRequest) (*apiv1.PollResponse, error)
+	Renew(ctx context.Context, agent string, req *apiv1.RenewRequest) (*apiv1.RenewResponse, error)
+	Lost(ctx context.Context, agent string, leases []*apiv1.Lease) error
+}
+
+// defaultPage is the length of a page where none is asked for.
+const defaultPage = 50
+
+func page(size int32) int {
+	if size == 0 {
+		return defaultPage
+	}
+	return int(size)
+}
+
+func (c Cursor) token() string {
+	return base64.RawURLEncoding.EncodeToString([]byte(strconv.FormatInt(c.Created, 10) + "/" + c.ID))
+}
+
+func cursor(token string) (Cursor, error) {
+	if token == "" {
+		return Cursor{}, nil
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(token)
+	created, id, ok := strings.Cut(string(raw), "/")
+	millis, err2 := strconv.ParseInt(created, 10, 64)
+	if err != nil || err2 != nil || !ok || id == "" {
+		return Cursor{}, invalid("page_token", "the page token is none of this server's")
+	}
+	return Cursor{millis, id}, nil
+}
+
+// CreateBatch queues runs. That they can be made is checked before it is acknowledged;
+// they are made afterwards.
+func (s *server) CreateBatch(ctx context.Context, req *apiv1.CreateBatchRequest) (*apiv1.CreateBatchResponse, error) {
+	specs, err := s.Catalog.Plan(ctx, workspace, req.GetSource())
+	if err != nil {
+		return nil, err
+	}
+	if len(specs) == 0 {
+		return nil, &Error{Kind: Conflict, Field: "source.flows", Message: "nothing is selected: the flows have no rows"}
+	}
+	return s.create(ctx, req.GetIdempotencyKey(), req, req.GetSource())
+}
+
+func (s *server) create(ctx context.Context, key string, req proto.Message, source *apiv1.Source) (*apiv1.CreateBatchResponse, error) {
+	c, err := s.command(ctx, key, req)
+	if err != nil {
+		return nil, err
+	}
+	c.Body = &clusterv1.Command_CreateBatch{CreateBatch: &clusterv1.CreateBatch{Id: s.NewID(), Source: source}}
+	a, err := s.propose(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return &apiv1.CreateBatchResponse{Batch: a.GetBatch(), Index: a.GetIndex()}, nil
+}
+
+// ListBatches gives the newest first.
+func (s *server) ListBatches(ctx context.Context, req *apiv1.ListBatchesRequest) (*apiv1.ListBatchesResponse, error) {
+	before, err := cursor(req.GetPageToken())
+	if err != nil {
+		return nil, err
+	}
+	limit := page(req.GetPageSize())
+	list, err := s.Runs.Batches(ctx, workspace, before, limit+1)
+	if err != nil {
+		return nil, err
+	}
+	res := &apiv1.ListBatchesResponse{Batches: list}
+	if len(list) > limit {
+		res.Batches = list[:limit]
+		last := list[limit-1]
+		res.NextPageToken = Cursor{last.GetCreated().AsTime().UnixMilli(), last.GetId()}.token()
+	}
+	return res, nil
+}
+
+// GetBatch gives a batch with its source.
+func (s *server) GetBatch(ctx context.Context, req *apiv1.GetBatchRequest) (*apiv1.GetBatchResponse, error) {
+	if err := s.fresh(ctx, req.GetRead()); err != nil {
+		return nil, err
+	}
+	index := s.Proposer.Applied()
+	b, err := s.Runs.Batch(ctx, req.GetId())
+	return &apiv1.GetBatchResponse{Batch: b, Index: index}, err
+}
+
+// ListRuns gives the newest first.
+func (s *server) ListRuns(ctx context.Context, req *apiv1.ListRunsRequest) (*apiv1.ListRunsResponse, error) {
+	if err := s.fresh(ctx, req.GetRead()); err != nil {
+		return nil, err
+	}
+	before, err := cursor(req.GetPageToken())
+	if err != nil {
+		return nil, err
+	}
+	q := RunQuery{
+		Workspace: workspace, Status: req.GetStatus(), Environment: req.GetEnvironment(), Flow: req.GetFlow(), Batch: req.GetBatchId(),
+		Agent: req.GetAgentId(), Before: before, Limit: page(req.GetPageSize()),
+	}
+	if req.GetSince() != nil {
+		q.Since = req.GetSince().AsTime()
+	}
+	if req.GetUntil() != nil {
+		q.Until = req.GetUntil().AsTime()
+	}
+	if text := req.GetTags(); text != "" {
+		expr, err := tag.Parse(text)
+		if err != nil {
+			return nil, invalid("tags", "%v", err)
+		}
+		q.Tags = expr.Match
+	}
+	index := s.Proposer.Applied()
+	runs, end, more, err := s.Runs.Runs(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	res := &apiv1.ListRunsResponse{Runs: runs, Index: index}
+	if more {
+		res.NextPageToken = end.token()
+	}
+	return res, nil
+}
+
+// GetRun gives all of a run but its stream.
+func (s *server) GetRun(ctx context.Context, req *apiv1.GetRunRequest) (*apiv1.GetRunResponse, error) {
+	if err := s.fresh(ctx, req.GetRead()); err != nil {
+		return nil, err
+	}
+	index := s.Proposer.Applied()
+	r, err := s.Runs.Run(ctx, req.GetId())
+	return &apiv1.GetRunResponse{Run: r, Index: index}, err
+}
+
+// Cancel asks runs to end.
+func (s *server) Cancel(ctx context.Context, req *apiv1.CancelRequest) (*apiv1.CancelResponse, error) {
+	if len(req.GetRunIds()) == 0 && req.GetBatchId() == "" {
+		return nil, invalid("run_ids", "say which runs, or which batch")
+	}
+	c, err := s.command(ctx, req.GetIdempotencyKey(), req)
+	if err != nil {
+		return nil, err
+	}
+	c.Body = &clusterv1.Command_CancelRuns{CancelRuns: &clusterv1.CancelRuns{RunIds: req.GetRunIds(), BatchId: req.GetBatchId(), Reason: req.GetReason()}}
+	a, err := s.propose(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return &apiv1.CancelResponse{Cancelled: a.GetChanged()}, nil
+}
+
+// Rerun makes a batch of the runs of one that was.
+func (s *server) Rerun(ctx context.Context, req *apiv1.RerunRequest) (*apiv1.RerunResponse, error) {
+	old, err := s.Runs.Batch(ctx, req.GetBatchId())
+	if err != nil {
+		return nil, err
+	}
+	runs, err := s.Runs.RunsOfBatch(ctx, req.GetBatchId())
+	if err != nil {
+		return nil, err
+	}
+	source := proto.CloneOf(old.GetSource())
+	source.Only, source.Trigger = nil, "rerun of batch "+old.GetId()
+	for _, r := range runs {
+		ended := r.GetStatus() >= apiv1.RunStatus_RUN_STATUS_PASSED
+		if req.GetRunId() != "" && r.GetId() != req.GetRunId() || req.GetFailed() && (!ended || r.GetStatus() == apiv1.RunStatus_RUN_STATUS_PASSED) {
+			continue
+		}
+		source.Only = append(source.Only, &apiv1.Repeat{File: r.GetSpec().GetFile(), Index: r.GetSpec().GetIndex(), Ordinal: r.GetSpec().GetOrdinal(), RunId: r.GetId()})
+	}
+	if len(source.GetOnly()) == 0 {
+		return nil, &Error{Kind: Conflict, Message: "there is nothing to run again: every run of the batch passed, or none fits"}
+	}
+	if from := req.GetFrom(); from != "" {
+		if len(source.GetOnly()) != 1 {
+			return nil, invalid("from", "a step to go on from is of one run: give its run_id")
+		}
+		source.From = from
+	}
+	res, err := s.create(ctx, req.GetIdempotencyKey(), req, source)
+	if err != nil {
+		return nil, err
+	}
+	return &apiv1.RerunResponse{Batch: res.GetBatch()}, nil
+}
+
+// SetPriority changes what is next.
+func (s *server) SetPriority(ctx context.Context, req *apiv1.SetPriorityRequest) (*apiv1.SetPriorityResponse, error) {
+	c, err := s.command(ctx, req.GetIdempotencyKey(), req)
+	if err != nil {
+		return nil, err
+	}
+	c.Body = &clusterv1.Command_SetPriority{SetPriority: &clusterv1.SetPriority{RunIds: req.GetRunIds(), BatchId: req.GetBatchId(), Priority: req.GetPriority()}}
+	a, err := s.propose(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	return &apiv1.SetPriorityResponse{Changed: a.GetChanged()}, nil
+}
+
+// Why says what a run waits for.
+func (s *server) Why(ctx context.Context, req *apiv1.WhyRequest) (*apiv1.WhyResponse, error) {
+	return s.Queue.Why(ctx, req.GetRunId())
+}
+
+// QueueStats are numbers of the queue.
+func (s *server) QueueStats(ctx context.Context, req *apiv1.QueueStatsRequest) (*apiv1.QueueStatsResponse, error) {
+	res, err := s.Queue.Stats(ctx, req.GetWorkspace(), req.GetEnvironment())
+	if err != nil {
+		return nil, err
+	}
+	held, err := s.Runs.Quarantined(ctx, workspace)
+	res.Quarantined = int32(len(held))
+	return res, err
+}
+
+// ListQuarantine are the runs that wait for somebody to release them.
+func (s *server) ListQuarantine(ctx context.Context, _ *apiv1.ListQuarantineRequest) (*apiv1.ListQuarantineResponse, error) {
+	runs, err := s.Runs.Quarantined(ctx, workspace)
+	return &apiv1.ListQuarantineResponse{Runs: runs}, err
+}
+
+// Release queues one of them again.
+func (s *server) Release(ctx context.Context, req *apiv1.ReleaseRequest) (*apiv1.ReleaseResponse, error) {
+	c, err := s.command(ctx, req.GetIdempotencyKey(), req)
+	if err != nil {
+		return nil, err
+	}
+	c.Body = &clusterv1.Command_ReleaseRun{ReleaseRun: &clusterv1.ReleaseRun{RunId: req.GetRunId()}}
+	_, err = s.propose(ctx, c)
+	return &apiv1.ReleaseResponse{}, err
+}
+
+// Watch gives the stream of a run, attempt after attempt where no one is asked for.
+func (s *server) Watch(ctx context.Context, req *apiv1.WatchRequest, out *connect.ServerStream[apiv1.WatchResponse]) error {
+	attempt, offset := req.GetAttempt(), req.GetOffset()
+	for {
+		r, err := s.Runs.Run(ctx, req.GetRunId())
+		if err != nil {
+			return err
+		}
+		changed := s.Runs.Changed(r.GetBatchId())
+		if r, err = s.Runs.Run(ctx, req.GetRunId()); err != nil { // what changed before that is in it
+			return err
+		}
+		ended := r.GetStatus() >= apiv1.RunStatus_RUN_STATUS_PASSED
+		newest := newestStream(r)
+		if newest != nil && (attempt == 0 || req.GetAttempt() == 0 && newest.GetNumber() > attempt) {
+			restarted := attempt != 0
+			attempt = newest.GetNumber()
+			if restarted {
+				offset = 0
+				if err := out.Send(&apiv1.WatchResponse{Attempt: attempt, Restarted: true}); err != nil {
+					return err
+				}
+			}
+		}
+		if attempt != 0 {
+			over := ended || newest == nil || newest.GetNumber() != attempt || newest.GetOutcome() != ""
+			if offset, err = s.follow(ctx, r.GetId(), attempt, offset, changed, over || req.GetNoFollow(), out); err != nil {
+				return err
+			}
+		}
+		if ended || req.GetNoFollow() {
+			return out.Send(&apiv1.WatchResponse{Attempt: attempt, Offset: offset, Run: r})
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// newestStream is the newest attempt that has a stream: one that has started.
+func newestStream(r *apiv1.Run) *apiv1.Attempt {
+	for i := len(r.GetAttempts()) - 1; i >= 0; i-- {
+		if at := r.GetAttempts()[i]; at.GetStarted() != nil {
+			return at
+		}
+	}
+	return nil
+}
+
+// follow gives a stream until it ends, or until the run has changed.
+func (s *server) follow(ctx context.Context, run string, attempt int32, offset int64, changed <-chan struct{}, over bool, out *connect.ServerStream[apiv1.WatchResponse]) (int64, error) {
+	reading, stop := context.WithCancel(ctx)
+	defer stop()
+	if !over {
+		go func() {
+			select {
+			case <-changed:
+				stop()
+			case <-reading.Done():
+			}
+		}()
+	}
+	err := s.Streams.Read(reading, run, attempt, offset, !over, func(at int64, data []byte) error {
+		offset = at + int64(len(data))
+		return out.Send(&apiv1.WatchResponse{Attempt: attempt, Offset: at, Data: data})
+	})
+	if reading.Err() != nil && ctx.Err() == nil {
+		return offset, nil // the run has changed
+	}
+	return offset, err
+}
+
+// WatchBatch tells of every change of a batch until it has ended.
+func (s *server) WatchBatch(ctx context.Context, req *apiv1.WatchBatchRequest, out *connect.ServerStream[apiv1.WatchBatchResponse]) error {
+	told := map[string]string{}
+	for {
+		changed := s.Runs.Changed(req.GetBatchId())
+		b, err := s.Runs.Batch(ctx, req.GetBatchId())
+		if err != nil {
+			return err
+		}
+		runs, err := s.Runs.RunsOfBatch(ctx, req.GetBatchId())
+		if err != nil {
+			return err
+		}
+		b.Source = nil
+		res := &apiv1.WatchBatchResponse{Batch: b}
+		for _, r := range runs {
+			state := fmt.Sprint(r.GetStatus(), len(r.GetAttempts()), r.GetCancelling(), r.GetQuarantined(), r.GetReason())
+			if told[r.GetId()] != state {
+				told[r.GetId()] = state
+				res.Runs = append(res.Runs, r)
+			}
+		}
+		if err := out.Send(res); err != nil {
+			return err
+		}
+		if b.GetStatus() != apiv1.BatchStatus_BATCH_STATUS_ACTIVE {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
