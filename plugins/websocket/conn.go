@@ -111,12 +111,12 @@ func (c *conn) read() {
 	err := c.receive()
 	c.end = c.ended(err)
 	_ = c.wire.Close()
+	close(c.done) // first: whoever is told by the inbox may ask how it ended
 	if c.end.err != nil {
 		c.inbox.End(c.end.err)
 	} else {
 		c.inbox.End(nil)
 	}
-	close(c.done)
 }
 
 func (c *conn) receive() error {

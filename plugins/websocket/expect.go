@@ -100,12 +100,16 @@ func closePattern(field string, want json.RawMessage) (*match.Pattern, error) {
 		return nil, nil
 	case text == "true":
 		text = `{"code": "#(_ != 1006)"}`
-	case text[0] != '{':
+	case text[0] >= '0' && text[0] <= '9':
 		text = `{"code": ` + text + `}`
+	}
+	const hint = "it is true, a code, or a pattern: {code: 1008, reason: \"#regex policy\"}"
+	if text[0] != '{' {
+		return nil, plugin.Definitionf(field, "%s says nothing of a close", clip(text)).WithHint(hint)
 	}
 	pattern, err := match.CompileJSON([]byte(text))
 	if err != nil {
-		return nil, plugin.Definitionf(field, "%s", err).WithHint("it is true, a code, or a pattern: {code: 1008, reason: \"#regex policy\"}")
+		return nil, plugin.Definitionf(field, "%s", err).WithHint(hint)
 	}
 	return pattern, nil
 }

@@ -60,8 +60,8 @@ func (t *target) shake(ctx context.Context, call *plugin.Call, a *address) (*web
 		NetDialContext: ready, NetDialTLSContext: ready, Subprotocols: t.Subprotocols, EnableCompression: t.Compression,
 		ReadBufferSize: bufferBytes, WriteBufferSize: bufferBytes,
 	}
-	ws, res, err := dialer.DialContext(limited, a.full.String(), header)
-	if !stop() && err == nil { // it was cut off in the very last moment
+	ws, res, err := dialer.DialContext(limited, a.full.String(), header) //nolint:bodyclose // it is a buffer in memory
+	if !stop() && err == nil {                                           // it was cut off in the very last moment
 		err = context.Cause(limited)
 	}
 	var answer *handshake

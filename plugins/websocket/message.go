@@ -25,7 +25,7 @@ const (
 	maxPing = 125
 	// maxResult bounds the messages of one result, which crosses a wire of 256 MiB
 	// in up to three forms.
-	maxResult = 32 << 20
+	maxResult = 16 << 20
 	// maxShown bounds what people see of one message, and maxListed how many.
 	maxShown  = 4 << 10
 	maxListed = 20

@@ -1,7 +1,10 @@
 package websocket
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha1"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"net"
@@ -39,16 +42,27 @@ func shop(t *testing.T) string {
 			t.Error(err)
 		}
 	})
+	res, err := http.Get("http://" + l.Addr().String() + "/healthz") // it runs now
+	if err != nil {
+		t.Fatal(err)
+	}
+	res.Body.Close()
+	http.DefaultClient.CloseIdleConnections()
 	return l.Addr().String()
 }
 
 // speaks serves WebSocket with a conversation, and gives the address. At the end
 // of the test it drops its connections.
-func speaks(t *testing.T, upgrader *websocket.Upgrader, talk func(c *websocket.Conn)) string {
+func speaks(t *testing.T, upgrader *websocket.Upgrader, talk func(*websocket.Conn)) string {
 	t.Helper()
 	if upgrader == nil {
 		upgrader = &websocket.Upgrader{EnableCompression: true}
 	}
+	return conversing(t, upgrader, func(c *websocket.Conn, _ *http.Request) { talk(c) })
+}
+
+func conversing(t *testing.T, upgrader *websocket.Upgrader, talk func(*websocket.Conn, *http.Request)) string {
+	t.Helper()
 	var talks sync.WaitGroup
 	over := make(chan struct{})
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -59,11 +73,16 @@ func speaks(t *testing.T, upgrader *websocket.Upgrader, talk func(c *websocket.C
 			return
 		}
 		defer conn.Close()
+		ended := make(chan struct{})
+		defer close(ended)
 		talks.Go(func() { // what was hijacked, no server closes
-			<-over
-			_ = conn.Close()
+			select {
+			case <-over:
+				_ = conn.Close()
+			case <-ended:
+			}
 		})
-		talk(conn)
+		talk(conn, r)
 	}))
 	t.Cleanup(func() {
 		close(over)
@@ -126,6 +145,7 @@ type player struct {
 	t     *testing.T
 	p     plugin.Plugin
 	run   string
+	root  string // of the project; empty: there is none
 	heard *listener
 }
 
@@ -167,6 +187,21 @@ func (l *listener) Exchange(x plugin.Exchange) {
 // step is one step: "feed = connect" has an id.
 func (p *player) step(ctx context.Context, name string, config fields) (fields, *plugin.Response, error) {
 	p.t.Helper()
+	res, err := p.execute(ctx, name, 1, config)
+	if err != nil {
+		return nil, nil, err
+	}
+	var result fields
+	d := json.NewDecoder(bytes.NewReader(res.Result))
+	d.UseNumber()
+	if err := d.Decode(&result); err != nil {
+		p.t.Fatal(err)
+	}
+	return result, res, nil
+}
+
+func (p *player) execute(ctx context.Context, name string, try int, config fields) (*plugin.Response, error) {
+	p.t.Helper()
 	id, action, found := strings.Cut(name, " = ")
 	if !found {
 		id, action = name, name
@@ -175,19 +210,10 @@ func (p *player) step(ctx context.Context, name string, config fields) (fields, 
 	if err != nil {
 		p.t.Fatal(err)
 	}
-	res, err := p.p.Execute(ctx, &plugin.Request{
-		Action: "websocket." + action, RunID: p.run, StepID: id, Try: 1, Config: text, WantExchange: true, TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+	return p.p.Execute(ctx, &plugin.Request{
+		Action: "websocket." + action, RunID: p.run, StepID: id, Try: try, Config: text, WantExchange: true, Root: p.root,
+		TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 	}, p.heard)
-	if err != nil {
-		return nil, nil, err
-	}
-	var result fields
-	d := json.NewDecoder(strings.NewReader(string(res.Result)))
-	d.UseNumber()
-	if err := d.Decode(&result); err != nil {
-		p.t.Fatal(err)
-	}
-	return result, res, nil
 }
 
 // do is a step that has to give a result.
@@ -269,10 +295,16 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	}
 }
 
-// serve gives the ws address of an HTTP server.
-func serve(t *testing.T, h http.Handler) string {
+// served gives the ws address of an HTTP server.
+func served(t *testing.T, h http.Handler) string {
 	t.Helper()
 	server := httptest.NewServer(h)
 	t.Cleanup(server.Close)
 	return "ws" + strings.TrimPrefix(server.URL, "http")
+}
+
+// acceptKey is the answer to a handshake's key (RFC 6455 section 4.2.2).
+func acceptKey(key string) string {
+	sum := sha1.Sum([]byte(key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"))
+	return base64.StdEncoding.EncodeToString(sum[:])
 }

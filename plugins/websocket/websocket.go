@@ -10,7 +10,7 @@ import "github.com/testmesh/testmesh/sdk/plugin"
 func New() plugin.Plugin {
 	return plugin.New(plugin.Info{Name: "websocket", Version: "1.0.0", Summary: "WebSocket connections: messages sent, waited for and exchanged."},
 		plugin.Action("connect", "Open a connection that later steps of the run use.", connect,
-			plugin.Idempotent(),
+			plugin.Observes(),
 			plugin.Expect("status == 101"),
 			plugin.Description(connectDescription),
 			plugin.Example(connectExample),

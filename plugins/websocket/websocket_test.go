@@ -141,7 +141,7 @@ func TestARefusalIsAnAnswer(t *testing.T) {
 		w.WriteHeader(http.StatusUpgradeRequired)
 		_, _ = w.Write([]byte(strings.Repeat("\xff", 5000)))
 	})
-	got, res, err := p.step(t.Context(), "connect", fields{"url": serve(t, long)})
+	got, res, err := p.step(t.Context(), "connect", fields{"url": served(t, long)})
 	if err != nil || got["status"] != number("426") || res.Limited != "body over 1 KiB" || !strings.HasPrefix(got["body"].(string), "\uFFFD") {
 		t.Errorf("got %v, limited %v, %v", got, res, err)
 	}
