@@ -38,21 +38,23 @@ func (x *execution) subscribe(operation *ast.OperationDefinition) (source, func(
 		return x.orderEvents(func(e orderEvent) bool {
 			return (e.placed || field.Name == "orderChanged") && (args["id"] == nil || args["id"] == e.order.ID)
 		})
-	case "countdown":
+	}
+	every, err := args.whole("everyMs", 0, 60_000)
+	if err != nil {
+		return nil, nil, err
+	}
+	pace := time.Duration(every) * time.Millisecond
+	if field.Name == "countdown" {
 		n, err := args.whole("from", 0, maxCount)
-		if err != nil {
-			return nil, nil, err
-		}
-		every, err := args.whole("everyMs", 0, 60_000)
-		return x.count(n, 0, -1, time.Duration(every)*time.Millisecond), func() {}, err
+		return x.count(n, 0, -1, pace), func() {}, err
 	}
 	n, err := args.whole("after", 0, maxCount)
-	count := x.count(1, n, 1, 0)
 	return func(ctx context.Context, send func(any)) error {
-		if err := count(ctx, send); err != nil {
-			return err
+		err := x.count(1, n, 1, pace)(ctx, send)
+		if err == nil && wait(ctx, pace) {
+			err = refuseGraph("BROKEN", "the subscription broke after %d, as it was asked to", n)
 		}
-		return refuseGraph("BROKEN", "the subscription broke after %d, as it was asked to", n)
+		return err
 	}, func() {}, err
 }
 
@@ -81,21 +83,24 @@ func (x *execution) orderEvents(wanted func(orderEvent) bool) (source, func(), e
 func (x *execution) count(from, to, step int, every time.Duration) source {
 	return func(ctx context.Context, send func(any)) error {
 		for n := from; n*step <= to*step; n += step {
-			if n != from && every > 0 {
-				timer := time.NewTimer(every)
-				select {
-				case <-timer.C:
-				case <-ctx.Done():
-					timer.Stop()
-				}
-			}
-			if ctx.Err() != nil {
+			if n != from && !wait(ctx, every) {
 				return nil
 			}
 			send(n)
 		}
 		return nil
 	}
+}
+
+// wait is false where ctx ended first.
+func wait(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+	return ctx.Err() == nil
 }
 
 // subscriptionResolvers give the event itself: it is the root value.

@@ -45,6 +45,7 @@ type target struct {
 	url    *url.URL // without user and password; https for wss
 	header http.Header
 	config *endpoint
+	began  time.Time // when the step did
 	*connections
 }
 
@@ -66,7 +67,7 @@ func (e *endpoint) open(ctx context.Context, call *plugin.Call) (*target, error)
 	if err != nil {
 		return nil, err
 	}
-	t := &target{url: u, header: http.Header{}, config: e}
+	t := &target{url: u, header: http.Header{}, config: e, began: time.Now()}
 	if e.Traceparent && call.TraceParent() != "" {
 		t.header.Set("traceparent", call.TraceParent())
 	}

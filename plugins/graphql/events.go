@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -164,7 +165,10 @@ func (r *stream) event(name string, data []byte) error {
 	case "complete":
 		return errComplete
 	case "next", "", "message":
-		return r.take(data)
+		if data = bytes.TrimSpace(data); !json.Valid(data) {
+			return plugin.Errorf(plugin.CodeProtocol, "%s sent a message that is no GraphQL response: %s", r.target, cut(data, maxMessage))
+		}
+		return r.take(bytes.Clone(data))
 	case "error":
 		return r.refuse(data)
 	}

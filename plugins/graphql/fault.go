@@ -125,7 +125,7 @@ func (x *exchange) late(ctx context.Context, err error) *plugin.Error {
 	limit, hint := x.target.config.ConnectTimeout, "raise connect_timeout, or find out why the service does not take connections"
 	if ctx.Err() != nil {
 		deadline, _ := ctx.Deadline()
-		limit, hint = deadline.Sub(x.trace.started), "raise the step's timeout, or find out why the service is slow"
+		limit, hint = deadline.Sub(x.target.began), "raise the step's timeout, or find out why the service is slow"
 	}
 	e := plugin.Errorf(plugin.CodeTimeout, "no answer from %s within %s: the time ran out %s", x.target.url.Host, rounded(limit), x.trace.phase()).
 		WithHint("%s", hint)

@@ -1,6 +1,8 @@
 package graphql
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/json"
 	"errors"
@@ -36,7 +38,10 @@ func shop(t testing.TB) string {
 func answers(t *testing.T, handle http.HandlerFunc) string {
 	t.Helper()
 	server := httptest.NewServer(handle)
-	t.Cleanup(server.Close)
+	t.Cleanup(func() {
+		server.CloseClientConnections() // a handler may wait for its client to go
+		server.Close()
+	})
 	return server.URL
 }
 
@@ -248,4 +253,20 @@ func rawMap(t testing.TB, values m) (map[string]json.RawMessage, error) {
 	t.Helper()
 	var out map[string]json.RawMessage
 	return out, json.Unmarshal([]byte(text(t, values)), &out)
+}
+
+// gzipped is n zero bytes, packed.
+func gzipped(t testing.TB, n int) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	w := gzip.NewWriter(&out)
+	for chunk := make([]byte, 1<<20); n > 0; n -= len(chunk) {
+		if _, err := w.Write(chunk); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
 }

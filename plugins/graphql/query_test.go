@@ -307,3 +307,31 @@ func TestConnectionsAreUsedAgainWithinARun(t *testing.T) {
 		t.Errorf("got %d connections after the end of the run, want 2", len(seen))
 	}
 }
+
+func TestFilesOfTheProjectAlone(t *testing.T) {
+	outside := t.TempDir()
+	root := t.TempDir()
+	for name, folder := range map[string]string{"q.graphql": root, "secret.graphql": outside} {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte("{__typename}"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.Symlink(filepath.Join(outside, "secret.graphql"), filepath.Join(root, "link.graphql")); err != nil {
+		t.Fatal(err)
+	}
+	r := newRun(t)
+	r.req.Root = root
+	url := shop(t) + "/graphql"
+	r.must("query", m{"url": url, "query_file": "q.graphql"})
+	for _, name := range []string{"link.graphql", filepath.Join(outside, "secret.graphql"), "../" + filepath.Base(outside) + "/secret.graphql"} {
+		for _, key := range []string{"query_file", "schema"} {
+			config := m{"url": url, key: name}
+			if key == "schema" {
+				config["query"] = "{__typename}"
+			}
+			if got := r.fault("query", config); got.Blame != plugin.BlameDefinition {
+				t.Errorf("%s %s: got %+v", key, name, got)
+			}
+		}
+	}
+}

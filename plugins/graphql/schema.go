@@ -49,6 +49,9 @@ func parseSchema(text []byte) (*schema, error) {
 	if err != nil {
 		return nil, err
 	}
+	if parsed.Query == nil {
+		return nil, errors.New("it has no type for queries")
+	}
 	return &schema{parsed, reachable(parsed)}, nil
 }
 

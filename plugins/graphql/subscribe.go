@@ -158,13 +158,12 @@ func (s *subscription) late(ctx context.Context, in *subscribeIn, waited string)
 		WithHint("raise within, or find out why the service is slow")
 }
 
-// take keeps a payload of next.
+// take keeps a payload of next, which is JSON, and owns it.
 func (s *subscription) take(payload json.RawMessage) error {
-	payload = bytes.TrimSpace(payload)
-	if len(payload) == 0 || payload[0] != '{' || !json.Valid(payload) {
+	if !bytes.HasPrefix(payload, []byte("{")) {
 		return plugin.Errorf(plugin.CodeProtocol, "%s sent a message that is no GraphQL response: %s", s.target, cut(payload, maxMessage))
 	}
-	s.inbox.Add(bytes.Clone(payload), len(payload))
+	s.inbox.Add(payload, len(payload))
 	return nil
 }
 
