@@ -144,42 +144,42 @@ func (c *cluster) drop(one *conn) {
 	_ = one.net.Close()
 }
 
-// ask makes one request to the broker at an address.
-func (c *cluster) ask(ctx context.Context, address string, req protocol.Message) (protocol.Message, error) {
+// ask makes one request to the broker at an address, and reads its answer into
+// res.
+func (c *cluster) ask(ctx context.Context, address string, req protocol.Message, res any) error {
 	one, err := c.take(ctx, address)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	res, err := one.roundTrip(ctx, req)
-	if err != nil {
+	if err := one.roundTrip(ctx, req, res); err != nil {
 		c.drop(one)
-		return nil, requestFault(err, address, req.ApiKey().String(), c.dialer.login != nil)
+		return requestFault(err, address, req.ApiKey().String(), c.dialer.login != nil)
 	}
 	c.give(one)
-	return res, nil
+	return nil
 }
 
 // askAny makes a request to whichever of the given brokers answers first, in
 // their order, beginning with those that there are connections to.
-func (c *cluster) askAny(ctx context.Context, req protocol.Message) (protocol.Message, error) {
+func (c *cluster) askAny(ctx context.Context, req protocol.Message, res any) error {
 	var faults []error
 	for _, address := range c.nearest() {
-		res, err := c.ask(ctx, address, req)
+		err := c.ask(ctx, address, req, res)
 		if err == nil || ctx.Err() != nil {
-			return res, err
+			return err
 		}
 		faults = append(faults, err)
 	}
 	var first *plugin.Error
 	if len(faults) == 1 || !errors.As(faults[0], &first) {
-		return nil, faults[0]
+		return faults[0]
 	}
 	all := *first
 	all.Message = fmt.Sprintf("none of the %d brokers answered; %s", len(faults), first.Message)
 	for _, other := range faults[1:] {
 		all.Details = append(slices.Clip(all.Details), other.Error())
 	}
-	return nil, &all
+	return &all
 }
 
 // nearest are the seeds, those with an idle connection first.
@@ -244,11 +244,10 @@ func (c *cluster) look(ctx context.Context, topics ...string) (*layout, error) {
 // lookFor does so for topics that may be none, which an empty list says and nil
 // does not.
 func (c *cluster) lookFor(ctx context.Context, topics []string) (*layout, error) {
-	res, err := c.askAny(ctx, &metadata.Request{TopicNames: topics})
-	if err != nil {
+	var answer metadata.Response
+	if err := c.askAny(ctx, &metadata.Request{TopicNames: topics}, &answer); err != nil {
 		return nil, err
 	}
-	answer := res.(*metadata.Response)
 	out := &layout{brokers: make(map[int32]string), controller: answer.ControllerID, topics: make(map[string]topicLayout)}
 	for _, b := range answer.Brokers {
 		out.brokers[b.NodeID] = net.JoinHostPort(b.Host, strconv.Itoa(int(b.Port)))
@@ -346,11 +345,10 @@ func (c *cluster) unknownTopic(ctx context.Context, wanted []string) error {
 // coordinator is the address of the broker that leads a group.
 func (c *cluster) coordinator(ctx context.Context, group string) (address string, err error) {
 	err = c.settle(ctx, func(ctx context.Context) error {
-		res, err := c.askAny(ctx, &findcoordinator.Request{Key: group})
-		if err != nil {
+		var answer findcoordinator.Response
+		if err := c.askAny(ctx, &findcoordinator.Request{Key: group}, &answer); err != nil {
 			return err
 		}
-		answer := res.(*findcoordinator.Response)
 		if answer.ErrorCode != 0 {
 			return codeFault(answer.ErrorCode, "look for the broker that leads the group %s", group)
 		}

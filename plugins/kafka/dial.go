@@ -129,7 +129,8 @@ const (
 // negotiate asks for the versions that the broker speaks, which also shows that
 // it is one.
 func (d *dialer) negotiate(ctx context.Context, c *conn) error {
-	res, err := c.roundTrip(ctx, new(apiversions.Request))
+	var answer apiversions.Response
+	err := c.roundTrip(ctx, new(apiversions.Request), &answer)
 	hint := tlsHint
 	if d.tls != nil {
 		hint = "is this the port of a Kafka broker?"
@@ -142,19 +143,26 @@ func (d *dialer) negotiate(ctx context.Context, c *conn) error {
 		return plugin.Errorf(plugin.CodeProtocol, "%s does not speak Kafka: it answers %s", c.address, foreign).WithHint("is this the port of a Kafka broker?")
 	case isTimeout(err):
 		return d.late(c.address, "did not answer the first request", hint)
+	case d.tls != nil && tlsclient.Fault(err, c.address) != nil: // of TLS 1.3 the server's judgement comes with its first answer
+		return tlsclient.Fault(err, c.address)
 	case isClosed(err):
 		return plugin.Errorf(plugin.CodeConn, "%s closed the connection at the first request", c.address).WithHint("%s", hint)
 	case err != nil:
 		return err
 	}
-	answer := res.(*apiversions.Response)
 	if answer.ErrorCode != 0 {
 		return codeFault(answer.ErrorCode, "ask %s for its versions", c.address)
 	}
 	c.versions = make(map[protocol.ApiKey]int16, len(answer.ApiKeys))
 	for _, a := range answer.ApiKeys {
 		key := protocol.ApiKey(a.ApiKey)
-		c.versions[key] = key.SelectVersion(a.MinVersion, a.MaxVersion)
+		version, err := plainVersion(key, a.MinVersion, a.MaxVersion)
+		if err == nil {
+			c.versions[key] = version
+		}
+	}
+	if _, ok := c.versions[protocol.Metadata]; !ok {
+		return plugin.Errorf(plugin.CodeProtocol, "%s does not say that it knows the requests of a Kafka broker", c.address).WithHint("is this the port of a Kafka broker?")
 	}
 	return nil
 }
@@ -162,11 +170,11 @@ func (d *dialer) negotiate(ctx context.Context, c *conn) error {
 func (d *dialer) authenticate(ctx context.Context, c *conn) error {
 	name := d.login.Name()
 	refused := plugin.Errorf(plugin.CodeAuth, "%s refused the login of %q by %s", c.address, d.user, name).WithHint("check sasl.username, sasl.password and sasl.mechanism")
-	res, err := c.roundTrip(ctx, &saslhandshake.Request{Mechanism: name})
-	if err != nil {
+	var answer saslhandshake.Response
+	if err := c.roundTrip(ctx, &saslhandshake.Request{Mechanism: name}, &answer); err != nil {
 		return d.saslFault(err, c, refused)
 	}
-	switch answer := res.(*saslhandshake.Response); {
+	switch {
 	case answer.ErrorCode == int16(kafkago.UnsupportedSASLMechanism) && len(answer.Mechanisms) > 0:
 		slices.Sort(answer.Mechanisms)
 		return plugin.Errorf(plugin.CodeAuth, "%s does not take %s, but %s", c.address, name, strings.Join(answer.Mechanisms, ", ")).WithHint("change sasl.mechanism")
@@ -180,11 +188,10 @@ func (d *dialer) authenticate(ctx context.Context, c *conn) error {
 		return plugin.Errorf(plugin.CodeAuth, "begin the login of %q by %s: %w", d.user, name, err)
 	}
 	for range maxSASLRounds {
-		res, err := c.roundTrip(ctx, &saslauthenticate.Request{AuthBytes: message})
-		if err != nil {
+		var answer saslauthenticate.Response
+		if err := c.roundTrip(ctx, &saslauthenticate.Request{AuthBytes: message}, &answer); err != nil {
 			return d.saslFault(err, c, refused)
 		}
-		answer := res.(*saslauthenticate.Response)
 		if answer.ErrorCode != 0 {
 			return refused
 		}
@@ -211,27 +218,20 @@ func (d *dialer) saslFault(err error, c *conn, refused *plugin.Error) error {
 	return err
 }
 
-// roundTrip makes one request and waits for its answer, nil where it has none. It
-// ends with ctx; the connection is of no use after an error.
-func (c *conn) roundTrip(ctx context.Context, req protocol.Message) (res protocol.Message, err error) {
-	frame, err := c.exchange(ctx, req)
-	if err != nil || frame == nil {
-		return nil, err
-	}
-	defer recovered(c, req, &err)
-	_, res, err = protocol.ReadResponse(bytes.NewReader(frame), req.ApiKey(), c.versions[req.ApiKey()])
-	if err != nil {
-		return nil, malformed(c, req, err)
-	}
-	return res, nil
-}
+// headSize is what stands before the body of an answer: its length and its number.
+const headSize = 8
 
-// recovered turns a panic of the decoder, which trusts the lengths that a broker
-// gives, into an error.
-func recovered(c *conn, req protocol.Message, err *error) {
-	if r := recover(); r != nil {
-		*err = malformed(c, req, fmt.Errorf("%v", r))
+// roundTrip makes one request and reads the body of its answer into res, nil where
+// it has none. It ends with ctx; the connection is of no use after an error.
+func (c *conn) roundTrip(ctx context.Context, req protocol.Message, res any) error {
+	frame, err := c.exchange(ctx, req)
+	if err != nil || res == nil {
+		return err
 	}
+	if err := decode(frame[headSize:], c.versions[req.ApiKey()], res); err != nil {
+		return malformed(c, req, err)
+	}
+	return nil
 }
 
 func malformed(c *conn, req protocol.Message, err error) *plugin.Error {
@@ -246,7 +246,10 @@ func (c *conn) exchange(ctx context.Context, req protocol.Message) (frame []byte
 	}
 	defer interrupt(ctx, c.net)()
 	c.last++
-	version := c.versions[req.ApiKey()]
+	version, ok := c.versions[req.ApiKey()]
+	if !ok && c.versions != nil {
+		return nil, plugin.Errorf(plugin.CodeProtocol, "%s does not know %s requests, or not in a version that TestMesh knows", c.address, req.ApiKey())
+	}
 	if p, ok := req.(protocol.PreparedMessage); ok {
 		p.Prepare(version)
 	}

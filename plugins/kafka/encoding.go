@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"encoding/json"
@@ -47,6 +48,17 @@ func (e *encoding) encode(v json.RawMessage) ([]byte, error) {
 		return nil, err
 	}
 	return append(append(make([]byte, 0, len(e.prefix)+len(data)), e.prefix...), data...), nil
+}
+
+// encodeFile gives the bytes of a value that a file holds.
+func (e *encoding) encodeFile(data []byte) ([]byte, error) {
+	if e.codec == nil && e.form.format != formatJSON {
+		return data, nil
+	}
+	if err := jsonFault(data); err != nil {
+		return nil, err
+	}
+	return e.encode(bytes.TrimSpace(data))
 }
 
 // open makes ready what writing needs.
@@ -127,7 +139,7 @@ func misfitAt(err error, field string) error {
 	var m *misfit
 	var known *plugin.Error
 	switch {
-	case errors.As(err, &known):
+	case err == nil || errors.As(err, &known):
 		return err
 	case errors.As(err, &m):
 		return plugin.Definitionf(under(field, m.path), "%s", m.message)

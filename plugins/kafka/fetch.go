@@ -6,7 +6,6 @@ import (
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
-	"github.com/segmentio/kafka-go/protocol"
 	"github.com/segmentio/kafka-go/protocol/fetch"
 	"github.com/segmentio/kafka-go/protocol/listoffsets"
 
@@ -71,20 +70,14 @@ type fetchedPartition struct {
 }
 
 // fetch waits for what is new in some partitions of one broker.
-func (c *conn) fetch(ctx context.Context, from map[place]int64, level isolation) (answer *fetched, err error) {
+func (c *conn) fetch(ctx context.Context, from map[place]int64, level isolation) (*fetched, error) {
 	req := &fetch.Request{
 		ReplicaID: -1, MaxWaitTime: int32(fetchWait.Milliseconds()), MinBytes: 1, MaxBytes: fetchBytes,
 		IsolationLevel: int8(level), SessionEpoch: -1, Topics: fetchTopics(from),
 	}
-	frame, err := c.exchange(ctx, req)
-	if err != nil {
+	answer := new(fetched)
+	if err := c.roundTrip(ctx, req, answer); err != nil {
 		return nil, err
-	}
-	defer recovered(c, req, &err)
-	answer = new(fetched)
-	const head = 8 // the length and the number of the answer
-	if err := protocol.Unmarshal(frame[head:], c.versions[protocol.Fetch], answer); err != nil {
-		return nil, malformed(c, req, err)
 	}
 	if answer.ErrorCode != 0 {
 		return nil, codeFault(answer.ErrorCode, "fetch from %s", c.address)
@@ -161,11 +154,11 @@ func (c *cluster) offsetsOf(ctx context.Context, address string, places []place,
 		}
 		req.Topics = append(req.Topics, t)
 	}
-	res, err := c.ask(ctx, address, req)
-	if err != nil {
+	var answer listoffsets.Response
+	if err := c.ask(ctx, address, req, &answer); err != nil {
 		return err
 	}
-	for _, t := range res.(*listoffsets.Response).Topics {
+	for _, t := range answer.Topics {
 		for _, p := range t.Partitions {
 			if p.ErrorCode != 0 {
 				return codeFault(p.ErrorCode, "ask for the offsets of partition %d of %s", p.Partition, t.Topic)

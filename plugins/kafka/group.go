@@ -48,19 +48,19 @@ type member struct {
 }
 
 // ask makes a request to the broker that leads the group.
-func (m *member) ask(ctx context.Context, req protocol.Message) (protocol.Message, error) {
+func (m *member) ask(ctx context.Context, req protocol.Message, res any) error {
 	if m.coordinator == "" {
 		address, err := m.cluster.coordinator(ctx, m.group)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		m.coordinator = address
 	}
-	res, err := m.cluster.ask(ctx, m.coordinator, req)
+	err := m.cluster.ask(ctx, m.coordinator, req, res)
 	if err != nil {
 		m.coordinator = "" // another may lead it by now
 	}
-	return res, err
+	return err
 }
 
 // judge gives the words of an error code. One that says that another broker leads
@@ -111,11 +111,10 @@ func (m *member) joinOnce(ctx context.Context) ([]place, error) {
 			return nil, err
 		}
 	}
-	res, err := m.ask(ctx, req)
-	if err != nil {
+	var synced syncgroup.Response
+	if err := m.ask(ctx, req, &synced); err != nil {
 		return nil, err
 	}
-	synced := res.(*syncgroup.Response)
 	if err := m.judge(synced.ErrorCode, "get partitions from"); err != nil {
 		return nil, err
 	}
@@ -129,15 +128,15 @@ func (m *member) enter(ctx context.Context) (*joingroup.Response, error) {
 		return nil, fmt.Errorf("print a subscription: %w", err)
 	}
 	for {
-		res, err := m.ask(ctx, &joingroup.Request{
+		answer := new(joingroup.Response)
+		err := m.ask(ctx, &joingroup.Request{
 			GroupID: m.group, MemberID: m.id, ProtocolType: consumerProtocol,
 			SessionTimeoutMS: int32(sessionTimeout.Milliseconds()), RebalanceTimeoutMS: int32(rebalanceTimeout.Milliseconds()),
 			Protocols: []joingroup.RequestProtocol{{Name: "range", Metadata: about}, {Name: "roundrobin", Metadata: about}},
-		})
+		}, answer)
 		if err != nil {
 			return nil, err
 		}
-		answer := res.(*joingroup.Response)
 		switch kafkago.Error(answer.ErrorCode) {
 		case kafkago.MemberIDRequired:
 			if m.id == answer.MemberID {
@@ -158,7 +157,7 @@ func (m *member) divide(ctx context.Context, answer *joingroup.Response) ([]sync
 	var topics []string
 	for _, one := range answer.Members {
 		var about consumer.Subscription
-		if err := protocol.Unmarshal(one.Metadata, metadataVersion(one.Metadata), &about); err != nil {
+		if err := decode(one.Metadata, metadataVersion(one.Metadata), &about); err != nil {
 			return nil, plugin.Errorf(plugin.CodeProtocol, "the member %s of the group %s does not say what it reads: %w", one.MemberID, m.group, err)
 		}
 		members = append(members, kafkago.GroupMember{ID: one.MemberID, Topics: about.Topics, UserData: about.UserData})
@@ -211,7 +210,7 @@ func metadataVersion(data []byte) int16 {
 func (m *member) assigned(data []byte) ([]place, error) {
 	var share consumer.Assignment
 	if len(data) > 0 {
-		if err := protocol.Unmarshal(data, metadataVersion(data), &share); err != nil {
+		if err := decode(data, metadataVersion(data), &share); err != nil {
 			return nil, plugin.Errorf(plugin.CodeProtocol, "the group %s gives partitions that cannot be read: %w", m.group, err)
 		}
 	}
@@ -225,11 +224,11 @@ func (m *member) assigned(data []byte) ([]place, error) {
 }
 
 func (m *member) beat(ctx context.Context) error {
-	res, err := m.ask(ctx, &heartbeat.Request{GroupID: m.group, GenerationID: m.generation, MemberID: m.id})
-	if err != nil {
+	var answer heartbeat.Response
+	if err := m.ask(ctx, &heartbeat.Request{GroupID: m.group, GenerationID: m.generation, MemberID: m.id}, &answer); err != nil {
 		return err
 	}
-	return m.judge(res.(*heartbeat.Response).ErrorCode, "stay in")
+	return m.judge(answer.ErrorCode, "stay in")
 }
 
 // committed is where the group goes on, as far as it has read at all.
@@ -245,11 +244,10 @@ func (m *member) committed(ctx context.Context, places []place) (out map[place]i
 		req.Topics = append(req.Topics, t)
 	}
 	err = m.cluster.settle(ctx, func(ctx context.Context) error {
-		res, err := m.ask(ctx, req)
-		if err != nil {
+		var answer offsetfetch.Response
+		if err := m.ask(ctx, req, &answer); err != nil {
 			return err
 		}
-		answer := res.(*offsetfetch.Response)
 		if err := m.judge(answer.ErrorCode, "ask for the offsets of"); err != nil {
 			return err
 		}
@@ -284,11 +282,11 @@ func (m *member) commit(ctx context.Context, offsets map[place]int64) error {
 		req.Topics = append(req.Topics, offsetcommit.RequestTopic{Name: topic, Partitions: partitions})
 	}
 	return m.cluster.settle(ctx, func(ctx context.Context) error {
-		res, err := m.ask(ctx, req)
-		if err != nil {
+		var answer offsetcommit.Response
+		if err := m.ask(ctx, req, &answer); err != nil {
 			return err
 		}
-		for _, t := range res.(*offsetcommit.Response).Topics {
+		for _, t := range answer.Topics {
 			for _, p := range t.Partitions {
 				if err := m.judge(p.ErrorCode, "commit offsets of"); err != nil {
 					return err
@@ -307,5 +305,5 @@ func (m *member) leave(ctx context.Context) {
 	limited, cancel := context.WithTimeout(context.WithoutCancel(ctx), leaveWithin)
 	defer cancel()
 	// Where it fails the session ends by itself.
-	_, _ = m.ask(limited, &leavegroup.Request{GroupID: m.group, MemberID: m.id, Members: []leavegroup.RequestMember{{MemberID: m.id}}})
+	_ = m.ask(limited, &leavegroup.Request{GroupID: m.group, MemberID: m.id, Members: []leavegroup.RequestMember{{MemberID: m.id}}}, new(leavegroup.Response))
 }

@@ -9,12 +9,18 @@ package kafka
 import "github.com/testmesh/testmesh/sdk/plugin"
 
 // New makes the plugin.
-func New() plugin.Plugin {
-	return plugin.New(plugin.Info{
+func New() plugin.Plugin { return plugin.New(info(), parts()...) }
+
+func info() plugin.Info {
+	return plugin.Info{
 		Name:    "kafka",
 		Version: "1.0.0",
 		Summary: "Apache Kafka: messages published, consumed and waited for; topics; Avro, Protobuf and JSON Schema by a schema registry.",
-	},
+	}
+}
+
+func parts() []plugin.Part {
+	return []plugin.Part{
 		plugin.Action("publish", "Publish one message, or many.", publish,
 			plugin.Once(),
 			plugin.Description(publishDescription), plugin.Example(publishExample),
@@ -48,7 +54,7 @@ func New() plugin.Plugin {
 			plugin.Observes(),
 			plugin.Description(topicsDescription), plugin.Example(topicsExample),
 		),
-	)
+	}
 }
 
 const (

@@ -165,17 +165,21 @@ func (p *producer) sendTo(ctx context.Context, l *layout, leader int32, led []pl
 		if err != nil {
 			return &unreachedError{p.cluster.advertised(l, leader, err)}
 		}
-		answer, err := one.roundTrip(ctx, p.request(batches))
-		if err != nil {
+		var answer produce.Response
+		var res any // nil: there is no answer
+		if p.acks != 0 {
+			res = &answer
+		}
+		if err := one.roundTrip(ctx, p.request(batches), res); err != nil {
 			p.cluster.drop(one)
 			return p.lost(err, address, batches)
 		}
 		p.cluster.give(one)
-		if p.acks == 0 {
+		if res == nil {
 			p.took(batches)
 			continue
 		}
-		if err := p.answered(answer.(*produce.Response), batches); err != nil {
+		if err := p.answered(&answer, batches); err != nil {
 			return err
 		}
 	}

@@ -17,6 +17,8 @@ import (
 const (
 	// traceHeader is the name of W3C's header.
 	traceHeader = "traceparent"
+	// maxValueFile bounds a file that is a value; brokers take a megabyte by default.
+	maxValueFile = 128 << 20
 	// maxShown bounds the messages of an exchange, and maxShownBytes each of them.
 	maxShown      = 20
 	maxShownBytes = 4 << 10
@@ -38,6 +40,7 @@ type publishIn struct {
 type messageIn struct {
 	Key       json.RawMessage              `json:"key,omitempty" doc:"Its key; without it, or null, it has none."`
 	Value     json.RawMessage              `json:"value,omitempty" doc:"Its value. null is a tombstone, which deletes what the key had; an empty text is a value."`
+	ValueFile plugin.File                  `json:"value_file,omitempty" doc:"A file whose content is the value, in place of value: as it is, or as JSON where value_format says json or a schema."`
 	Headers   map[string]any               `json:"headers,omitempty" doc:"Its headers: a text, number, boolean or null each, or a list of these."`
 	Partition *int32                       `json:"partition" min:"0" doc:"The partition to write to; the partitioner chooses where it is left out."`
 	Timestamp plugin.Either[string, int64] `json:"timestamp,omitempty" doc:"Its time, RFC 3339 or milliseconds since 1970; now by default."`
@@ -89,13 +92,14 @@ func publish(ctx context.Context, call *plugin.Call, in publishIn) (published, e
 // outgoing are the messages of the config as bytes.
 func (in *publishIn) outgoing(ctx context.Context, call *plugin.Call) ([]*outgoing, error) {
 	many := len(in.Messages) > 0
-	single := in.messageIn.Value != nil || in.messageIn.Key != nil || in.messageIn.Headers != nil || in.messageIn.Partition != nil
+	one := &in.messageIn
+	single := one.Value != nil || one.ValueFile != "" || one.Key != nil || one.Headers != nil || one.Partition != nil
 	if many && single {
 		return nil, plugin.Definitionf("messages", "is given beside key, value, headers or partition: keep one of them")
 	}
 	messages := in.Messages
 	if !many {
-		messages = []messageIn{in.messageIn}
+		messages = []messageIn{*one}
 	}
 	key, value, err := in.open(ctx, call, in.Topic)
 	if err != nil {
@@ -108,7 +112,7 @@ func (in *publishIn) outgoing(ctx context.Context, call *plugin.Call) ([]*outgoi
 		if many {
 			field = fmt.Sprintf("messages[%d]", i)
 		}
-		if out[i], err = messages[i].outgoing(key, value, now, field); err != nil {
+		if out[i], err = messages[i].outgoing(call, key, value, now, field); err != nil {
 			return nil, err
 		}
 		out[i].number = i
@@ -124,10 +128,7 @@ func hasHeader(headers map[string]any, name string) bool {
 	return ok
 }
 
-func (m *messageIn) outgoing(key, value *encoding, now time.Time, field string) (*outgoing, error) {
-	if m.Value == nil {
-		return nil, plugin.Definitionf(under(field, "value"), "is missing").WithHint("value: null writes a tombstone")
-	}
+func (m *messageIn) outgoing(call *plugin.Call, key, value *encoding, now time.Time, field string) (*outgoing, error) {
 	out := &outgoing{record: record{partition: anyPartition, time: now}}
 	if m.Partition != nil {
 		out.partition = *m.Partition
@@ -138,8 +139,8 @@ func (m *messageIn) outgoing(key, value *encoding, now time.Time, field string) 
 			return nil, misfitAt(err, under(field, "key"))
 		}
 	}
-	if out.value, err = value.encode(m.Value); err != nil {
-		return nil, misfitAt(err, under(field, "value"))
+	if out.value, err = m.valueBytes(call, value, field); err != nil {
+		return nil, err
 	}
 	if out.headers, err = headersIn(m.Headers, under(field, "headers")); err != nil {
 		return nil, err
@@ -153,6 +154,24 @@ func (m *messageIn) outgoing(key, value *encoding, now time.Time, field string) 
 		}
 	}
 	return out, nil
+}
+
+func (m *messageIn) valueBytes(call *plugin.Call, value *encoding, field string) ([]byte, error) {
+	switch {
+	case m.Value == nil && m.ValueFile == "":
+		return nil, plugin.Definitionf(under(field, "value"), "is missing").WithHint("value: null writes a tombstone")
+	case m.Value != nil && m.ValueFile != "":
+		return nil, plugin.Definitionf(under(field, "value_file"), "is given beside value: keep one of them")
+	case m.Value != nil:
+		data, err := value.encode(m.Value)
+		return data, misfitAt(err, under(field, "value"))
+	}
+	data, err := call.ReadFile(m.ValueFile, maxValueFile)
+	if err != nil {
+		return nil, err
+	}
+	data, err = value.encodeFile(data)
+	return data, misfitAt(err, under(field, "value_file"))
 }
 
 // headersIn are the headers of a config, in the order of their names.

@@ -49,11 +49,12 @@ func createTopic(ctx context.Context, call *plugin.Call, in createIn) (created, 
 	}
 	out := created{Topic: in.Topic}
 	err = c.settle(ctx, func(ctx context.Context) error {
-		res, err := c.askController(ctx, &createtopics.Request{Topics: []createtopics.RequestTopic{t}, TimeoutMs: int32(c.patient.Milliseconds())})
-		if err != nil {
+		var answer createtopics.Response
+		req := &createtopics.Request{Topics: []createtopics.RequestTopic{t}, TimeoutMs: int32(c.patient.Milliseconds())}
+		if err := c.askController(ctx, req, &answer); err != nil {
 			return err
 		}
-		for _, one := range res.(*createtopics.Response).Topics {
+		for _, one := range answer.Topics {
 			switch kafkago.Error(one.ErrorCode) {
 			case 0:
 				out.Created = true
@@ -89,17 +90,16 @@ func (in *createIn) shown() any {
 }
 
 // askController makes a request to the broker that may change topics.
-func (c *cluster) askController(ctx context.Context, req protocol.Message) (protocol.Message, error) {
+func (c *cluster) askController(ctx context.Context, req protocol.Message, res any) error {
 	l, err := c.lookFor(ctx, []string{})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	address, ok := l.brokers[l.controller]
 	if !ok {
-		return c.askAny(ctx, req)
+		return c.askAny(ctx, req, res)
 	}
-	res, err := c.ask(ctx, address, req)
-	return res, c.advertised(l, l.controller, err)
+	return c.advertised(l, l.controller, c.ask(ctx, address, req, res))
 }
 
 // appeared waits until a topic that was made can be used.
@@ -140,12 +140,12 @@ func deleteTopic(ctx context.Context, call *plugin.Call, in deleteIn) (deleted, 
 	var out deleted
 	err = c.settle(ctx, func(ctx context.Context) error {
 		left := slices.DeleteFunc(slices.Clone(topics), func(t string) bool { return slices.Contains(out.Deleted, t) })
-		res, err := c.askController(ctx, &deletetopics.Request{TopicNames: left, TimeoutMs: int32(c.patient.Milliseconds())})
-		if err != nil {
+		var answer deletetopics.Response
+		if err := c.askController(ctx, &deletetopics.Request{TopicNames: left, TimeoutMs: int32(c.patient.Milliseconds())}, &answer); err != nil {
 			return err
 		}
 		var fault error
-		for _, one := range res.(*deletetopics.Response).Responses {
+		for _, one := range answer.Responses {
 			switch kafkago.Error(one.ErrorCode) {
 			case 0:
 				out.Deleted = append(out.Deleted, one.Name)
