@@ -76,7 +76,31 @@ func (s *server) Hello(ctx context.Context, req *apiv1.HelloRequest) (*apiv1.Hel
 // Poll waits for work.
 func (s *server) Poll(ctx context.Context, req *apiv1.PollRequest) (*apiv1.PollResponse, error) {
 	_, id, _ := s.Guard.Who(ctx)
-	return s.Queue.Poll(ctx, id, req)
+	res, err := s.Queue.Poll(ctx, id, req)
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range res.GetOffers() {
+		if err := s.describe(ctx, o); err != nil {
+			return nil, err
+		}
+	}
+	return res, nil
+}
+
+// describe adds what an agent compiles a run from. Nothing of it is secret.
+func (s *server) describe(ctx context.Context, o *apiv1.Offer) (err error) {
+	r := o.GetRun()
+	if o.Batch, err = s.Runs.Batch(ctx, r.GetBatchId()); err != nil {
+		return err
+	}
+	if o.Files, err = s.Flows.Bundle(ctx, r.GetSpec().GetBundle()); err != nil {
+		return err
+	}
+	if name := r.GetSpec().GetEnvironment(); name != "" {
+		o.Environment, err = s.Flows.Environment(ctx, workspace, name)
+	}
+	return err
 }
 
 // Renew keeps leases.
@@ -147,18 +171,13 @@ func (s *server) own(ctx context.Context, l *apiv1.Lease) error {
 	return coded(fencedCode, fmt.Sprintf("attempt %d of run %s is not this agent's", l.GetAttempt(), l.GetRunId()), "lease", "fenced")
 }
 
-// equip adds what the agent needs to run a run.
+// equip adds what the agent is given only once the run has started.
 func (s *server) equip(ctx context.Context, r *apiv1.Run, res *apiv1.StartResponse) (err error) {
-	if res.Batch, err = s.Runs.Batch(ctx, r.GetBatchId()); err != nil {
-		return err
-	}
-	if res.Files, err = s.Flows.Bundle(ctx, r.GetSpec().GetBundle()); err != nil {
+	batch, err := s.Runs.Batch(ctx, r.GetBatchId())
+	if err != nil {
 		return err
 	}
 	if name := r.GetSpec().GetEnvironment(); name != "" {
-		if res.Environment, err = s.Flows.Environment(ctx, workspace, name); err != nil {
-			return err
-		}
 		if res.Secrets, err = s.secrets(ctx, name); err != nil {
 			return err
 		}
@@ -172,7 +191,7 @@ func (s *server) equip(ctx context.Context, r *apiv1.Run, res *apiv1.StartRespon
 			return err
 		}
 	}
-	if res.GetBatch().GetSource().GetKeepVariables() {
+	if batch.GetSource().GetKeepVariables() {
 		return s.variables(ctx, r, res)
 	}
 	return nil

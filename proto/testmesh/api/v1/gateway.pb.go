@@ -597,7 +597,12 @@ type Offer struct {
 	// How long the agent has to start it.
 	StartWithin *durationpb.Duration `protobuf:"bytes,3,opt,name=start_within,json=startWithin,proto3" json:"start_within,omitempty"`
 	// It only runs teardown and clean-up of an attempt that was lost.
-	TeardownOnly  bool `protobuf:"varint,4,opt,name=teardown_only,json=teardownOnly,proto3" json:"teardown_only,omitempty"`
+	TeardownOnly bool `protobuf:"varint,4,opt,name=teardown_only,json=teardownOnly,proto3" json:"teardown_only,omitempty"`
+	// What the run is made of, so that it is compiled, and its locks are known, before
+	// it starts. Contents are read by GET /api/v1/blobs/{sha256}.
+	Batch         *Batch        `protobuf:"bytes,5,opt,name=batch,proto3" json:"batch,omitempty"`
+	Files         []*BundleFile `protobuf:"bytes,6,rep,name=files,proto3" json:"files,omitempty"`
+	Environment   *Environment  `protobuf:"bytes,7,opt,name=environment,proto3" json:"environment,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -658,6 +663,27 @@ func (x *Offer) GetTeardownOnly() bool {
 		return x.TeardownOnly
 	}
 	return false
+}
+
+func (x *Offer) GetBatch() *Batch {
+	if x != nil {
+		return x.Batch
+	}
+	return nil
+}
+
+func (x *Offer) GetFiles() []*BundleFile {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+func (x *Offer) GetEnvironment() *Environment {
+	if x != nil {
+		return x.Environment
+	}
+	return nil
 }
 
 type StartRequest struct {
@@ -727,19 +753,16 @@ type StartResponse struct {
 	// queue, and the attempt does not count.
 	Locked bool `protobuf:"varint,1,opt,name=locked,proto3" json:"locked,omitempty"`
 	// The lease's length from when the agent sent this request.
-	Ttl         *durationpb.Duration `protobuf:"bytes,2,opt,name=ttl,proto3" json:"ttl,omitempty"`
-	RenewEvery  *durationpb.Duration `protobuf:"bytes,3,opt,name=renew_every,json=renewEvery,proto3" json:"renew_every,omitempty"`
-	Batch       *Batch               `protobuf:"bytes,4,opt,name=batch,proto3" json:"batch,omitempty"`
-	Files       []*BundleFile        `protobuf:"bytes,5,rep,name=files,proto3" json:"files,omitempty"`
-	Environment *Environment         `protobuf:"bytes,6,opt,name=environment,proto3" json:"environment,omitempty"`
+	Ttl        *durationpb.Duration `protobuf:"bytes,2,opt,name=ttl,proto3" json:"ttl,omitempty"`
+	RenewEvery *durationpb.Duration `protobuf:"bytes,3,opt,name=renew_every,json=renewEvery,proto3" json:"renew_every,omitempty"`
 	// Values of the environment's secrets that the control plane keeps, by name.
-	Secrets map[string]string `protobuf:"bytes,7,rep,name=secrets,proto3" json:"secrets,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Secrets map[string]string `protobuf:"bytes,4,rep,name=secrets,proto3" json:"secrets,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
 	// For the requests of plugins and steps on behalf of the run.
-	RunToken string `protobuf:"bytes,8,opt,name=run_token,json=runToken,proto3" json:"run_token,omitempty"`
+	RunToken string `protobuf:"bytes,5,opt,name=run_token,json=runToken,proto3" json:"run_token,omitempty"`
 	// What a teardown elsewhere needs; only with teardown_only.
-	Checkpoint []byte `protobuf:"bytes,9,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
+	Checkpoint []byte `protobuf:"bytes,6,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
 	// Outputs of the row before, with keep_variables, as JSON.
-	Variables     string `protobuf:"bytes,10,opt,name=variables,proto3" json:"variables,omitempty"`
+	Variables     string `protobuf:"bytes,7,opt,name=variables,proto3" json:"variables,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -791,27 +814,6 @@ func (x *StartResponse) GetTtl() *durationpb.Duration {
 func (x *StartResponse) GetRenewEvery() *durationpb.Duration {
 	if x != nil {
 		return x.RenewEvery
-	}
-	return nil
-}
-
-func (x *StartResponse) GetBatch() *Batch {
-	if x != nil {
-		return x.Batch
-	}
-	return nil
-}
-
-func (x *StartResponse) GetFiles() []*BundleFile {
-	if x != nil {
-		return x.Files
-	}
-	return nil
-}
-
-func (x *StartResponse) GetEnvironment() *Environment {
-	if x != nil {
-		return x.Environment
 	}
 	return nil
 }
@@ -2134,31 +2136,30 @@ const file_testmesh_api_v1_gateway_proto_rawDesc = "" +
 	"\fPollResponse\x12.\n" +
 	"\x06offers\x18\x01 \x03(\v2\x16.testmesh.api.v1.OfferR\x06offers\x128\n" +
 	"\tdirective\x18\x02 \x01(\v2\x1a.testmesh.api.v1.DirectiveR\tdirective\x12,\n" +
-	"\x04news\x18\x03 \x03(\v2\x18.testmesh.api.v1.RenewalR\x04news\"\xc0\x01\n" +
+	"\x04news\x18\x03 \x03(\v2\x18.testmesh.api.v1.RenewalR\x04news\"\xe1\x02\n" +
 	"\x05Offer\x12,\n" +
 	"\x05lease\x18\x01 \x01(\v2\x16.testmesh.api.v1.LeaseR\x05lease\x12&\n" +
 	"\x03run\x18\x02 \x01(\v2\x14.testmesh.api.v1.RunR\x03run\x12<\n" +
 	"\fstart_within\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\vstartWithin\x12#\n" +
-	"\rteardown_only\x18\x04 \x01(\bR\fteardownOnly\"\x88\x01\n" +
+	"\rteardown_only\x18\x04 \x01(\bR\fteardownOnly\x12,\n" +
+	"\x05batch\x18\x05 \x01(\v2\x16.testmesh.api.v1.BatchR\x05batch\x121\n" +
+	"\x05files\x18\x06 \x03(\v2\x1b.testmesh.api.v1.BundleFileR\x05files\x12>\n" +
+	"\venvironment\x18\a \x01(\v2\x1c.testmesh.api.v1.EnvironmentR\venvironment\"\x88\x01\n" +
 	"\fStartRequest\x12\"\n" +
 	"\asession\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\asession\x124\n" +
 	"\x05lease\x18\x02 \x01(\v2\x16.testmesh.api.v1.LeaseB\x06\xbaH\x03\xc8\x01\x01R\x05lease\x12\x1e\n" +
-	"\x05locks\x18\x03 \x03(\tB\b\xbaH\x05\x92\x01\x02\x10dR\x05locks\"\x8f\x04\n" +
+	"\x05locks\x18\x03 \x03(\tB\b\xbaH\x05\x92\x01\x02\x10dR\x05locks\"\xee\x02\n" +
 	"\rStartResponse\x12\x16\n" +
 	"\x06locked\x18\x01 \x01(\bR\x06locked\x12+\n" +
 	"\x03ttl\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12:\n" +
 	"\vrenew_every\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\n" +
-	"renewEvery\x12,\n" +
-	"\x05batch\x18\x04 \x01(\v2\x16.testmesh.api.v1.BatchR\x05batch\x121\n" +
-	"\x05files\x18\x05 \x03(\v2\x1b.testmesh.api.v1.BundleFileR\x05files\x12>\n" +
-	"\venvironment\x18\x06 \x01(\v2\x1c.testmesh.api.v1.EnvironmentR\venvironment\x12E\n" +
-	"\asecrets\x18\a \x03(\v2+.testmesh.api.v1.StartResponse.SecretsEntryR\asecrets\x12\x1b\n" +
-	"\trun_token\x18\b \x01(\tR\brunToken\x12\x1e\n" +
+	"renewEvery\x12E\n" +
+	"\asecrets\x18\x04 \x03(\v2+.testmesh.api.v1.StartResponse.SecretsEntryR\asecrets\x12\x1b\n" +
+	"\trun_token\x18\x05 \x01(\tR\brunToken\x12\x1e\n" +
 	"\n" +
-	"checkpoint\x18\t \x01(\fR\n" +
+	"checkpoint\x18\x06 \x01(\fR\n" +
 	"checkpoint\x12\x1c\n" +
-	"\tvariables\x18\n" +
-	" \x01(\tR\tvariables\x1a:\n" +
+	"\tvariables\x18\a \x01(\tR\tvariables\x1a:\n" +
 	"\fSecretsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"m\n" +
@@ -2338,12 +2339,12 @@ var file_testmesh_api_v1_gateway_proto_depIdxs = []int32{
 	0,  // 11: testmesh.api.v1.Offer.lease:type_name -> testmesh.api.v1.Lease
 	37, // 12: testmesh.api.v1.Offer.run:type_name -> testmesh.api.v1.Run
 	36, // 13: testmesh.api.v1.Offer.start_within:type_name -> google.protobuf.Duration
-	0,  // 14: testmesh.api.v1.StartRequest.lease:type_name -> testmesh.api.v1.Lease
-	36, // 15: testmesh.api.v1.StartResponse.ttl:type_name -> google.protobuf.Duration
-	36, // 16: testmesh.api.v1.StartResponse.renew_every:type_name -> google.protobuf.Duration
-	38, // 17: testmesh.api.v1.StartResponse.batch:type_name -> testmesh.api.v1.Batch
-	39, // 18: testmesh.api.v1.StartResponse.files:type_name -> testmesh.api.v1.BundleFile
-	40, // 19: testmesh.api.v1.StartResponse.environment:type_name -> testmesh.api.v1.Environment
+	38, // 14: testmesh.api.v1.Offer.batch:type_name -> testmesh.api.v1.Batch
+	39, // 15: testmesh.api.v1.Offer.files:type_name -> testmesh.api.v1.BundleFile
+	40, // 16: testmesh.api.v1.Offer.environment:type_name -> testmesh.api.v1.Environment
+	0,  // 17: testmesh.api.v1.StartRequest.lease:type_name -> testmesh.api.v1.Lease
+	36, // 18: testmesh.api.v1.StartResponse.ttl:type_name -> google.protobuf.Duration
+	36, // 19: testmesh.api.v1.StartResponse.renew_every:type_name -> google.protobuf.Duration
 	34, // 20: testmesh.api.v1.StartResponse.secrets:type_name -> testmesh.api.v1.StartResponse.SecretsEntry
 	0,  // 21: testmesh.api.v1.RenewRequest.leases:type_name -> testmesh.api.v1.Lease
 	13, // 22: testmesh.api.v1.RenewResponse.renewals:type_name -> testmesh.api.v1.Renewal

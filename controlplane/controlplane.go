@@ -1,0 +1,312 @@
+// Package controlplane is a node of the control plane: it wires the state, the
+// cluster, the queue, the streams and the API, starts them, and stops them in order.
+// What each does is its own.
+package controlplane
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/testmesh/testmesh/controlplane/api"
+	"github.com/testmesh/testmesh/controlplane/auth"
+	"github.com/testmesh/testmesh/controlplane/blob"
+	"github.com/testmesh/testmesh/controlplane/cluster"
+	"github.com/testmesh/testmesh/controlplane/dispatch"
+	"github.com/testmesh/testmesh/controlplane/store"
+	"github.com/testmesh/testmesh/controlplane/stream"
+	testmeshv1 "github.com/testmesh/testmesh/proto/testmesh/v1"
+)
+
+// Config is what a node is made of.
+type Config struct {
+	// Dir is the data directory; one process uses it at a time.
+	Dir string
+	// Listener takes the connections of people, programs and agents. The node closes it.
+	Listener net.Listener
+	// TLS of the Listener; nil: none.
+	TLS *tls.Config
+	// Open lets everybody of this machine in without a key: `testmesh dev`.
+	Open bool
+	// AdminKey is the administrator's; empty: the one of the data directory, which is
+	// made at the first start.
+	AdminKey string
+	// Builtins are the descriptors that are known before any agent has described its
+	// own.
+	Builtins []*testmeshv1.Descriptor
+	Timing   dispatch.Timing
+	Version  string
+	Logger   *slog.Logger
+	// Exit ends the process at once.
+	Exit func(why string)
+}
+
+// Node is a node. New opens what it needs, Run runs it.
+type Node struct {
+	cfg        Config
+	id         string
+	key        string // the administrator's, where it was made just now
+	lock       *os.File
+	store      *store.Store
+	cluster    *cluster.Node
+	streams    *stream.Streams
+	dispatcher *dispatch.Dispatcher
+	watch      *watch
+	server     *http.Server
+}
+
+// Files of a data directory.
+const (
+	lockFile   = "lock"
+	formatFile = "format"
+	nodeFile   = "node-id"
+	sealFile   = "seal.key"
+	adminFile  = "admin.key"
+)
+
+// New opens a data directory, or makes it. It listens to nothing yet.
+func New(cfg Config) (_ *Node, err error) {
+	n := &Node{cfg: cfg}
+	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
+		return nil, fmt.Errorf("open the data directory: %w", err)
+	}
+	if n.lock, err = lockDir(filepath.Join(cfg.Dir, lockFile)); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.close())
+		}
+	}()
+	if err := checkFormat(filepath.Join(cfg.Dir, formatFile)); err != nil {
+		return nil, err
+	}
+	if n.id, err = once(filepath.Join(cfg.Dir, nodeFile), func() string { return newID() }); err != nil {
+		return nil, err
+	}
+	sealing, err := auth.LoadKey(filepath.Join(cfg.Dir, sealFile))
+	if err != nil {
+		return nil, err
+	}
+	seal, err := auth.NewSeal(sealing)
+	if err != nil {
+		return nil, err
+	}
+	if err := n.adminKey(); err != nil {
+		return nil, err
+	}
+	if n.store, err = store.Open(store.Config{Dir: filepath.Join(cfg.Dir, "state")}); err != nil {
+		return nil, err
+	}
+	if n.cluster, err = cluster.New(cluster.Config{
+		ID: n.id, Dir: filepath.Join(cfg.Dir, "raft"), State: machine{n.store}, Bootstrap: true, Logger: cfg.Logger, Exit: cfg.Exit,
+	}); err != nil {
+		return nil, err
+	}
+	blobs, err := blob.OpenDir(filepath.Join(cfg.Dir, "blobs"))
+	if err != nil {
+		return nil, err
+	}
+	return n, n.wire(seal, blobs)
+}
+
+// wire makes what stands on state, cluster and blobs.
+func (n *Node) wire(seal *auth.Seal, blobs *blob.Dir) (err error) {
+	if n.streams, err = stream.New(stream.Config{Blobs: blobs, Holds: n.holds, Logger: n.cfg.Logger}); err != nil {
+		return err
+	}
+	p := &planner{store: n.store, blobs: blobs, builtins: n.cfg.Builtins}
+	n.dispatcher = dispatch.New(dispatch.Config{
+		Node: n.id, State: n.store, Changes: n.changes, Proposer: n.cluster, Expander: p, Timing: n.cfg.Timing, Logger: n.cfg.Logger, NewID: newID,
+	})
+	n.watch = newWatch()
+	guard, err := newGuard(auth.Config{Keys: n.store, AdminSHA256: n.adminSum(), Open: n.cfg.Open})
+	if err != nil {
+		return err
+	}
+	t := n.dispatcher.Timing()
+	handler, err := api.New(api.Config{
+		Proposer: proposer{n.cluster, n.store}, Runs: runs{n.store, n.watch}, Flows: flows{n.store}, Agents: agents{n.store, n.dispatcher},
+		Queue: queue{n.dispatcher, n.id}, Streams: n.streams, Blobs: blobs, Catalog: p, Seal: seal, Checkpoints: n.store, NotFound: store.ErrNotFound,
+		Members: members{n}, Guard: guard, Logger: n.cfg.Logger, Now: time.Now, NewID: newID, NewSecret: newSecret, Version: n.cfg.Version,
+		ClusterID: n.id, Timing: api.Timing{TTL: t.TTL, Renew: t.Renew},
+	})
+	if err != nil {
+		return err
+	}
+	protocols := new(http.Protocols)
+	protocols.SetHTTP1(true)
+	protocols.SetHTTP2(true)
+	protocols.SetUnencryptedHTTP2(n.cfg.TLS == nil)
+	n.server = &http.Server{
+		Handler: handler, Protocols: protocols, TLSConfig: n.cfg.TLS, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute,
+		HTTP2:    &http.HTTP2Config{MaxConcurrentStreams: 10_000},
+		ErrorLog: slog.NewLogLogger(n.cfg.Logger.Handler(), slog.LevelDebug),
+	}
+	return nil
+}
+
+// AdminKey is the administrator's key, where this process made it: it is shown once.
+func (n *Node) AdminKey() string { return n.key }
+
+// ID is the node's.
+func (n *Node) ID() string { return n.id }
+
+// stopWithin bounds the requests that are under way at the end.
+const stopWithin = 5 * time.Second
+
+// Run serves until ctx ends. It stops in this order: who asks is turned away, what was
+// sent is stored, the lead is handed over, the files are closed.
+func (n *Node) Run(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, n.close()) }()
+	g, running := errgroup.WithContext(context.WithoutCancel(ctx))
+	lower, stopLower := context.WithCancel(running)
+	defer stopLower()
+	g.Go(func() error { return n.cluster.Run(lower) })
+	g.Go(func() error { n.lead(lower); return nil })
+	g.Go(func() error { n.watch.run(lower, n.store); return nil })
+	g.Go(func() error {
+		serve := n.server.Serve
+		if n.cfg.TLS != nil {
+			serve = func(l net.Listener) error { return n.server.ServeTLS(l, "", "") }
+		}
+		if err := serve(n.cfg.Listener); !errors.Is(err, http.ErrServerClosed) {
+			return fmt.Errorf("serve the API: %w", err)
+		}
+		return nil
+	})
+	g.Go(func() error {
+		select {
+		case <-ctx.Done():
+		case <-running.Done():
+		}
+		return n.stop(stopLower)
+	})
+	return g.Wait()
+}
+
+func (n *Node) stop(lower context.CancelFunc) error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopWithin)
+	defer cancel()
+	n.watch.end() // who watches has seen all that there is
+	var errs []error
+	if err := n.server.Shutdown(ctx); err != nil {
+		errs = append(errs, n.server.Close()) // polls and sockets are held for long
+	}
+	errs = append(errs, n.streams.Close(ctx))
+	lower()
+	return errors.Join(errs...)
+}
+
+// lead decides in each term of this node's lead.
+func (n *Node) lead(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case t := <-n.cluster.Terms():
+			for t.Ctx.Err() == nil {
+				err := n.dispatcher.Lead(t.Ctx, t.Number)
+				if err == nil || t.Ctx.Err() != nil {
+					break
+				}
+				// What it had in memory is made anew from the state.
+				n.cfg.Logger.Warn("the queue is read anew", "error", err)
+				select {
+				case <-time.After(100 * time.Millisecond):
+				case <-t.Ctx.Done():
+				}
+			}
+		}
+	}
+}
+
+func (n *Node) close() error {
+	var errs []error
+	if n.store != nil {
+		errs = append(errs, n.store.Close())
+		n.store = nil
+	}
+	if n.lock != nil {
+		errs = append(errs, n.lock.Close())
+		n.lock = nil
+	}
+	return errors.Join(errs...)
+}
+
+// adminKey reads the administrator's key, or makes it.
+func (n *Node) adminKey() error {
+	if n.cfg.AdminKey != "" || n.cfg.Open {
+		return nil
+	}
+	key, err := once(filepath.Join(n.cfg.Dir, adminFile), func() string {
+		n.key = auth.AdminPrefix + newSecret()
+		return n.key
+	})
+	n.cfg.AdminKey = key
+	return err
+}
+
+func (n *Node) adminSum() []byte {
+	if n.cfg.AdminKey == "" {
+		return nil
+	}
+	sum := sha256.Sum256([]byte(n.cfg.AdminKey))
+	return sum[:]
+}
+
+// once reads a file of one line, or makes it.
+func once(file string, text func() string) (string, error) {
+	got, err := os.ReadFile(file)
+	if err == nil && strings.TrimSpace(string(got)) != "" {
+		return strings.TrimSpace(string(got)), nil
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("read %s: %w", file, err)
+	}
+	made := text()
+	if err := os.WriteFile(file, []byte(made+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("write %s: %w", file, err)
+	}
+	return made, nil
+}
+
+func newID() string { return uuid.Must(uuid.NewV7()).String() }
+
+// newSecret is one that nobody guesses.
+func newSecret() string {
+	b := make([]byte, 24)
+	if _, err := rand.Read(b); err != nil {
+		panic(err) // the system has no randomness
+	}
+	return hex.EncodeToString(b)
+}
+
+// dataFormat is the version of a data directory as a whole.
+const dataFormat = "1"
+
+// checkFormat refuses a directory of a newer program.
+func checkFormat(file string) error {
+	got, err := once(file, func() string { return dataFormat })
+	if err != nil {
+		return err
+	}
+	if got != dataFormat {
+		return fmt.Errorf("the data in %s has format %s, and this program knows %s: it was written by a newer version", filepath.Dir(file), got, dataFormat)
+	}
+	return nil
+}

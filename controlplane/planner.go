@@ -1,0 +1,194 @@
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sort"
+	"strings"
+
+	"google.golang.org/protobuf/proto"
+
+	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
+	clusterv1 "github.com/testmesh/testmesh/proto/testmesh/cluster/v1"
+	testmeshv1 "github.com/testmesh/testmesh/proto/testmesh/v1"
+
+	"github.com/testmesh/testmesh/controlplane/api"
+	"github.com/testmesh/testmesh/controlplane/blob"
+	"github.com/testmesh/testmesh/controlplane/dispatch"
+	"github.com/testmesh/testmesh/controlplane/store"
+	"github.com/testmesh/testmesh/flow"
+	"github.com/testmesh/testmesh/flow/bundle"
+	"github.com/testmesh/testmesh/flow/catalog"
+	"github.com/testmesh/testmesh/flow/source"
+)
+
+// planner compiles what is stored, with what the agents' plugins can do.
+type planner struct {
+	store    *store.Store
+	blobs    *blob.Dir
+	builtins []*testmeshv1.Descriptor
+}
+
+// maxFile bounds a file that is read for compiling.
+const maxFile = flow.MaxFileBytes
+
+// errBlob is an error of the blob store, which says nothing about a flow.
+type errBlob struct{ error }
+
+func (p *planner) load(ctx context.Context, workspace string, s *apiv1.Source) (*bundle.Loader, error) {
+	files, err := p.store.Bundle(ctx, s.GetBundle())
+	if err != nil {
+		return nil, said(err)
+	}
+	c, err := p.catalog(ctx)
+	if err != nil {
+		return nil, err
+	}
+	o := bundle.Options{FS: bundle.New(files, p.open(ctx)), Source: s, Catalog: c, Lenient: true}
+	if name := s.GetEnvironment(); name != "" {
+		e, err := p.store.Environment(ctx, workspace, name)
+		if err != nil {
+			return nil, &api.Error{Kind: api.NotFound, Field: "source.environment", Message: fmt.Sprintf("there is no environment %q", name), Cause: err}
+		}
+		env, problems := flow.ParseEnvironment(flow.EnvironmentPath(name), []byte(e.GetText()))
+		if bad := problems.Errors(); len(bad) > 0 {
+			return nil, asError("source.environment", bad)
+		}
+		o.Environment = env
+	}
+	l, problems := bundle.NewLoader(o)
+	if len(problems) > 0 {
+		return nil, asError("source.data", problems)
+	}
+	return l, nil
+}
+
+// open reads a content.
+func (p *planner) open(ctx context.Context) bundle.Open {
+	return func(sum string) ([]byte, error) {
+		r, err := p.blobs.Get(ctx, "files/"+sum[:2]+"/"+sum)
+		if err != nil {
+			return nil, errBlob{err}
+		}
+		defer r.Close()
+		data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
+		if err != nil {
+			return nil, errBlob{err}
+		}
+		return data, nil
+	}
+}
+
+// catalog is what the built-in plugins and those of the agents can do: of each the
+// newest version.
+func (p *planner) catalog(ctx context.Context) (*catalog.Catalog, error) {
+	described, err := p.store.Descriptors(ctx)
+	if err != nil {
+		return nil, err
+	}
+	newest := map[string]*testmeshv1.Descriptor{}
+	for _, d := range described { // by name and version
+		one := &testmeshv1.Descriptor{}
+		if err := proto.Unmarshal(d.Body, one); err == nil {
+			newest[one.GetName()] = one
+		}
+	}
+	for _, d := range p.builtins {
+		newest[d.GetName()] = d
+	}
+	names := make([]string, 0, len(newest))
+	for name := range newest {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	list := make([]*testmeshv1.Descriptor, len(names))
+	for i, name := range names {
+		list[i] = newest[name]
+	}
+	return catalog.New(list...)
+}
+
+// Plan are the runs of a source.
+func (p *planner) Plan(ctx context.Context, workspace string, s *apiv1.Source) ([]*apiv1.Spec, error) {
+	l, err := p.load(ctx, workspace, s)
+	if err != nil {
+		return nil, err
+	}
+	specs, problems := l.Plan()
+	if len(problems) > 0 {
+		return nil, asError("source.flows", problems)
+	}
+	return specs, nil
+}
+
+// Expand makes the runs of a batch: the same ones every time, but for their ids.
+func (p *planner) Expand(ctx context.Context, b *apiv1.Batch) ([]*clusterv1.NewRun, error) {
+	specs, err := p.Plan(ctx, b.GetWorkspace(), b.GetSource())
+	var blobs errBlob
+	if errors.As(err, &blobs) {
+		return nil, fmt.Errorf("%w: %w", dispatch.ErrAgain, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	of := map[string]string{}
+	for _, r := range b.GetSource().GetOnly() {
+		of[fmt.Sprintf("%s#%d#%d", r.GetFile(), r.GetIndex(), r.GetOrdinal())] = r.GetRunId()
+	}
+	runs := make([]*clusterv1.NewRun, len(specs))
+	for i, s := range specs {
+		runs[i] = &clusterv1.NewRun{Id: newID(), Spec: s, RerunOf: of[fmt.Sprintf("%s#%d#%d", s.GetFile(), s.GetIndex(), s.GetOrdinal())]}
+	}
+	return runs, nil
+}
+
+// Flows are those of a bundle.
+func (p *planner) Flows(ctx context.Context, digest string) ([]*apiv1.Flow, error) {
+	files, err := p.store.Bundle(ctx, digest)
+	if err != nil {
+		return nil, said(err)
+	}
+	c, err := p.catalog(ctx)
+	if err != nil {
+		return nil, err
+	}
+	list, problems := bundle.Flows(bundle.New(files, p.open(ctx)), c)
+	if len(problems) > 0 {
+		return nil, asError("bundle", problems)
+	}
+	return list, nil
+}
+
+// Environment says what is wrong with the text of one.
+func (p *planner) Environment(name, text string) error {
+	_, problems := flow.ParseEnvironment(flow.EnvironmentPath(name), []byte(text))
+	if bad := problems.Errors(); len(bad) > 0 {
+		return asError("text", bad)
+	}
+	return nil
+}
+
+// shownProblems are told in one answer.
+const shownProblems = 20
+
+// asError tells problems of a definition with their places.
+func asError(field string, problems source.Problems) error {
+	var lines []string
+	for i, p := range problems {
+		if i == shownProblems {
+			lines = append(lines, fmt.Sprintf("and %d more", len(problems)-i))
+			break
+		}
+		line := p.Message
+		if p.Pos.File != "" {
+			line = fmt.Sprintf("%s:%d:%d: %s", p.Pos.File, p.Pos.Line, p.Pos.Column, p.Message)
+		}
+		if p.Hint != "" {
+			line += " (" + p.Hint + ")"
+		}
+		lines = append(lines, line)
+	}
+	return &api.Error{Kind: api.Invalid, Field: field, Message: strings.Join(lines, "\n")}
+}
