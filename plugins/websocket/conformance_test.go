@@ -52,7 +52,7 @@ func kitConfig(t *testing.T) plugintest.Config {
 			Slow:    new(exchange(`{"url": "ws://${tcp_silent}/", "handshake_timeout": "60s"}`)),
 			Bad:     &plugintest.Bad{Call: exchange(`{"url": "${ws}", "tls": {"min_version": "0.9"}}`), Field: "tls.min_version"},
 			Observe: &plugintest.Repeat{Call: exchange(`{"url": "${ws}?say=hello"}`), Ignore: []string{"time", "headers", "messages.0.at"}},
-			Secret: new(exchange(`{"url": "${ws}?token=x", "headers": {"Authorization": "Bearer ${secret}"}, "query": {"access_token": "${secret}"}, "cookies": {"session": "${secret}"}, "count": 0}`)),
+			Secret:  new(exchange(`{"url": "${ws}?token=x", "headers": {"Authorization": "Bearer ${secret}"}, "query": {"access_token": "${secret}"}, "cookies": {"session": "${secret}"}, "count": 0}`)),
 			Session: &plugintest.SessionPair{
 				Write: call("connect", `{"name": "kept", "url": "${ws}", "query": {"say": "${payload}"}}`),
 				Read:  plugintest.Echo{Call: call("expect", `{"from": "kept"}`), Result: "messages.0.text"},
