@@ -65,7 +65,7 @@ func (r *stepRun) call(ctx context.Context, config any) *try {
 	*req = plugin.Request{
 		Action: r.s.Action, Config: sent.config, RunID: run.r.RunID, Attempt: run.r.Attempt,
 		StepID: r.s.ID, Try: r.tries, TraceParent: r.traceParent(), Root: run.e.cfg.Root, Dir: r.s.Dir,
-		WantExchange: run.wants.Exchanges, Mask: run.masked,
+		WantExchange: run.wants.Exchanges, Mask: run.masked, Effect: sent.effect,
 	}
 	resp, err, abandoned := run.e.workers.execute(ctx, run.e.cfg.Stepper, req, t.stream)
 	t.stream.close()

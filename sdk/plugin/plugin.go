@@ -99,6 +99,9 @@ type Request struct {
 	Dir  string
 	// WantExchange asks for Stream.Exchange; nobody reads it otherwise.
 	WantExchange bool
+	// Effect is what the step does to the system under test, by the plugin's rule or
+	// the author's word: "observe", "once". It is for hosts, and does not cross a wire.
+	Effect string
 	// Mask hides the run's secrets in a text, for what a host reports of a plugin
 	// (its last words); nil: nothing to hide. It does not cross a wire.
 	Mask func(text string) string
