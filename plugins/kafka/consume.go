@@ -79,7 +79,7 @@ func consume(ctx context.Context, call *plugin.Call, in consumeIn) (consumed, er
 	if err != nil {
 		return consumed{}, err
 	}
-	exchange(call, began, "consume "+strings.Join(in.topics(), ", "), fmt.Sprintf("%d of %d fit", len(r.Found), r.Seen), in.shown(), found(r.Found))
+	exchange(call, began, "consume "+strings.Join(in.topics(), ", "), fmt.Sprintf("%d of %d fit", len(r.Found), s.seen), in.shown(), found(r.Found))
 	if len(r.Found) < in.Count {
 		return consumed{}, in.explained(r.Fault(naming(in.topics()), (*received).describe), r.Seen, s)
 	}
@@ -89,7 +89,7 @@ func consume(ctx context.Context, call *plugin.Call, in consumeIn) (consumed, er
 			return consumed{}, err
 		}
 	}
-	out := consumed{Count: len(r.Found), Seen: r.Seen}
+	out := consumed{Count: len(r.Found), Seen: s.seen}
 	out.Messages, err = resultOf(ctx, call, r.Found, looked.decoding)
 	return out, err
 }
@@ -245,8 +245,8 @@ type consuming struct {
 	reader    *reader // of the partitions that are ours now; nil: there are none
 	rejoining bool
 
-	taken int
-	read  map[place]int64 // up to where the messages were looked at
+	seen, taken int
+	read        map[place]int64 // up to where the messages were looked at
 }
 
 func newConsuming(c *cluster, in *consumeIn, looked *conditions) *consuming {
@@ -474,6 +474,7 @@ func (s *consuming) judge(ctx context.Context, m *received) (inbox.Judgement, er
 	if err != nil {
 		return j, err
 	}
+	s.seen++
 	s.read[place{m.topic, m.partition}] = m.offset + 1
 	if j.Fits {
 		s.taken++

@@ -34,6 +34,8 @@ type world struct {
 	plugin plugin.Plugin
 	stream *stream
 	peeked *subscription
+	root   string // of the project; empty: no files may be read
+	trace  string
 }
 
 type peekIn struct {
@@ -101,7 +103,7 @@ func (w *world) try(ctx context.Context, step, action string, config keys) (json
 	if err != nil {
 		w.Fatal(err)
 	}
-	res, err := w.plugin.Execute(ctx, &plugin.Request{Action: "kafka." + action, RunID: "run", StepID: step, Try: 1, Config: text, WantExchange: true}, w.stream)
+	res, err := w.plugin.Execute(ctx, &plugin.Request{Action: "kafka." + action, RunID: "run", StepID: step, Try: 1, Config: text, WantExchange: true, Root: w.root, TraceParent: w.trace}, w.stream)
 	if err != nil {
 		return nil, err
 	}

@@ -19,7 +19,7 @@ import (
 
 type createIn struct {
 	connection
-	Topic       string         `json:"topic" doc:"Its name." minLength:"1" maxLength:"249" example:"orders.v1"`
+	Topic       string         `json:"topic" doc:"Its name: letters, digits, dots, underscores and hyphens." maxLength:"249" pattern:"^[a-zA-Z0-9._-]+$" example:"orders.v1"`
 	Partitions  int32          `json:"partitions,omitempty" doc:"How many partitions it has; the broker's default where left out." min:"1" max:"10000"`
 	Replication int16          `json:"replication_factor,omitempty" doc:"On how many brokers each is kept; the broker's default where left out." min:"1" max:"100"`
 	Configs     map[string]any `json:"configs,omitempty" doc:"Settings of the topic, as retention.ms or cleanup.policy: texts, numbers or booleans."`
