@@ -146,6 +146,10 @@ func (w *Writer) response(b *bytes.Buffer, end *event.StepFinished) {
 		return
 	}
 	parts := []string{strings.TrimSpace(value.Text(status) + " " + text(result["status_text"]))}
+	described, _ := status.(map[string]any) // a name, what the system says of it, and details
+	if name := text(described["name"]); name != "" {
+		parts[0] = strings.TrimSuffix(name+": "+text(described["message"]), ": ")
+	}
 	if ms, ok := value.Float(result["time"]); ok {
 		parts = append(parts, fmt.Sprintf("%.0f ms", ms))
 	}
@@ -156,6 +160,9 @@ func (w *Writer) response(b *bytes.Buffer, end *event.StepFinished) {
 		parts = append(parts, size(n))
 	}
 	w.fact(b, "response", OneLine(strings.Join(parts, " "+s.dot()+" ")))
+	if details, ok := described["details"].([]any); ok && len(details) > 0 {
+		w.fact(b, "details", OneLine(w.preview(details)))
+	}
 	if body, ok := result["body"]; ok && body != nil && body != "" {
 		w.fact(b, "body", OneLine(w.preview(body)))
 	}

@@ -335,6 +335,38 @@ func TestTheOrderIsThatOfTheBatch(t *testing.T) {
 	}
 }
 
+// What a system answered is said in its own words, whatever form its status has.
+func TestTheResponseOfAFailedStep(t *testing.T) {
+	for claim, c := range map[string]struct {
+		result map[string]any
+		want   string
+	}{
+		"a number with its text": {map[string]any{"status": int64(404), "status_text": "Not Found"}, "= response  404 Not Found\n"},
+		"a name with a message":  {map[string]any{"status": map[string]any{"code": int64(5), "name": "NOT_FOUND", "message": "no such order"}}, "= response  NOT_FOUND: no such order\n"},
+		"a name alone":           {map[string]any{"status": map[string]any{"name": "OK", "message": ""}}, "= response  OK\n"},
+		"details":                {map[string]any{"status": map[string]any{"name": "ABORTED", "details": []any{"why"}}}, `= details   ["why"]`},
+		"a map of another form":  {map[string]any{"status": map[string]any{"up": true}}, `= response  {"up":true}`},
+	} {
+		t.Run(claim, func(t *testing.T) {
+			events := failing(1, "x")
+			events[1].StepFinished = &event.StepFinished{Status: event.Failed, Result: c.result, Assertions: []event.Assertion{{Expression: "x"}}}
+			var out bytes.Buffer
+			w := New(&out, Options{Format: Quiet})
+			for _, e := range events {
+				if err := w.Write(e); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := w.Write(&event.Event{Type: event.TypeBatchFinished, BatchFinished: &event.BatchFinished{}}); err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(out.String(), c.want) {
+				t.Errorf("got\n%s\nwithout %q", out.String(), c.want)
+			}
+		})
+	}
+}
+
 type brokenWriter struct{}
 
 func (brokenWriter) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
