@@ -107,11 +107,11 @@ func summary(reply any) string {
 
 // shownArgs are the words of a command; those that hold passwords are not shown.
 func shownArgs(args []any) []any {
-	var out []any
-	switch commandName(args) {
+	switch name := commandName(args); name {
 	case "AUTH", "HELLO", "ACL", "MIGRATE":
-		return []any{args[0], "…"}
+		return []any{name, "…"}
 	}
+	var out []any
 	for i, arg := range args {
 		if i == maxShownArgs {
 			return append(out, fmt.Sprintf("… and %d more", len(args)-i))

@@ -169,13 +169,18 @@ func (b *bounded) beginText(line []byte) error {
 	}
 	through := n
 	if n > b.left {
-		// A verbatim text begins with its format, "txt:", which must be there.
-		through = max(b.left, min(n, int64(len("txt:"))))
+		through = b.left
 		b.cut = max(b.cut, n)
+		if format := int64(len("txt:")); line[0] == '=' && through < format {
+			through = min(n, format) // with which a verbatim text begins
+		}
 	}
 	b.left -= min(through, b.left)
 	b.pass, b.drop, b.text = through, n-through, true
-	b.ready = fmt.Appendf(nil, "%c%d\r\n", line[0], through)
+	b.ready = line
+	if through < n {
+		b.ready = fmt.Appendf(nil, "%c%d\r\n", line[0], through)
+	}
 	return nil
 }
 
