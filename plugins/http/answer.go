@@ -41,7 +41,7 @@ type answer struct {
 // readAnswer reads the body up to its limit, taking off what it was packed in,
 // and counts it in x.wire as it comes.
 func (x *exchange) readAnswer(res *http.Response) (*answer, error) {
-	p, c, a := x.plugin, x.config, &x.answer
+	p, c, a := x.plugin, &x.config, &x.answer
 	a.mediaType, a.charset = mediaType(first(res.Header["Content-Type"]))
 	if !hasBody(res) {
 		return a, nil

@@ -183,8 +183,8 @@ func FuzzConfig(f *testing.F) {
 		f.Add(text)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		c, err := parseConfig(json.RawMessage(text))
-		if err != nil {
+		var c config
+		if err := c.parse(json.RawMessage(text)); err != nil {
 			if err.Error() == "" {
 				t.Errorf("%q is refused without a word", text)
 			}

@@ -88,18 +88,15 @@ func configError(field, hint, format string, args ...any) *plugin.Error {
 	}
 }
 
-func parseConfig(text json.RawMessage) (*config, error) {
-	c := new(config)
+// parse fills in an empty config.
+func (c *config) parse(text json.RawMessage) error {
 	if !c.readPlain(text) {
 		*c = config{}
 		if err := c.readJSON(text); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	if err := c.check(); err != nil {
-		return nil, err
-	}
-	return c, nil
+	return c.check()
 }
 
 func (c *config) readJSON(text json.RawMessage) error {

@@ -24,7 +24,7 @@ func newJar() *cookiejar.Jar {
 // addCookies writes the Cookie header: the flow's own, which win, then those of
 // the run's jar.
 func (x *exchange) addCookies(hr *http.Request) {
-	c := x.config
+	c := &x.config
 	var out strings.Builder
 	add := func(name, value string) {
 		if out.Len() > 0 {

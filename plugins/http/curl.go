@@ -17,7 +17,7 @@ import (
 // curl's own default, or names this very request (User-Agent, traceparent), is
 // left out.
 func (x *exchange) command() string {
-	c, hr := x.config, x.first
+	c, hr := &x.config, x.first
 	var line []string
 	add := func(words ...string) { line = append(line, words...) }
 	pipe := ""
@@ -93,7 +93,7 @@ func (x *exchange) proofWords(add func(...string), target *url.URL) *url.URL {
 }
 
 func (x *exchange) headerWords(add func(...string)) {
-	hr, c := x.first, x.config
+	hr, c := x.first, &x.config
 	if hr.Host != "" && hr.Host != hr.URL.Host {
 		add("-H", quote("Host: "+hr.Host))
 	}
@@ -145,7 +145,7 @@ func (c *config) sets(name string) bool {
 }
 
 func (x *exchange) settingWords(add func(...string)) {
-	c, hr := x.config, x.first
+	c, hr := &x.config, x.first
 	if isTrue(c.FollowRedirects) && (hr.Method == http.MethodGet || hr.Method == http.MethodHead || hr.Method == http.MethodPost && len(x.body.data) > 0) {
 		add("-L")
 		if c.MaxRedirects != nil {

@@ -15,7 +15,7 @@ import (
 // the second requests that a 401 leads to.
 type exchange struct {
 	plugin    *Plugin
-	config    *config
+	config    config
 	run       *run
 	transport *http.Transport
 	body      requestBody
@@ -36,8 +36,11 @@ type exchange struct {
 
 // send builds the request, sends it, and reads the answer. Secrets come with an
 // error too: a token was obtained although the request failed.
-func (p *Plugin) send(ctx context.Context, c *config, req *plugin.Request, out plugin.Stream) (*plugin.Response, error) {
-	x := &exchange{plugin: p, config: c, run: p.run(req.RunID), started: time.Now()}
+func (x *exchange) send(ctx context.Context, req *plugin.Request, out plugin.Stream) (*plugin.Response, error) {
+	if err := x.config.parse(req.Config); err != nil {
+		return nil, err
+	}
+	x.run = x.plugin.run(req.RunID)
 	var answered plugin.Response
 	err := x.execute(ctx, req, out, &answered)
 	if err != nil && len(x.secrets) == 0 {
@@ -48,7 +51,7 @@ func (p *Plugin) send(ctx context.Context, c *config, req *plugin.Request, out p
 }
 
 func (x *exchange) execute(parent context.Context, req *plugin.Request, out plugin.Stream, into *plugin.Response) (err error) {
-	ctx, c := parent, x.config
+	ctx, c := parent, &x.config
 	if c.Timeout > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(parent, time.Duration(c.Timeout))

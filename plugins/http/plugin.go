@@ -30,6 +30,7 @@ type Plugin struct {
 	now         func() time.Time
 	transports  *transports
 	buffers     sync.Pool // *bytes.Buffer, for bodies
+	exchanges   sync.Pool // *exchange, empty: each is a kilobyte
 	decoders    decoders
 
 	mu   sync.Mutex
@@ -60,11 +61,15 @@ func (p *Plugin) Execute(ctx context.Context, req *plugin.Request, out plugin.St
 	if req.Action != "http.request" {
 		return nil, configError("", "", "http has no action %q", req.Action)
 	}
-	c, err := parseConfig(req.Config)
-	if err != nil {
-		return nil, err
+	x, _ := p.exchanges.Get().(*exchange)
+	if x == nil {
+		x = new(exchange)
 	}
-	return p.send(ctx, c, req, out)
+	x.plugin, x.started = p, time.Now()
+	res, err := x.send(ctx, req, out)
+	*x = exchange{} // nothing of it leaves but what is in res
+	p.exchanges.Put(x)
+	return res, err
 }
 
 // EndRun drops the run's cookies and tokens.

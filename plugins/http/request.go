@@ -14,7 +14,7 @@ import (
 // newRequest makes the request without its cookies, its authentication and its
 // body, which every sending adds anew.
 func (x *exchange) newRequest(req *plugin.Request) (*http.Request, error) {
-	c, body, hr := x.config, &x.body, &x.request
+	c, body, hr := &x.config, &x.body, &x.request
 	*hr = http.Request{
 		Method: c.Method, URL: c.target, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: make(http.Header, 6+len(c.Headers)), ContentLength: int64(len(body.data)), GetBody: body.open,

@@ -254,3 +254,35 @@ func TestNamesInOtherScriptsAreSentInASCII(t *testing.T) {
 		t.Errorf("got host %q, want xn--bcher-kva.example", got.Host)
 	}
 }
+
+// The memory of a request serves the next one, perhaps of another run: nothing
+// of it may be left there.
+func TestNothingOfARequestIsLeftToTheNext(t *testing.T) {
+	s := record(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/from" {
+			http.SetCookie(w, &http.Cookie{Name: "session", Value: "1"})
+			http.Redirect(w, r, "/to", http.StatusTemporaryRedirect)
+		}
+	})
+	c := newCaller(t, Config{})
+	c.req.WantExchange = false
+	plain := m{"url": s.URL + "/x", "cookie_jar": false}
+	c.do(plain)
+	want := s.last(t)
+	for range 20 { // sync.Pool keeps what it is given only as a rule
+		got := c.do(m{
+			"url": s.URL + "/from", "method": "POST", "body": "x", "query": m{"a": "b"}, "headers": m{"X-A": "b", "Cookie": "c=d"},
+			"cookies": m{"own": "2"}, "auth": m{"type": "basic", "username": "ada"}, "max_body": 10, "timeout": "1m", "compressed": false,
+		})
+		if len(got["redirects"].(l)) != 1 || len(got["cookies"].(m)) != 1 {
+			t.Fatalf("got %v, want a redirect and a cookie", got)
+		}
+		got = c.do(plain)
+		if diff := cmp.Diff(want, s.last(t)); diff != "" {
+			t.Fatalf("(-before +after)\n%s", diff)
+		}
+		if len(got["redirects"].(l)) != 0 || len(got["cookies"].(m)) != 0 {
+			t.Fatalf("got %v, want neither redirects nor cookies", got)
+		}
+	}
+}
