@@ -39,7 +39,7 @@ func (s *subscription) overEvents(ctx context.Context, call *plugin.Call, in *su
 		cancel(nil)
 		return begun{}, nil, err
 	}
-	res, err := x.send(ctx)
+	res, err := x.send(ctx) //nolint:bodyclose // the reading closes it, when the stream ends
 	if !undo() && err == nil {
 		res.Body.Close()
 		err = context.Cause(ctx)

@@ -26,11 +26,13 @@ func TestAQueryBringsWhatTheServerAnswered(t *testing.T) {
 		"one of several": {m{"query": `query A {a: __typename} query B {b: __typename}`, "operation_name": "B"}, `{"b":"Query"}`, `[]`, ""},
 		"by GET":         {m{"query": `query Q($id: ID!) {product(id: $id) {id}}`, "variables": m{"id": "3"}, "method": "GET", "operation_name": "Q"}, `{"product":{"id":"3"}}`, `[]`, ""},
 		"partial data": {
-			m{"query": `{product(id: "COF-003") {name rating}}`}, `{"product":{"name":"Decaf","rating":null}}`,
+			m{"query": `{product(id: "COF-003") {name rating}}`},
+			`{"product":{"name":"Decaf","rating":null}}`,
 			`[{"message":"the service of ratings does not answer","locations":[{"line":1,"column":31}],"path":["product","rating"],"extensions":{"code":"UNAVAILABLE","service":"ratings"}}]`, "",
 		},
 		"errors without data": {
-			m{"query": `{nope}`}, `null`,
+			m{"query": `{nope}`},
+			`null`,
 			`[{"message":"Cannot query field \"nope\" on type \"Query\". Did you mean \"node\"?","locations":[{"line":1,"column":2}],"extensions":{"code":"GRAPHQL_VALIDATION_FAILED"}}]`, "",
 		},
 	}

@@ -317,3 +317,15 @@ func TestFieldsThatAQueryCanReach(t *testing.T) {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
+
+// TestTheSchemaOfTheExamplesIsTheShops keeps the file that flows name in step
+// with the application.
+func TestTheSchemaOfTheExamplesIsTheShops(t *testing.T) {
+	want, err := os.ReadFile("../../examples/demo/graphql_schema.graphql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := os.ReadFile("../../examples/flows/schemas/shop.graphql"); err != nil || string(got) != string(want) {
+		t.Errorf("copy examples/demo/graphql_schema.graphql to examples/flows/schemas/shop.graphql (%v)", err)
+	}
+}

@@ -46,7 +46,7 @@ type socket struct {
 	acknowledged chan struct{} // closed by connection_ack
 	pongs        chan struct{} // one for each pong, as far as somebody waits
 	ended        chan struct{} // closed when nothing more is read
-	err          error // why it ended; read after ended
+	err          error         // why it ended; read after ended
 }
 
 // overSocket begins the subscription over a WebSocket.
@@ -96,7 +96,7 @@ func (s *subscription) dial(ctx context.Context, call *plugin.Call, in *subscrib
 	address.Scheme = "ws" + strings.TrimPrefix(address.Scheme, "http")
 	limited, cancel := context.WithTimeout(ctx, 2*in.ConnectTimeout) // for the connection and the handshake of TLS
 	defer cancel()
-	conn, res, err := dialer.DialContext(limited, address.String(), t.header)
+	conn, res, err := dialer.DialContext(limited, address.String(), t.header) //nolint:bodyclose // the library has read what there is
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, s.late(ctx, in, "before the WebSocket was open")
