@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/binary"
@@ -161,7 +162,7 @@ func guess(part string, data []byte) (json.RawMessage, string) {
 	if jsonFault(data) == nil && (part != "key" || data[0] == '{' || data[0] == '[') {
 		return data, formatJSON
 	}
-	if utf8.Valid(data) {
+	if utf8.Valid(data) && !bytes.ContainsRune(data, 0) {
 		return printed(string(data)), formatText
 	}
 	return printed(base64.StdEncoding.EncodeToString(data)), formatBytes

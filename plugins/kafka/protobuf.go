@@ -98,7 +98,7 @@ func (c *protoCodec) encode(v json.RawMessage, name string) ([]byte, error) {
 // protoWords are an error's without what the library puts before them, in which
 // blanks differ from build to build.
 func protoWords(err error) string {
-	return regexp.MustCompile(`^proto:\s*|\(line \d+:\d+\):\s*|syntax error\s*`).ReplaceAllString(err.Error(), "")
+	return regexp.MustCompile(`^proto:[\s\x{a0}]*|\(line \d+:\d+\):[\s\x{a0}]*`).ReplaceAllString(err.Error(), "")
 }
 
 // named gives a message by its name, with or without its package; the first one
@@ -142,7 +142,10 @@ func appendIndexes(out []byte, md protoreflect.MessageDescriptor) []byte {
 // readIndexes is the other way around.
 func (c *protoCodec) readIndexes(in *fields) (protoreflect.MessageDescriptor, error) {
 	count := in.varint()
-	if count == 0 && !in.short {
+	switch {
+	case in.short:
+		return nil, errShort
+	case count == 0:
 		return c.file.Messages().Get(0), nil
 	}
 	var md protoreflect.MessageDescriptor
@@ -158,7 +161,7 @@ func (c *protoCodec) readIndexes(in *fields) (protoreflect.MessageDescriptor, er
 		md = within.Get(int(index))
 		within = md.Messages()
 	}
-	if md == nil || in.short {
+	if md == nil {
 		return nil, errors.New("it does not say which message it is")
 	}
 	return md, nil

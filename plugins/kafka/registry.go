@@ -183,6 +183,8 @@ func (r *registry) unreachable(ctx context.Context, err error) error {
 		return plugin.Errorf(plugin.CodeTimeout, "the schema registry %s did not answer within %s", r.base, r.config.Timeout).WithHint("raise schema_registry.timeout, or find out why it is slow")
 	case fault != nil:
 		return fault
+	case errors.Is(err, http.ErrSchemeMismatch):
+		return plugin.Errorf(plugin.CodeTLS, "the schema registry %s does not speak TLS on this port", r.base).WithHint("write schema_registry.url with http://, or use the port with TLS")
 	}
 	e := plugin.NetError(err, host)
 	var known *plugin.Error
