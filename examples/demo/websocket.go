@@ -176,7 +176,10 @@ func tellOrder(conn *websocket.Conn, e orderEvent, wanted string) error {
 	if wanted != "" && wanted != kind {
 		return nil
 	}
-	text, err := line(map[string]any{"type": kind, "order": e.order})
+	text, err := line(struct {
+		Type  string `json:"type"`
+		Order order  `json:"order"`
+	}{kind, e.order})
 	if err != nil {
 		return err
 	}

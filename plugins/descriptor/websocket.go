@@ -19,7 +19,7 @@ func websocket() *testmeshv1.Descriptor {
 				Expectation:  "status == 101",
 				Effects: []*testmeshv1.EffectRule{
 					{
-						Effect: testmeshv1.Effect_EFFECT_IDEMPOTENT,
+						Effect: testmeshv1.Effect_EFFECT_OBSERVE,
 					},
 				},
 				KeyAliases: []*testmeshv1.KeyAlias{

@@ -46,8 +46,12 @@ func (t *target) connect(ctx context.Context, call *plugin.Call, name string) (*
 		return nil, nil, err
 	}
 	ws, w, answer, err := t.shake(ctx, call, a)
-	if err != nil || ws == nil {
-		return nil, answer, err
+	if err != nil {
+		return nil, nil, err
+	}
+	if ws == nil {
+		call.Warn("%s refused the connection: %d %s; %s", a.shown, answer.Status, answer.StatusText, answer.advice())
+		return nil, answer, nil
 	}
 	return newConn(name, call.StepID(), t, a, ws, w), answer, nil
 }

@@ -157,8 +157,8 @@ func (l *look) messages(ctx context.Context, c *conn) (*inbox.Report[received], 
 
 // explain adds to a fault what this protocol knows of it.
 func (c *conn) explain(ctx context.Context, fault *plugin.Error, found *inbox.Report[received]) error {
-	if found.Ended && found.Err != nil {
-		fault.Code, fault.Hint = c.end.err.Code, c.end.err.Hint
+	if broke := c.endFault(found); broke != nil {
+		fault = plugin.Errorf(broke.Code, "%w; %s had come", broke, count(c.inbox.Len(), "message")).WithHint("%s", broke.Hint).WithDetails(fault.Details...)
 	} else if found.Ended {
 		fault = fault.WithDetails("the server closed with " + c.end.String())
 	}
@@ -172,6 +172,14 @@ func (c *conn) explain(ctx context.Context, fault *plugin.Error, found *inbox.Re
 		}
 	}
 	return fault
+}
+
+// endFault is what broke the connection while it was waited for; nil: nothing.
+func (c *conn) endFault(found *inbox.Report[received]) *plugin.Error {
+	if !found.Ended || found.Err == nil {
+		return nil
+	}
+	return c.end.err
 }
 
 // latest are the messages that are kept.

@@ -150,12 +150,12 @@ func TestConnectionsThatBreak(t *testing.T) {
 		hint  string
 		code  string // of the close that another step sees
 	}{
-		"dropped":               {"drop", "E-CONN system: the subscription to ws://ADDR/ws/faults ended while it was waited for: ws://ADDR/ws/faults dropped the connection without a close (1006)", "service's log", "1006"},
-		"reset":                 {"reset", "E-CONN system: the subscription to ws://ADDR/ws/faults ended while it was waited for: the connection to ws://ADDR/ws/faults broke without a close (1006): connection reset by peer", "service's log", "1006"},
-		"reserved bits":         {"malformed", "E-PROTOCOL system: the subscription to ws://ADDR/ws/faults ended while it was waited for: ws://ADDR/ws/faults broke the protocol, and the connection was closed with 1002: RSV1 set, RSV2 set, RSV3 set", "fault of the service", "1002"},
-		"a masked frame":        {"masked", "E-PROTOCOL system: the subscription to ws://ADDR/ws/faults ended while it was waited for: ws://ADDR/ws/faults broke the protocol, and the connection was closed with 1002: a frame is masked", "", "1002"},
-		"a text that is none":   {"not-text", "E-PROTOCOL system: the subscription to ws://ADDR/ws/faults ended while it was waited for: ws://ADDR/ws/faults sent a text message that is not UTF-8, and the connection was closed with 1007", "binary", "1007"},
-		"a gibibyte":            {"huge", "E-BODY system: the subscription to ws://ADDR/ws/faults ended while it was waited for: ws://ADDR/ws/faults sent a message over the limit of 10 MiB (max_message), and the connection was closed with 1009", "raise max_message", "1009"},
+		"dropped":               {"drop", "E-CONN system: ws://ADDR/ws/faults dropped the connection without a close (1006)", "service's log", "1006"},
+		"reset":                 {"reset", "E-CONN system: the connection to ws://ADDR/ws/faults broke without a close (1006): connection reset by peer", "service's log", "1006"},
+		"reserved bits":         {"malformed", "E-PROTOCOL system: ws://ADDR/ws/faults broke the protocol, and the connection was closed with 1002: RSV1 set, RSV2 set, RSV3 set", "fault of the service", "1002"},
+		"a masked frame":        {"masked", "E-PROTOCOL system: ws://ADDR/ws/faults broke the protocol, and the connection was closed with 1002: a frame is masked", "", "1002"},
+		"a text that is none":   {"not-text", "E-PROTOCOL system: ws://ADDR/ws/faults sent a text message that is not UTF-8, and the connection was closed with 1007", "binary", "1007"},
+		"a gibibyte":            {"huge", "E-BODY system: ws://ADDR/ws/faults sent a message over the limit of 10 MiB (max_message), and the connection was closed with 1009", "raise max_message", "1009"},
 		"a close in order":      {"close&code=1011&reason=sorry", "failed E-WAIT system: ws://ADDR/ws/faults ended after ", "", "1011"},
 		"a message without end": {"stall", "failed E-WAIT system: 1 message came from ws://ADDR/ws/faults since the subscription, and 1 of the 2 that are wanted fit within 300ms", "", ""},
 	} {

@@ -161,6 +161,23 @@ func (t *target) plainOnTLS(a *address, h *handshake) error {
 	return nil
 }
 
+// advice is what to do about a refusal.
+func (h *handshake) advice() string {
+	switch {
+	case h.Status == http.StatusUnauthorized || h.Status == http.StatusForbidden:
+		return "does the service want other headers (Authorization), cookies, or another origin?"
+	case h.Status == http.StatusNotFound:
+		return "is the path of url that of a WebSocket endpoint?"
+	case h.Status == http.StatusUpgradeRequired || h.Status == http.StatusBadRequest:
+		return "does a proxy in between take the Upgrade header away? is the endpoint one of WebSocket, version 13?"
+	case h.Status >= 300 && h.Status < 400:
+		return "redirects are not followed: connect to " + clip(h.Headers["Location"])
+	case h.Status == http.StatusOK:
+		return "an ordinary page answers there: is the path of url that of a WebSocket endpoint?"
+	}
+	return "look into the service's log"
+}
+
 // preview is a refusal in words.
 func (h *handshake) preview() string {
 	text, err := json.Marshal(h.Body)

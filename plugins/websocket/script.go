@@ -169,7 +169,7 @@ func (s *script) connect(ctx context.Context, limit time.Duration, name string) 
 	}
 	s.out.Status, s.out.Subprotocol = answer.Status, answer.Subprotocol
 	if c == nil {
-		return plugin.Failf("%s refused the connection: %d %s", clip(s.in.URL), answer.Status, answer.StatusText).WithDetails(answer.preview())
+		return plugin.Failf("%s refused the connection: %d %s", clip(s.in.URL), answer.Status, answer.StatusText).WithHint("%s", answer.advice()).WithDetails(answer.preview())
 	}
 	s.c = c
 	return nil

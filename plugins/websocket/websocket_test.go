@@ -145,6 +145,11 @@ func TestARefusalIsAnAnswer(t *testing.T) {
 	if err != nil || got["status"] != number("426") || res.Limited != "body over 1 KiB" || !strings.HasPrefix(got["body"].(string), "\uFFFD") {
 		t.Errorf("got %v, limited %v, %v", got, res, err)
 	}
+	for i, want := range []string{"401 Unauthorized; does the service want other headers", "404 Not Found; is the path", "403 Forbidden; does", "426 Upgrade Required; does a proxy"} {
+		if i >= len(p.heard.logs) || !strings.Contains(p.heard.logs[i], want) {
+			t.Errorf("got the log %q, want %s", p.heard.logs, want)
+		}
+	}
 	if e := p.fault("send", fields{"text": "x"}); e.Blame != plugin.BlameDefinition || !strings.Contains(e.Message, "no connection") {
 		t.Errorf("got %s", words(e))
 	}
