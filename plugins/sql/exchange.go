@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"time"
+	"unicode/utf8"
 
 	"github.com/testmesh/testmesh/sdk/plugin"
 )
@@ -96,8 +97,11 @@ func printed(v any) json.RawMessage {
 }
 
 func cut(text string, most int) string {
-	if len(text) > most {
-		return text[:most] + "…"
+	if len(text) <= most {
+		return text
 	}
-	return text
+	for most > 0 && !utf8.RuneStart(text[most]) {
+		most--
+	}
+	return text[:most] + "…"
 }

@@ -115,8 +115,28 @@ func (s *server) explain(st statement, err error) error {
 	return explainSQLite(st, err)
 }
 
+// failed is the fault of a statement in a step's seat. Where a table or column is
+// not there, the database is asked what there is.
 func (s *seat) failed(ctx context.Context, st statement, err error) *plugin.Error {
+	if r := refusal(err); r != nil && ctx.Err() == nil && (r.Kind == kindNoTable || r.Kind == kindNoColumn) {
+		s.clarify(ctx, st, r)
+	}
 	return s.pool.server.failed(ctx, st, err)
+}
+
+func (s *seat) clarify(ctx context.Context, st statement, r *refused) {
+	ctx, release := context.WithTimeout(ctx, settleTime)
+	defer release()
+	asked := s.session
+	if s.transaction != nil && s.kind() == postgres { // which answers nothing any more
+		other, err := s.pool.take(ctx)
+		if err != nil {
+			return
+		}
+		defer s.pool.give(other)
+		asked = other
+	}
+	catalogue{asked, s.kind()}.nearest(ctx, st, r)
 }
 
 // failed gives the fault of a statement its words: what the database said, where
@@ -154,7 +174,8 @@ func (s *server) stopped(ctx context.Context, st statement, r *refused) *plugin.
 		return e
 	}
 	e.Hint = "raise the step's timeout, or look at the statement's plan"
-	if r != nil && r.hint != "" {
+	if r != nil && r.Kind == kindLock {
+		e.Message = fmt.Sprintf("%s waited for a lock until the step's time was over: %s", s.kind, brief(st.text()))
 		e.Hint = r.hint
 	}
 	return e

@@ -116,59 +116,58 @@ func (s *mysqlSession) run(ctx context.Context, st statement, out *gathered) err
 	defer stop()
 	inner, cut := context.WithCancel(context.WithoutCancel(ctx))
 	defer cut()
-	settled := s.watch(running, cut)
-	err := s.send(inner, st, out, stop)
-	if killed := settled(); killed && refusal(explainMySQL(st, err)) == nil && s.state() != gone {
+	settled := watch(running, func() string {
+		time.AfterFunc(stopTime, cut) // where killing does not help
+		return s.kill(overdue(ctx))
+	})
+	err := explainMySQL(st, s.send(inner, st, out, stop))
+	r := refusal(err)
+	killed, why := settled()
+	if killed && r == nil && s.state() != gone {
 		// It was over before the kill came, which would meet the next statement.
 		_ = s.send(inner, command(mysql, "DO 0"), &gathered{}, stop)
 	}
-	if err = explainMySQL(st, err); err != nil {
-		r := refusal(err)
-		if r != nil && r.Kind == kindDeadlock {
-			s.open = false // the whole transaction was rolled back
-		}
-		if r != nil && r.cut && out.over != "" && ctx.Err() == nil {
-			return nil // as we asked
-		}
-		return err
+	switch {
+	case err == nil:
+		s.follow(st)
+		return ctx.Err() // SLEEP and its like take being killed for their end
+	case r != nil && r.cut && out.over != "" && ctx.Err() == nil:
+		return nil // as we asked
+	case r != nil && r.Kind == kindDeadlock:
+		s.open = false // the whole transaction was rolled back
 	}
-	s.follow(st)
-	return nil
+	return waited(err, why)
 }
 
-// watch kills the statement once ctx has ended, and cuts the connection where that
-// does not help. The function that it gives ends the watch, and says whether the
-// statement was killed.
-func (s *mysqlSession) watch(ctx context.Context, cut context.CancelFunc) (end func() bool) {
-	done, ended := make(chan struct{}), make(chan bool, 1)
-	go func() {
-		select {
-		case <-done:
-			ended <- false
-			return
-		case <-ctx.Done():
-		}
-		late := time.AfterFunc(stopTime, cut)
-		defer late.Stop()
-		s.kill()
-		<-done
-		ended <- true
-	}()
-	return func() bool {
-		close(done)
-		return <-ended
-	}
-}
-
-func (s *mysqlSession) kill() {
+// kill stops the session's statement, and may ask before what it waits for.
+func (s *mysqlSession) kill(ask bool) (why string) {
 	ctx, release := context.WithTimeout(context.Background(), stopTime)
 	defer release()
-	other, err := s.database.connect(ctx)
+	conn, err := s.database.connect(ctx)
 	if err != nil {
-		return // the connection is cut
+		return "" // the connection is cut
 	}
-	_, _ = other.ExecContext(ctx, "KILL QUERY "+s.id, nil) // where it errors too
-	_ = other.Close()
+	other := &mysqlSession{conn: conn}
+	defer other.close()
+	if ask {
+		why = other.waitsFor(ctx, s.id)
+	}
+	_, _ = conn.ExecContext(ctx, "KILL QUERY "+s.id, nil) // where it errors, the connection is cut
+	return why
+}
+
+// waitsFor asks whether a connection waits for a lock; empty: it does not, or we may
+// not know.
+func (s *mysqlSession) waitsFor(ctx context.Context, id string) string {
+	ctx, release := context.WithTimeout(ctx, waitTime)
+	defer release()
+	out := &gathered{limits: limits{MaxRows: 1, MaxBytes: 1 << 10}}
+	err := s.send(ctx, command(mysql, "SELECT 1 FROM information_schema.processlist p WHERE p.id = "+id+" AND (p.state LIKE '%lock%' OR "+
+		"EXISTS (SELECT 1 FROM information_schema.innodb_trx t WHERE t.trx_mysql_thread_id = p.id AND t.trx_state = 'LOCK WAIT'))"), out, func() {})
+	if err != nil || out.rows == 0 {
+		return ""
+	}
+	return "it waited for a lock that another session holds: is a transaction left open? SHOW ENGINE INNODB STATUS says which"
 }
 
 func (s *mysqlSession) send(ctx context.Context, st statement, out *gathered, stop context.CancelFunc) error {

@@ -6,8 +6,6 @@
 package sql
 
 import (
-	"slices"
-
 	"github.com/testmesh/testmesh/sdk/plugin"
 )
 
@@ -15,6 +13,7 @@ import (
 func New() plugin.Plugin {
 	return plugin.New(plugin.Info{Name: "sql", Version: "1.0.0", Summary: "PostgreSQL, MySQL, MariaDB and SQLite."},
 		queryAction(), execAction(), beginAction(), commitAction(), rollbackAction(),
+		snapshotAction(), diffAction(), loadAction(),
 	)
 }
 
@@ -23,14 +22,19 @@ func New() plugin.Plugin {
 const observing = `query matches "(?is)^\\s*(select|values|table|show|describe|desc|with)\\b" and ` +
 	`not (query matches "(?i)\\b(insert|update|delete|merge|replace|into|call)\\b")`
 
-// older are the names of connections, statements and results in older dialects.
-func older() []plugin.Option {
+// connected are the names of a connection in older dialects.
+func connected() []plugin.Option {
 	return []plugin.Option{
 		plugin.KeyAlias("connection_string", "connection"), plugin.KeyAlias("dsn", "connection"),
 		plugin.KeyAlias("connection.username", "connection.user"), plugin.KeyAlias("connection.dbname", "connection.database"),
-		plugin.KeyAlias("named_params", "params"), plugin.KeyAlias("sql", "query"), plugin.KeyAlias("statement", "query"),
-		plugin.ResultAlias("result.count", "row_count"), plugin.ResultAlias("count", "row_count"),
 	}
+}
+
+// older are the names of connections, statements and results in older dialects.
+func older() []plugin.Option {
+	return append(connected(),
+		plugin.KeyAlias("named_params", "params"), plugin.KeyAlias("sql", "query"), plugin.KeyAlias("statement", "query"),
+		plugin.ResultAlias("result.count", "row_count"), plugin.ResultAlias("count", "row_count"))
 }
 
 func queryAction() plugin.Part {
@@ -53,7 +57,7 @@ func queryAction() plugin.Part {
 }
 
 func execAction() plugin.Part {
-	return plugin.Action("exec", "Run statements that change something.", execute, append(slices.Clip(older()),
+	return plugin.Action("exec", "Run statements that change something.", execute, append(older(),
 		plugin.Description("Several statements are separated by `;` and run one after the other, each a transaction of its own "+
 			"unless the step is in one."),
 		plugin.When(`read_only`, plugin.Observes()), plugin.Once(),
@@ -71,15 +75,12 @@ func execAction() plugin.Part {
 }
 
 func beginAction() plugin.Part {
-	return plugin.Action("begin", "Begin a transaction that later steps run in.", begin,
+	return plugin.Action("begin", "Begin a transaction that later steps run in.", begin, append(connected(),
 		plugin.Description("The steps name it with `transaction`. What is left open at the end of the run is rolled back."),
-		plugin.Idempotent(),
-		plugin.KeyAlias("connection_string", "connection"), plugin.KeyAlias("dsn", "connection"),
-		plugin.KeyAlias("connection.username", "connection.user"), plugin.KeyAlias("connection.dbname", "connection.database"),
-		plugin.Example(`
+		plugin.Idempotent(), plugin.Example(`
 - action: sql.begin
   config: {connection: "${POSTGRES_URL}", transaction: order, isolation: serializable}
-`))
+`))...)
 }
 
 func commitAction() plugin.Part {
@@ -94,4 +95,47 @@ func rollbackAction() plugin.Part {
 - action: sql.rollback
   config: {transaction: order}
 `))
+}
+
+func snapshotAction() plugin.Part {
+	return plugin.Action("snapshot", "Remember rows, to see later what changed.", takeSnapshot, append(connected(),
+		plugin.Description("Of whole tables, which are read in one transaction, or of what a statement gives. `sql.diff` reads them again and compares."),
+		plugin.Observes(), plugin.Example(`
+- id: before
+  action: sql.snapshot
+  config:
+    connection: ${POSTGRES_URL}
+    tables: [users]
+  assert: [tables.users > 0]
+`))...)
+}
+
+func diffAction() plugin.Part {
+	return plugin.Action("diff", "Compare rows with a snapshot.", diff,
+		plugin.Description("Rows are the same one by the snapshot's key. `added`, `removed` and `changed` are of all tables, `tables.<name>` has those of one. Each change is a line of the step's log."),
+		plugin.Observes(), plugin.Example(`
+- action: sql.diff
+  config: {from: before}
+  assert:
+    - added.length == 1
+    - added[0].email == "eve@example.com"
+    - changed.length == 0
+`))
+}
+
+func loadAction() plugin.Part {
+	return plugin.Action("load", "Load fixtures: rows from YAML, JSON and CSV files, statements from SQL files.", load, append(connected(),
+		plugin.Description("All of it in one transaction. Tables that others point to are loaded first, and emptied last. A text is converted by the type of its column; bytes are base64. In CSV the first line are the columns, `\\N` is NULL, and so is an empty value in a column that holds no text."),
+		plugin.When(`clear != "none"`, plugin.Idempotent()), plugin.Once(),
+		plugin.Example(`
+- action: sql.load
+  config:
+    connection: ${POSTGRES_URL}
+    rows:
+      users:
+        - {email: grace@example.com, balance: 100.00}
+        - {email: linus@example.com}
+    clear: delete
+  assert: [row_count == 2]
+`))...)
 }

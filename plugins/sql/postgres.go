@@ -4,10 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
@@ -99,7 +99,7 @@ func (d *postgresDatabase) open(ctx context.Context) (session, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &postgresSession{conn: conn, types: d.types}
+	s := &postgresSession{conn: conn, types: d.types, config: d.config}
 	if d.server.readOnly {
 		if err := exec(ctx, s, postgres, "SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY"); err != nil {
 			s.close()
@@ -111,16 +111,38 @@ func (d *postgresDatabase) open(ctx context.Context) (session, error) {
 
 // postgresSession is a connection to PostgreSQL.
 type postgresSession struct {
-	conn  *pgconn.PgConn
-	types *postgresTypes
+	conn   *pgconn.PgConn
+	types  *postgresTypes
+	config *pgconn.Config
 }
 
 // run prepares the statement, which tells the types of its parameters and columns,
 // and then sends it whole: a pooler between may give each to another server.
 func (s *postgresSession) run(ctx context.Context, st statement, out *gathered) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	running, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer stop()
+	settled := watch(ctx, func() (why string) {
+		if overdue(ctx) {
+			why = s.waitsFor()
+		}
+		stop()
+		return why
+	})
+	err := explainPostgres(st, s.send(running, st, out, stop))
+	_, why := settled()
+	if r := refusal(err); r != nil && r.cut && out.over != "" && ctx.Err() == nil {
+		return nil // as we asked
+	}
+	return waited(err, why)
+}
+
+func (s *postgresSession) send(ctx context.Context, st statement, out *gathered, stop func()) error {
 	about, err := s.conn.Prepare(ctx, "", st.sent, nil)
 	if err != nil {
-		return explainPostgres(st, err)
+		return err
 	}
 	if err := s.learn(ctx, about); err != nil {
 		return err
@@ -129,28 +151,41 @@ func (s *postgresSession) run(ctx context.Context, st statement, out *gathered) 
 	if err != nil {
 		return err
 	}
-	running, stop := context.WithCancel(ctx)
-	defer stop()
-	var once sync.Once
-	tag, err := s.read(s.conn.ExecParams(running, st.sent, args, about.ParamOIDs, nil, nil), out, func() {
-		// In a transaction the end of a statement is the end of it all, and of a change it
-		// is its undoing: there what is left is read and dropped.
-		if s.conn.TxStatus() == 'I' && st.reads() {
-			once.Do(stop)
-		}
-	})
+	// In a transaction the end of a statement is the end of it all, and of a change it
+	// is its undoing: there what is left is read and dropped.
+	full := func() {}
+	if s.conn.TxStatus() == 'I' && st.reads() {
+		full = stop
+	}
+	tag, err := s.read(s.conn.ExecParams(ctx, st.sent, args, about.ParamOIDs, nil, nil), out, full)
 	if err != nil {
-		r := explainPostgres(st, err)
-		if stopped := refusal(r); out.over != "" && stopped != nil && stopped.cut && ctx.Err() == nil {
-			return nil // as we asked
-		}
-		return r
+		return err
 	}
 	if tag.String() == "ROLLBACK" && st.keywords(1)[0] == "COMMIT" {
 		return &refused{Code: "25P02", State: "25P02", Kind: kindOther, Message: "the transaction was rolled back: a statement in it had failed", where: -1}
 	}
 	out.done(changed(tag), nil, len(about.Fields) > 0)
 	return nil
+}
+
+// waitsFor asks, over a connection of its own, whose lock the statement waits for;
+// empty: nobody's, or nobody says.
+func (s *postgresSession) waitsFor() string {
+	ctx, release := context.WithTimeout(context.Background(), waitTime)
+	defer release()
+	conn, err := pgconn.ConnectConfig(ctx, s.config)
+	if err != nil {
+		return ""
+	}
+	other := &postgresSession{conn: conn, types: s.types, config: s.config}
+	defer other.close()
+	rows, err := ask(ctx, other, postgres, `SELECT a.pid, a.usename AS who, a.state, left(a.query, 200) AS query
+		FROM unnest(pg_blocking_pids($1)) AS b(pid) JOIN pg_stat_activity a ON a.pid = b.pid LIMIT 1`, json.Number(strconv.FormatUint(uint64(s.conn.PID()), 10)))
+	if err != nil || len(rows) == 0 {
+		return ""
+	}
+	r := rows[0]
+	return fmt.Sprintf("it waited for a lock of the session %v (%v, %v), which had run: %s", r["pid"], r["who"], r["state"], brief(fmt.Sprint(r["query"])))
 }
 
 // read hands the rows to out; full is called where it wants no more.

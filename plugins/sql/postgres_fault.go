@@ -27,6 +27,9 @@ func explainPostgres(st statement, err error) error {
 	if pg.Position > 0 && st.sent != "" {
 		r.where = st.source(int(pg.Position))
 	}
+	if r.Kind == kindDeadlock {
+		r.hint = "" // it points to the server's log
+	}
 	if pg.Code == "25P02" {
 		r.hint = "an earlier statement of the transaction failed: end it with sql.rollback"
 	}

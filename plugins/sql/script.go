@@ -168,11 +168,11 @@ func near(all []token, i, step int) string {
 
 // finish takes what has come as a statement, if it is more than blanks.
 func (s *splitter) finish() {
-	isBlank := func(t token) bool { return t.class == blank }
-	for len(s.current) > 0 && isBlank(s.current[len(s.current)-1]) {
+	isSpace := func(t token) bool { return t.class == blank && strings.TrimSpace(t.text) == "" }
+	for len(s.current) > 0 && isSpace(s.current[len(s.current)-1]) {
 		s.current = s.current[:len(s.current)-1]
 	}
-	for len(s.current) > 0 && isBlank(s.current[0]) && strings.TrimSpace(s.current[0].text) == "" {
+	for len(s.current) > 0 && isSpace(s.current[0]) {
 		s.current = s.current[1:]
 	}
 	if !s.blank() {

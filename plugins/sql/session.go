@@ -3,6 +3,7 @@ package sql
 import (
 	"context"
 	"errors"
+	"time"
 )
 
 // session is one connection to a database, for one call at a time.
@@ -48,6 +49,45 @@ type refused struct {
 }
 
 func (r *refused) Error() string { return r.Message }
+
+// waitTime bounds how long another connection may take to say what a statement
+// waits for, before it is stopped.
+const waitTime = 300 * time.Millisecond
+
+// watch calls stop once ctx has ended, on a goroutine of its own. Settled ends the
+// watch: it says whether stop was called, and what that gave.
+func watch(ctx context.Context, stop func() (why string)) (settled func() (stopped bool, why string)) {
+	type end struct {
+		stopped bool
+		why     string
+	}
+	done, ended := make(chan struct{}), make(chan end, 1)
+	go func() {
+		select {
+		case <-done:
+			ended <- end{}
+		case <-ctx.Done():
+			ended <- end{true, stop()}
+		}
+	}()
+	return func() (bool, string) {
+		close(done)
+		e := <-ended
+		return e.stopped, e.why
+	}
+}
+
+// overdue tells whether ctx ended because its time was over, and no person or limit
+// ended it.
+func overdue(ctx context.Context) bool { return errors.Is(ctx.Err(), context.DeadlineExceeded) }
+
+// waited adds to an error that the statement waited for a lock, and who held it.
+func waited(err error, why string) error {
+	if r := refusal(err); r != nil && why != "" {
+		r.Kind, r.hint = kindLock, why
+	}
+	return err
+}
 
 // refusal finds the database's own error in err; nil: it is of the connection.
 func refusal(err error) *refused {

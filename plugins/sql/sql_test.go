@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
@@ -193,8 +194,11 @@ func (b *bench) table(connection string) string {
 	b.t.Helper()
 	name := "t_" + strings.ToLower(rand.Text()[:12])
 	b.t.Cleanup(func() {
+		b.plugin.EndRun(b.run) // a transaction of a test that failed would hold the table
 		other := &bench{t: b.t, plugin: New(), root: b.root, run: "cleanup", heard: &listener{}}
-		_, err := other.doWithin(context.Background(), "exec", fields{"connection": connection, "query": "DROP TABLE IF EXISTS " + name})
+		ctx, release := context.WithTimeout(context.Background(), 10*time.Second)
+		defer release()
+		_, err := other.doWithin(ctx, "exec", fields{"connection": connection, "query": "DROP TABLE IF EXISTS " + name})
 		if err = errors.Join(err, other.plugin.Close()); err != nil {
 			b.t.Errorf("clean up: %s", inWords(err))
 		}
