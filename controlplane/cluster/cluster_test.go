@@ -145,7 +145,7 @@ func (m *member) start(t *testing.T, timing Timing, bootstrap bool) {
 	}()
 	<-started
 	eventually(t, "raft to start", func() error {
-		if node.raft == nil {
+		if !node.isStarted() {
 			return errors.New("not yet")
 		}
 		return nil

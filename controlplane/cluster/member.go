@@ -22,6 +22,9 @@ func (n *Node) Client(address string) (clusterv1connect.NodeServiceClient, error
 
 // LeaderAddress is where the leader is reached by other nodes; "": none is known.
 func (n *Node) LeaderAddress() string {
+	if !n.isStarted() {
+		return ""
+	}
 	address, _ := n.raft.LeaderWithID()
 	return string(address)
 }
@@ -33,10 +36,11 @@ func (n *Node) status(ctx context.Context, address string) (*apiv1.Member, error
 
 // Status is how this node is doing.
 func (n *Node) Status() *apiv1.Member {
-	m := &apiv1.Member{
-		Id: n.cfg.ID, ClusterAddress: n.cfg.Address, AppliedIndex: n.cfg.State.Applied(), CommitIndex: n.raft.CommitIndex(),
-		Leader: n.raft.State() == raft.Leader, Reachable: true,
+	m := &apiv1.Member{Id: n.cfg.ID, ClusterAddress: n.cfg.Address, AppliedIndex: n.cfg.State.Applied(), Reachable: true}
+	if !n.isStarted() {
+		return m
 	}
+	m.CommitIndex, m.Leader = n.raft.CommitIndex(), n.raft.State() == raft.Leader
 	for _, s := range n.raft.GetConfiguration().Configuration().Servers {
 		if string(s.ID) == n.cfg.ID {
 			m.Voter = s.Suffrage == raft.Voter
@@ -48,6 +52,9 @@ func (n *Node) Status() *apiv1.Member {
 // Members are the nodes as the log has them, each as it is doing now; one that does
 // not answer is not reachable.
 func (n *Node) Members(ctx context.Context) []*apiv1.Member {
+	if !n.isStarted() {
+		return []*apiv1.Member{n.Status()}
+	}
 	leader, _ := n.Leader()
 	var list []*apiv1.Member
 	for _, s := range n.raft.GetConfiguration().Configuration().Servers {
@@ -69,6 +76,9 @@ func (n *Node) Members(ctx context.Context) []*apiv1.Member {
 // Join makes a node a member without a vote. It gets one once it has caught up. Only
 // the leader can.
 func (n *Node) Join(id, address string) error {
+	if !n.isStarted() {
+		return ErrNoLeader
+	}
 	if err := n.raft.AddNonvoter(raft.ServerID(id), raft.ServerAddress(address), 0, enqueue).Error(); err != nil {
 		return refused("let node "+id+" in", err)
 	}
@@ -77,6 +87,9 @@ func (n *Node) Join(id, address string) error {
 
 // Remove takes a node out, for good. Only the leader can.
 func (n *Node) Remove(id string) error {
+	if !n.isStarted() {
+		return ErrNoLeader
+	}
 	if err := n.raft.RemoveServer(raft.ServerID(id), 0, enqueue).Error(); err != nil {
 		return refused("take node "+id+" out", err)
 	}
@@ -85,6 +98,9 @@ func (n *Node) Remove(id string) error {
 
 // Transfer gives the lead to a node, or to the one that is furthest. Only the leader can.
 func (n *Node) Transfer(id string) error {
+	if !n.isStarted() {
+		return ErrNoLeader
+	}
 	f := func() raft.Future { return n.raft.LeadershipTransfer() }
 	if id != "" {
 		address := ""

@@ -117,6 +117,7 @@ type Node struct {
 	notify chan bool
 	terms  chan Term
 	fsm    *machine
+	ready  chan struct{} // closed once raft is there
 
 	mu      sync.Mutex
 	barrier *barrier // that strong reads share
@@ -134,7 +135,7 @@ func New(cfg Config) (*Node, error) {
 	}
 	n := &Node{
 		cfg: cfg, log: cfg.Logger, mux: http.NewServeMux(), notify: make(chan bool, 64), terms: make(chan Term, 1),
-		fsm: &machine{state: cfg.State, exit: cfg.Exit},
+		fsm: &machine{state: cfg.State, exit: cfg.Exit}, ready: make(chan struct{}),
 	}
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
@@ -165,6 +166,7 @@ func (n *Node) Run(ctx context.Context) (err error) {
 	if err := n.start(transport); err != nil {
 		return err
 	}
+	close(n.ready)
 	var all sync.WaitGroup
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	all.Go(func() { n.lead(running) })
@@ -264,6 +266,31 @@ func (n *Node) member(id string) bool {
 		}
 	}
 	return false
+}
+
+// started says whether raft is there, or waits until it is.
+func (n *Node) started(ctx context.Context) error {
+	select {
+	case <-n.ready:
+		return nil
+	default:
+	}
+	select {
+	case <-n.ready:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("%w: the node is being started", ErrNoLeader)
+	}
+}
+
+// isStarted is started without waiting.
+func (n *Node) isStarted() bool {
+	select {
+	case <-n.ready:
+		return true
+	default:
+		return false
+	}
 }
 
 // handOver gives the lead to another node, where there is one.

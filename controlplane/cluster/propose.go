@@ -48,6 +48,9 @@ func (n *Node) Propose(ctx context.Context, c *clusterv1.Command) (*clusterv1.An
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	if err := n.started(ctx); err != nil {
+		return nil, err
+	}
 	for {
 		answer, err := n.propose(ctx, c, data)
 		switch {
@@ -108,6 +111,9 @@ func (n *Node) Apply(data []byte) (*clusterv1.Answer, error) {
 
 // Leader is the node that leads, "" where none is known, and whether it is this one.
 func (n *Node) Leader() (id string, here bool) {
+	if !n.isStarted() {
+		return "", false
+	}
 	_, leader := n.raft.LeaderWithID()
 	return string(leader), n.raft.State() == raft.Leader
 }
@@ -122,6 +128,9 @@ type barrier struct {
 func (n *Node) Read(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
+	if err := n.started(ctx); err != nil {
+		return err
+	}
 	for {
 		err := n.read(ctx)
 		if err == nil || !errors.Is(err, ErrNoLeader) {
