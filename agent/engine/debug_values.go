@@ -249,9 +249,9 @@ func (l *layer) reset(name string, v any) {
 	at.mu.Lock()
 	defer at.mu.Unlock()
 	if at.outputs == nil {
-		at.outputs = map[string]written{}
+		at.outputs = map[string]*written{}
 	}
-	at.outputs[name] = written{value: v, origin: byDebugger}
+	at.outputs[name] = &written{value: v, origin: byDebugger}
 }
 
 // setOutput changes an output of a step that has ended; false: it has not.

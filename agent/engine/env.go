@@ -34,6 +34,9 @@ type envChain struct {
 }
 
 func newEnvValues(f *frame, outer *envValues) envValues {
+	if len(f.prog.Env) == 0 {
+		return envValues{f: f, outer: outer}
+	}
 	vars := make(map[string]*flow.EnvVar, len(f.prog.Env))
 	for _, v := range f.prog.Env {
 		vars[v.Name] = v

@@ -16,11 +16,11 @@ type layer struct {
 	names  map[string]any // loop names, failed_step, error; fixed when made
 
 	mu      sync.RWMutex
-	outputs map[string]written
+	outputs map[string]*written
 	steps   map[string]*record
 }
 
-// written is an output with what wrote it last.
+// written is an output with what wrote it last. It never changes.
 type written struct {
 	value any
 	by    *flow.Step // nil: another run, which origin names
@@ -98,10 +98,12 @@ func (l *layer) put(r *record, origin string) {
 		return
 	}
 	if l.outputs == nil {
-		l.outputs = make(map[string]written, len(r.outputs))
+		l.outputs = make(map[string]*written, len(r.outputs))
 	}
+	all := make([]written, 0, len(r.outputs))
 	for name, v := range r.outputs {
-		l.outputs[name] = written{v, r.step, origin}
+		all = append(all, written{v, r.step, origin})
+		l.outputs[name] = &all[len(all)-1]
 	}
 }
 
@@ -118,7 +120,7 @@ func (l *layer) fold(o *layer) {
 		l.steps[id] = r
 	}
 	if l.outputs == nil && len(o.outputs) > 0 {
-		l.outputs = make(map[string]written, len(o.outputs))
+		l.outputs = make(map[string]*written, len(o.outputs))
 	}
 	for name, w := range o.outputs {
 		l.outputs[name] = w
@@ -136,16 +138,16 @@ func (l *layer) name(name string) (any, bool) {
 }
 
 // output finds an output by name, the one last written.
-func (l *layer) output(name string) (written, bool) {
+func (l *layer) output(name string) (*written, bool) {
 	for ; l != nil; l = l.parent {
 		l.mu.RLock()
-		w, ok := l.outputs[name]
+		w := l.outputs[name]
 		l.mu.RUnlock()
-		if ok {
+		if w != nil {
 			return w, true
 		}
 	}
-	return written{}, false
+	return nil, false
 }
 
 // step finds the record of a step.

@@ -53,7 +53,9 @@ func (x *run) phases(parent context.Context, f *frame, p *place, interrupt <-cha
 
 	var setup, steps summary
 	began := ctx.Err() == nil
-	x.protect("setup", func() { setup = p.in(event.PhaseSetup).list(ctx, prog.Setup) })
+	if len(prog.Setup) > 0 {
+		x.protect("setup", func() { setup = p.in(event.PhaseSetup).list(ctx, prog.Setup) })
+	}
 	x.protect("steps", func() {
 		if setup.bad() || setup.cancelled > 0 && ctx.Err() == nil {
 			p.skipAll(prog.Steps, event.PhaseSteps, whySetup)

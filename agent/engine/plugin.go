@@ -43,7 +43,7 @@ func (r *stepRun) config() (any, *try) {
 }
 
 // usualConfig is about the bytes of most configs.
-const usualConfig = 256
+const usualConfig = 128
 
 // print prints a config; one without placeholders was printed once for all runs.
 func (r *stepRun) print(config any) sent {

@@ -18,7 +18,7 @@ type reporter struct {
 	ctx    context.Context // of the run, never cancelled
 	now    func() time.Time
 	mask   *redact.Masker
-	head   event.Event // what every event of the run has
+	run    *Run        // what every event says of it
 	broken func(error) // told of the sink's first error
 	dead   atomic.Bool // the sink has failed
 	mu     sync.Mutex
@@ -36,7 +36,7 @@ func (r *reporter) report(e *event.Event) {
 	if !r.mask.Empty() {
 		maskEvent(r.mask, e)
 	}
-	e.BatchID, e.RunID, e.Attempt, e.Flow = r.head.BatchID, r.head.RunID, r.head.Attempt, r.head.Flow
+	e.BatchID, e.RunID, e.Attempt, e.Flow = r.run.BatchID, r.run.RunID, r.run.Attempt, r.run.Program.Name
 	if err := r.send(e); err != nil && r.dead.CompareAndSwap(false, true) {
 		r.broken(err)
 	}

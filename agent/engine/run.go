@@ -95,8 +95,7 @@ func (e *Engine) newRun(ctx context.Context, r Run) *run {
 		x.call = x.callFunction
 	}
 	x.out = reporter{
-		sink: e.cfg.Sink, ctx: context.WithoutCancel(ctx), now: e.cfg.Now, mask: x.mask,
-		head: event.Event{BatchID: r.BatchID, RunID: r.RunID, Attempt: r.Attempt, Flow: r.Program.Name},
+		sink: e.cfg.Sink, ctx: context.WithoutCancel(ctx), now: e.cfg.Now, mask: x.mask, run: &x.r,
 		broken: func(err error) {
 			x.mu.Lock()
 			x.sinkError = err
@@ -216,9 +215,9 @@ func (x *run) newFrame(prog *flow.Program, caller *frame, path []string) *frame 
 		}
 		for name, v := range x.r.Variables {
 			if f.layer.outputs == nil {
-				f.layer.outputs = make(map[string]written, len(x.r.Variables))
+				f.layer.outputs = make(map[string]*written, len(x.r.Variables))
 			}
-			f.layer.outputs[name] = written{value: v, origin: "an earlier row"}
+			f.layer.outputs[name] = &written{value: v, origin: "an earlier row"}
 		}
 	}
 	f.env = newEnvValues(f, nil)
