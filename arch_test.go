@@ -283,6 +283,11 @@ var mayLink = map[string]map[string]string{
 		"github.com/vektah/gqlparser/v2":  "queries and schemas: parser, validation",
 		"github.com/agnivade/levenshtein": "did-you-mean of its messages",
 
+		// Redis.
+		"github.com/redis/go-redis/v9": "its protocol: the greeting, commands, replies, subscriptions",
+		"github.com/cespare/xxhash/v2": "go-redis' hashes of keys, which are not used",
+		"go.uber.org/atomic":           "go-redis' counters",
+
 		// gRPC.
 		"github.com/bufbuild/protocompile": ".proto files",
 		"golang.org/x/sync":                "protocompile's",

@@ -37,7 +37,11 @@ func redis() *testmeshv1.Descriptor {
 				Expectation:  "stored",
 				Effects: []*testmeshv1.EffectRule{
 					{
-						When:   "nx == true || get == true",
+						When:   "nx == true",
+						Effect: testmeshv1.Effect_EFFECT_ONCE,
+					},
+					{
+						When:   "config.get == true",
 						Effect: testmeshv1.Effect_EFFECT_ONCE,
 					},
 					{
@@ -191,7 +195,11 @@ func redis() *testmeshv1.Descriptor {
 				ResultSchema: `{"type": "object", "required": ["changed"], "additionalProperties": false, "properties": {"changed": {"type": "boolean", "description": "Whether anything changed: false where the group or consumer was there already, or was not there."}, "pending": {"type": ["integer", "null"], "description": "How many entries the consumer had not acknowledged, with delconsumer; else null."}}}`,
 				Effects: []*testmeshv1.EffectRule{
 					{
-						When:   `subcommand in ["destroy", "setid", "createconsumer"] || if_absent == true`,
+						When:   `subcommand in ["destroy", "setid", "createconsumer"]`,
+						Effect: testmeshv1.Effect_EFFECT_IDEMPOTENT,
+					},
+					{
+						When:   "if_absent == true",
 						Effect: testmeshv1.Effect_EFFECT_IDEMPOTENT,
 					},
 					{
