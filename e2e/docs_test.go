@@ -29,6 +29,7 @@ const demoDefault = "127.0.0.1:7071"
 //	          follows are flags to validate it with; or the word later: a console
 //	          block below runs it, and shows the flow's name.
 //	json      is decoded. A second word is its file name.
+//	proto     is a file, named by a second word, that a flow uses.
 //	go        is a file, named by a second word, of a folder with a go.mod: go vet
 //	          compiles it once the document has been read to its end.
 //	console   "$ command" lines are run, and what follows is what they print; a
@@ -199,6 +200,11 @@ func (d *document) check(b block) error {
 	case "json":
 		if !json.Valid([]byte(b.text)) {
 			return errors.New("not JSON")
+		}
+		return d.write(b.name, b.text)
+	case "proto":
+		if b.name == "" {
+			return errors.New("a block of proto needs a file name")
 		}
 		return d.write(b.name, b.text)
 	case "go":

@@ -3,6 +3,7 @@ package grpc
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -110,6 +111,8 @@ func (r *rpc) connection() *plugin.Error {
 			WithHint("does this port speak TLS? write grpc://%s if not", target)
 	case at == securing && strings.Contains(err.Error(), "no application protocol"):
 		return worded(err, plugin.CodeTLS, "%s does not offer HTTP/2, which gRPC needs, over TLS", target).WithHint("is it the port of the gRPC service?")
+	case errors.As(err, new(tls.RecordHeaderError)):
+		return worded(err, plugin.CodeTLS, "%s does not speak TLS on this port", target).WithHint("write grpc://%s", target)
 	case isTimeout(err):
 		e := worded(err, plugin.CodeTimeout, "no connection to %s within %s: %s", target, rounded(r.peer.connect), r.stage())
 		return e.WithHint("raise connect_timeout, or find out why the service is slow")

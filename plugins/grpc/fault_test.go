@@ -69,7 +69,7 @@ func TestServersThatAreNone(t *testing.T) {
 		"another protocol":         {fields{"address": ssh}, plugin.CodeProtocol, []string{"does not speak HTTP/2", `SSH-2.0`}},
 		"a server that hangs up":   {fields{"address": hangsUp}, plugin.CodeConn, []string{"closed it without a word", "write grpcs://"}},
 		"a server that is silent":  {fields{"address": quiet, "connect_timeout": "100ms"}, plugin.CodeTimeout, []string{"no connection to " + quiet + " within 100ms: the server accepted it and said nothing"}},
-		"TLS where there is none":  {fields{"address": "grpcs://" + addr(plain)}, plugin.CodeTLS, []string{addr(plain) + " does not speak TLS on this port"}},
+		"TLS where there is none":  {fields{"address": "grpcs://" + addr(plain)}, plugin.CodeTLS, []string{addr(plain) + " does not speak TLS on this port", "write grpc://" + addr(plain)}},
 		"no TLS where there is":    {fields{"address": addr(secure)}, plugin.CodeConn, []string{addr(secure) + " accepted the connection and closed it without a word", "write grpcs://" + addr(secure)}},
 		"TLS that answers in TLS":  {fields{"address": alert}, plugin.CodeTLS, []string{alert + " speaks TLS on this port", "write grpcs://" + alert}},
 		"TLS with HTTP/1 alone":    {fields{"address": addr(secure), "tls": fields{"verify": false}}, plugin.CodeTLS, []string{addr(secure), "HTTP/2"}},
