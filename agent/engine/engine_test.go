@@ -152,7 +152,7 @@ func TestRequestHoldsAllThatAPluginMayAsk(t *testing.T) {
 	if !strings.HasPrefix(got.TraceParent, "00-") || len(got.TraceParent) != 55 {
 		t.Errorf("traceparent is %q", got.TraceParent)
 	}
-	want := &plugin.Request{Action: "sys.call", RunID: "r", Attempt: 1, StepID: "a", Try: 1, Root: "/project", Dir: ".", WantExchange: true}
+	want := &plugin.Request{Action: "sys.call", RunID: "r", Attempt: 1, StepID: "a", Try: 1, Root: "/project", Dir: ".", WantExchange: true, Effect: "once"}
 	if got.Mask == nil || got.Mask("open") != "open" {
 		t.Error("the plugin's host cannot mask its last words")
 	}
