@@ -51,6 +51,12 @@ type State struct {
 	Launch func(Launch) (pluginhost.Remote, error)
 	// Topics are commands of further packages.
 	Topics []*cobra.Command
+	// Remote runs flows on the agents of a control plane, until its context ends, which
+	// cancels them; nil: this program cannot.
+	Remote func(ctx context.Context, r RemoteRun) (RemoteResult, error)
+	// Mesh starts a control plane, an agent and the demo application in this process;
+	// nil: this program cannot.
+	Mesh func(ctx context.Context, m Mesh) (*Meshed, error)
 	// Demo runs the demo application on a listener until ctx is done.
 	Demo func(ctx context.Context, l net.Listener) error
 }
@@ -167,7 +173,7 @@ func newRoot(s *State) *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
-	add("flows", newRun(s), newWatch(s), newDebug(s), newValidate(s), newFmt(s), newInit(s), newSchema(s))
+	add("flows", newRun(s), newDev(s), newWatch(s), newDebug(s), newValidate(s), newFmt(s), newInit(s), newSchema(s))
 	add("flows", s.Topics...)
 	add("more", newExplain(s), newDemo(s), newVersion(s), newMan(s))
 	root.SetHelpCommandGroupID("more")

@@ -149,10 +149,16 @@ func (set *pluginSet) builtin(b Builtin, executable string, apart bool) {
 		set.resident[name] = b.New
 		return
 	}
-	set.programs = append(set.programs, pluginhost.Program{
-		Name: name, Version: b.Descriptor.GetVersion(), Command: []string{executable, "plugin", "serve", name},
-		Descriptor: b.Descriptor, Env: builtinEnv(),
-	})
+	set.programs = append(set.programs, BuiltinProgram(b.Descriptor, executable))
+}
+
+// BuiltinProgram is how a built-in plugin runs in a process of its own: as this very
+// program, started again.
+func BuiltinProgram(d *testmeshv1.Descriptor, executable string) pluginhost.Program {
+	return pluginhost.Program{
+		Name: d.GetName(), Version: d.GetVersion(), Command: []string{executable, "plugin", "serve", d.GetName()},
+		Descriptor: d, Env: builtinEnv(),
+	}
 }
 
 // develop takes an author's own build, which nothing is known of.

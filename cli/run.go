@@ -31,6 +31,7 @@ import (
 // runFlags are the flags of `testmesh run`.
 type runFlags struct {
 	selection
+	remoteFlags
 	env, envFile, secretFile string
 	vars                     []string
 	data                     string
@@ -65,6 +66,7 @@ func newRun(s *State) *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error { return runCommand(cmd, s, f, args) },
 	}
 	f.flags(cmd.Flags())
+	f.remoteFlags.flags(cmd.Flags())
 	completeRun(cmd, s)
 	return cmd
 }
@@ -115,6 +117,9 @@ func runCommand(cmd *cobra.Command, s *State, f *runFlags, args []string) error 
 	if err != nil {
 		return err
 	}
+	if f.remote && s.Remote == nil && s.Whole != nil {
+		return usage("", "%w", s.Whole())
+	}
 	p, err := s.project()
 	if err != nil {
 		return err
@@ -126,6 +131,9 @@ func runCommand(cmd *cobra.Command, s *State, f *runFlags, args []string) error 
 	}
 	if f.explain {
 		return nil // plan has printed why
+	}
+	if f.remote {
+		return s.remoteRun(cmd.Context(), p, f, pl, style)
 	}
 	return s.execute(cmd.Context(), f, pl, style)
 }

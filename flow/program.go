@@ -61,6 +61,9 @@ type Program struct {
 // Bundle names every file that a flow needs: path below the root to sha256 hex.
 type Bundle map[string]string
 
+// Index is which flow of its file the program is, from 0.
+func (p *Program) Index() int { return p.index }
+
 // Config is `config:` of a flow with its defaults.
 type Config struct {
 	Timeout         time.Duration // of the run from its start; 5m

@@ -25,6 +25,7 @@ const (
 	ExitErrored     = 3
 	ExitNothing     = 4
 	ExitDeadline    = 5
+	ExitRemote      = 6 // the control plane is unreachable, or refused
 	ExitInternal    = 70
 	ExitInterrupted = 130
 	ExitTerminated  = 143

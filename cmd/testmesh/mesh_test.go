@@ -20,14 +20,14 @@ import (
 	"github.com/testmesh/testmesh/sdk/client"
 )
 
-// mesh is a control plane of one node, in this process.
-type mesh struct {
+// fleet is a control plane of one node, in this process.
+type fleet struct {
 	dir, address string
 	client       *client.Client
 	stop         func()
 }
 
-func startMesh(t *testing.T, dir string) *mesh {
+func startMesh(t *testing.T, dir string) *fleet {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -40,7 +40,7 @@ func startMesh(t *testing.T, dir string) *mesh {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m := &mesh{dir: dir, address: "http://" + l.Addr().String()}
+	m := &fleet{dir: dir, address: "http://" + l.Addr().String()}
 	if m.client, err = client.New(client.Config{Address: m.address}); err != nil {
 		t.Fatal(err)
 	}
@@ -72,7 +72,7 @@ func (l lines) Write(p []byte) (int, error) {
 }
 
 // agent joins one, which runs until the returned function is called.
-func (m *mesh) agent(t *testing.T, name string) (stop func()) {
+func (m *fleet) agent(t *testing.T, name string) (stop func()) {
 	t.Helper()
 	token, err := m.client.Agents.CreateJoinToken(t.Context(), &apiv1.CreateJoinTokenRequest{Pins: map[string]string{"zone": name}})
 	if err != nil {
@@ -97,7 +97,7 @@ func (m *mesh) agent(t *testing.T, name string) (stop func()) {
 }
 
 // queue uploads files and queues the flows of one.
-func (m *mesh) queue(t *testing.T, source *apiv1.Source, files map[string]string) *apiv1.Batch {
+func (m *fleet) queue(t *testing.T, source *apiv1.Source, files map[string]string) *apiv1.Batch {
 	t.Helper()
 	content := map[string][]byte{}
 	for name, text := range files {
@@ -115,7 +115,7 @@ func (m *mesh) queue(t *testing.T, source *apiv1.Source, files map[string]string
 }
 
 // ended waits for the end of a batch, and gives its runs in order.
-func (m *mesh) ended(t *testing.T, id string) (*apiv1.Batch, []*apiv1.Run) {
+func (m *fleet) ended(t *testing.T, id string) (*apiv1.Batch, []*apiv1.Run) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
@@ -142,7 +142,7 @@ func (m *mesh) ended(t *testing.T, id string) (*apiv1.Batch, []*apiv1.Run) {
 	}
 }
 
-func (m *mesh) stream(t *testing.T, run string) []*event.Event {
+func (m *fleet) stream(t *testing.T, run string) []*event.Event {
 	t.Helper()
 	s, err := m.client.Runs.Watch(t.Context(), &apiv1.WatchRequest{RunId: run})
 	if err != nil {

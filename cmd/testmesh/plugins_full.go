@@ -22,6 +22,7 @@ import (
 // own, the commands for them, and the demo application, which speaks what the
 // plugins speak.
 func withPlugins(s *cli.State) {
+	withMesh(s)
 	s.Demo = serveDemo
 	s.Executable = executable()
 	s.Launch = func(l cli.Launch) (pluginhost.Remote, error) {
