@@ -67,6 +67,7 @@ generate: setup ## Go from proto, reference pages from the tables of the code
 	@$(BUF) generate && $(BUF) generate --template buf.gen.grpc.yaml && $(BUF) generate --template buf.gen.api.yaml
 	@$(BUF) generate --template buf.gen.ts.yaml
 	@$(BUF) generate --template buf.gen.demo.yaml
+	@$(BUF) build examples/demo/proto --exclude-source-info -o examples/flows/schemas/shop.binpb
 	@go test ./plugins -run '^TestReferencePages' -update-docs | { ! grep -E 'no tests to run|FAIL'; } # the pages below read these
 	@go test ./cli ./sdk/plugintest -run '^TestReferencePages' -update-docs | { ! grep -E 'no tests to run|FAIL'; }
 

@@ -96,7 +96,7 @@ func (r *rpc) unreachable(st *status.Status) *plugin.Error {
 // connection gives words to what the newest connection met, nil where it met
 // nothing.
 func (r *rpc) connection() *plugin.Error {
-	at, err, first := r.link.met.what()
+	at, first, err := r.link.met.what()
 	target := r.peer.address
 	switch {
 	case at == greeting && len(first) > 0:
@@ -196,7 +196,7 @@ func (r *rpc) broken(st *status.Status, seen traced, what string) *plugin.Error 
 	if m := resetCode().FindStringSubmatch(message); m != nil {
 		return plugin.Errorf(plugin.CodeConn, "%s reset the call of %s: %s", target, what, m[1]).WithHint("look into the service's log")
 	}
-	if at, err, _ := r.link.met.what(); at == connected && err != nil && st.Code() == codes.Unavailable {
+	if at, _, err := r.link.met.what(); at == connected && err != nil && st.Code() == codes.Unavailable {
 		const hint = "look into the service's log: did it crash, or does something before it limit connections?"
 		e := worded(err, plugin.CodeConn, "%s closed the connection during %s", target, what).WithHint(hint)
 		if errors.Is(err, syscall.ECONNRESET) {

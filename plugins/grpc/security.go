@@ -70,11 +70,11 @@ func (m *met) heard(p []byte) (done bool) {
 	return len(m.first) == maxFirst
 }
 
-// what gives the stage, the error and the first bytes.
-func (m *met) what() (stage, error, []byte) {
+// what gives the stage, the first bytes and the error.
+func (m *met) what() (at stage, first []byte, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.stage, m.err, m.first
+	return m.stage, m.first, m.err
 }
 
 // security makes TLS, or nothing, of a connection, and watches it from then on.

@@ -86,9 +86,12 @@ func TestStreams(t *testing.T) {
 		},
 		"a conversation": {
 			fields{"method": chat, "script": []any{
-				fields{"send": fields{"text": "a"}}, fields{"expect": fields{"where": fields{"text": "a", "number": 1}}},
+				fields{"send": fields{"text": "a"}},
+				fields{"expect": fields{"where": fields{"text": "a", "number": 1}}},
 				fields{"wait": "1ms"},
-				fields{"send": fields{"text": "b"}}, fields{"send": fields{"text": "c"}}, fields{"expect": fields{"count": 2}},
+				fields{"send": fields{"text": "b"}},
+				fields{"send": fields{"text": "c"}},
+				fields{"expect": fields{"count": 2}},
 				fields{"half_close": true},
 			}},
 			fields{"status.name": "OK", "sent": "3", "count": "3", "messages.2.text": "c"},
