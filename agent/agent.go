@@ -134,6 +134,9 @@ func New(cfg Config) (*Agent, error) {
 	a.http = &http.Client{Transport: signing{a, transport}}
 	a.gateway = apiv1connect.NewGatewayServiceClient(a.http, cfg.Server)
 	a.bundles = &bundles{dir: filepath.Join(cfg.Dir, "bundles"), fetch: a.fetch}
+	a.manager = lease.New(lease.Config{
+		Gateway: a.gateway, Preparer: a, Session: a.signer.Session, Slots: cfg.Slots, Logger: cfg.Logger, Keep: a.keep,
+	})
 	a.sender, err = stream.NewSender(stream.Config{
 		Address: cfg.Server, Sign: a.signer.Sign, Poster: a.gateway, Logger: cfg.Logger,
 		Dialer: &websocket.Dialer{Proxy: http.ProxyFromEnvironment, TLSClientConfig: transport.TLSClientConfig, HandshakeTimeout: 10 * time.Second},
@@ -181,9 +184,6 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err := a.hello(ctx); err != nil {
 		return err
 	}
-	a.manager = lease.New(lease.Config{
-		Gateway: a.gateway, Preparer: a, Session: a.signer.Session, Slots: a.cfg.Slots, Logger: a.cfg.Logger, Keep: a.keep,
-	})
 	sending, stop := context.WithCancel(context.WithoutCancel(ctx))
 	sent := make(chan struct{})
 	go func() {
@@ -198,11 +198,7 @@ func (a *Agent) Run(ctx context.Context) error {
 }
 
 // Drain takes nothing new.
-func (a *Agent) Drain() {
-	if a.manager != nil {
-		a.manager.Drain()
-	}
-}
+func (a *Agent) Drain() { a.manager.Drain() }
 
 // join reads who the agent is, or becomes somebody by the token. A token that was used
 // with this very key gives the same agent, so that an answer may get lost.

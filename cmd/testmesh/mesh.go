@@ -4,14 +4,19 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
+	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -32,9 +37,139 @@ import (
 	"github.com/testmesh/testmesh/sdk/plugin"
 )
 
+// serve runs a node.
+func serve(ctx context.Context, s *cli.State, srv mesh.Server, ready func(address, adminKey string)) error {
+	log := slog.New(slog.NewTextHandler(s.Stderr, nil))
+	cfg := controlplane.Config{
+		Dir: srv.Dir, AdminKey: srv.AdminKey, Version: version, Logger: log, Builtins: descriptors(),
+		Exit: func(why string) { log.Error("the control plane ends", "reason", why); os.Exit(batch.ExitInternal) },
+	}
+	scheme := "http://"
+	if srv.CertFile != "" || srv.KeyFile != "" {
+		reloaded, err := certificate(srv.CertFile, srv.KeyFile, log)
+		if err != nil {
+			return err
+		}
+		scheme = "https://"
+		cfg.TLS = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: reloaded}
+	}
+	l, err := net.Listen("tcp", srv.Address)
+	if err != nil {
+		return fmt.Errorf("listen at %s: %w", srv.Address, err)
+	}
+	cfg.Listener = l
+	node, err := controlplane.New(cfg)
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	ready(scheme+l.Addr().String(), node.AdminKey())
+	return node.Run(ctx)
+}
+
+// certificate reads a certificate, and again once its file has changed.
+func certificate(certFile, keyFile string, log *slog.Logger) (func(*tls.ClientHelloInfo) (*tls.Certificate, error), error) {
+	var mu sync.Mutex
+	var current tls.Certificate
+	var read time.Time
+	load := func() error {
+		info, err := os.Stat(certFile)
+		if err != nil {
+			return fmt.Errorf("read certificate: %w", err)
+		}
+		if info.ModTime().Equal(read) {
+			return nil
+		}
+		pair, err := tls.LoadX509KeyPair(certFile, keyFile)
+		if err != nil {
+			return fmt.Errorf("read certificate: %w", err)
+		}
+		current, read = pair, info.ModTime()
+		return nil
+	}
+	if err := load(); err != nil {
+		return nil, err
+	}
+	return func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if err := load(); err != nil { // the one that is there is better than none
+			log.Warn("the certificate could not be read again", "error", err)
+		}
+		c := current
+		return &c, nil
+	}, nil
+}
+
+// work runs an agent.
+func work(ctx context.Context, s *cli.State, a mesh.Agent) error {
+	log := slog.New(slog.NewTextHandler(s.Stderr, nil))
+	host, err := host(a.Name)
+	if err != nil {
+		return err
+	}
+	allowed := map[string]bool{}
+	for _, name := range a.AllowEnv {
+		allowed[name] = true
+	}
+	facts := map[string]string{"os": runtime.GOOS, "arch": runtime.GOARCH, "version": version}
+	maps.Copy(facts, a.Labels)
+	one, err := agent.New(agent.Config{
+		Server: a.Server, Dir: a.Dir, Name: a.Name, Token: a.Token, Slots: a.Slots, CAFile: a.CAFile, Facts: facts, Descriptors: descriptors(),
+		Host: host, Prober: probe.New(), Version: version, Logger: log,
+		Env: func(name string) (string, bool) {
+			if !allowed[name] && !strings.HasPrefix(name, "TESTMESH_SECRET_") {
+				return "", false
+			}
+			return s.LookupEnv(name)
+		},
+	})
+	if err != nil {
+		return err
+	}
+	go func() {
+		select {
+		case <-a.Drain:
+			one.Drain()
+		case <-ctx.Done():
+		}
+	}()
+	return one.Run(ctx)
+}
+
+func descriptors() (list []*testmeshv1.Descriptor) {
+	for _, p := range plugins.Builtins(version) {
+		list = append(list, p.Descriptor)
+	}
+	return list
+}
+
+// host has the built-in plugins as an agent runs them.
+func host(agentName string) (*pluginhost.Host, error) {
+	resident, programs := map[string]func() plugin.Plugin{}, []pluginhost.Program(nil)
+	for _, p := range plugins.Builtins(version) {
+		if p.Apart {
+			programs = append(programs, cli.BuiltinProgram(p.Descriptor, executable()))
+			continue
+		}
+		resident[p.Descriptor.GetName()] = p.New
+	}
+	remote, err := process.New(process.Config{Programs: programs, Host: plugin.Host{Version: version, AgentName: agentName}, Environ: os.Environ()})
+	if err != nil {
+		return nil, err
+	}
+	return pluginhost.New(pluginhost.Config{Resident: resident, Remote: remote}), nil
+}
+
 // withMesh adds what speaks with a control plane, and what is one.
 func withMesh(s *cli.State) {
 	s.Remote = func(ctx context.Context, r cli.RemoteRun) (cli.RemoteResult, error) { return remote(ctx, s, r) }
+	s.Topics = append(s.Topics, mesh.New(mesh.Config{
+		Stdout: s.Stdout, Stderr: s.Stderr, LookupEnv: s.LookupEnv, Signals: s.Signals,
+		Serve: func(ctx context.Context, srv mesh.Server, ready func(address, adminKey string)) error {
+			return serve(ctx, s, srv, ready)
+		},
+		Work: func(ctx context.Context, a mesh.Agent) error { return work(ctx, s, a) },
+	})...)
 	s.Mesh = func(ctx context.Context, m cli.Mesh) (*cli.Meshed, error) { return dev(ctx, s, m) }
 }
 
@@ -119,12 +254,8 @@ func dev(ctx context.Context, s *cli.State, m cli.Mesh) (_ *cli.Meshed, err erro
 		listeners = append(listeners, l)
 	}
 	out.Server, out.Demo = "http://"+listeners[0].Addr().String(), "http://"+listeners[1].Addr().String()
-	var descriptors []*testmeshv1.Descriptor
-	for _, p := range plugins.Builtins(version) {
-		descriptors = append(descriptors, p.Descriptor)
-	}
 	node, err := controlplane.New(controlplane.Config{
-		Dir: filepath.Join(m.Dir, "server"), Listener: listeners[0], Open: true, Builtins: descriptors, Version: version, Logger: log,
+		Dir: filepath.Join(m.Dir, "server"), Listener: listeners[0], Open: true, Builtins: descriptors(), Version: version, Logger: log,
 		Exit: func(why string) { log.Error("the control plane ends", "reason", why); os.Exit(batch.ExitInternal) },
 	})
 	if err != nil {
@@ -171,24 +302,11 @@ func devAgent(ctx context.Context, s *cli.State, m cli.Mesh, out *cli.Meshed, lo
 			return s.LookupEnv(name)
 		},
 	}
-	resident, programs := map[string]func() plugin.Plugin{}, []pluginhost.Program(nil)
-	for _, p := range plugins.Builtins(version) {
-		cfg.Descriptors = append(cfg.Descriptors, p.Descriptor)
-		if p.Apart {
-			programs = append(programs, cli.BuiltinProgram(p.Descriptor, executable()))
-			continue
-		}
-		resident[p.Descriptor.GetName()] = p.New
+	var err error
+	if cfg.Host, err = host(cfg.Name); err != nil {
+		return nil, err
 	}
-	host := pluginhost.Config{Resident: resident}
-	if len(programs) > 0 {
-		var err error
-		host.Remote, err = process.New(process.Config{Programs: programs, Host: plugin.Host{Version: version, AgentName: "dev"}, Environ: os.Environ()})
-		if err != nil {
-			return nil, err
-		}
-	}
-	cfg.Host = pluginhost.New(host)
+	cfg.Descriptors = descriptors()
 	if _, err := os.Stat(filepath.Join(cfg.Dir, "key.json")); err != nil { // it has not joined yet
 		c, err := client.New(client.Config{Address: out.Server})
 		if err != nil {

@@ -14,15 +14,12 @@ import (
 	"github.com/testmesh/testmesh/cli/plugin"
 	"github.com/testmesh/testmesh/examples/demo"
 	"github.com/testmesh/testmesh/examples/plugins/checkdigit"
-
-	"github.com/spf13/cobra"
 )
 
 // withPlugins adds what links gRPC: the host of plugins in processes of their
 // own, the commands for them, and the demo application, which speaks what the
 // plugins speak.
 func withPlugins(s *cli.State) {
-	withMesh(s)
 	s.Demo = serveDemo
 	s.Executable = executable()
 	s.Launch = func(l cli.Launch) (pluginhost.Remote, error) {
@@ -32,10 +29,11 @@ func withPlugins(s *cli.State) {
 	for i, b := range s.Plugins {
 		builtins[i] = plugin.Builtin{Descriptor: b.Descriptor, New: b.New}
 	}
-	s.Topics = []*cobra.Command{plugin.New(plugin.Config{
+	s.Topics = append(s.Topics, plugin.New(plugin.Config{
 		Stdout: s.Stdout, Stderr: s.Stderr, Dir: s.Dir, LookupEnv: s.LookupEnv, Environ: os.Environ(), Signals: s.Signals,
 		TypeScript: checkdigit.Wire, Version: s.Version, Executable: s.Executable, Builtins: builtins, Root: cli.FindRoot, Style: s.Style,
-	})}
+	}))
+	withMesh(s)
 }
 
 func serveDemo(ctx context.Context, l net.Listener) error {
