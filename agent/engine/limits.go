@@ -19,6 +19,9 @@ const (
 	// maxTryLogs bounds the log lines of one try, maxLogBytes each of them.
 	maxTryLogs  = 10_000
 	maxLogBytes = 64 << 10
+	// maxTryCovered bounds the items that one try says it touched, and all there
+	// are: the sdk's bound for both, some megabytes at most.
+	maxTryCovered = 100_000
 	// maxValues bounds the names listed with a failure, maxUsedBytes each value.
 	maxValues    = 20
 	maxUsedBytes = 1 << 10

@@ -31,6 +31,10 @@ func maskEvent(m *redact.Masker, e *event.Event) {
 		out := *e.Artifact
 		out.Name = m.String(out.Name)
 		e.Artifact = &out // its data was masked before it was measured
+	case e.Coverage != nil:
+		out := *e.Coverage
+		out.Of, out.Unit, out.Items, out.All = m.String(out.Of), m.String(out.Unit), maskTexts(m, out.Items), maskTexts(m, out.All)
+		e.Coverage = &out
 	case e.Retrying != nil:
 		out := *e.Retrying
 		out.Error = maskError(m, out.Error)
@@ -66,6 +70,14 @@ func maskFinished(m *redact.Masker, f *event.StepFinished) *event.StepFinished {
 		}
 	}
 	return &out
+}
+
+func maskTexts(m *redact.Masker, list []string) []string {
+	out := make([]string, len(list))
+	for i, text := range list {
+		out[i] = m.String(text)
+	}
+	return out
 }
 
 func maskRow(m *redact.Masker, row *event.Row) *event.Row {

@@ -25,6 +25,7 @@ type stream struct {
 	artifacts []held
 	bytes     int
 	logs      int
+	covered   int
 	dropped   int
 }
 
@@ -57,6 +58,21 @@ func (s *stream) Exchange(x plugin.Exchange) {
 		return
 	}
 	s.exchanges = append(s.exchanges, x)
+}
+
+// Covered reports at once what of a subject was touched.
+func (s *stream) Covered(c plugin.Coverage) {
+	s.mu.Lock()
+	s.covered += len(c.Items) + len(c.All)
+	drop := s.closed || s.covered > maxTryCovered
+	s.mu.Unlock()
+	if drop {
+		return
+	}
+	s.r.start()
+	s.r.p.f.run.out.emit(event.Event{Type: event.TypeStepCoverage, Step: s.r.ev, Coverage: &event.Coverage{
+		Of: c.Of, Unit: c.Unit, Items: c.Items, All: c.All,
+	}})
 }
 
 // Artifact keeps a file.

@@ -72,6 +72,8 @@ func (r *reader) body(m map[string]any, e *Event) {
 			Name: r.text(m, "name"), MediaType: r.text(m, "media_type"),
 			Size: r.integer(m, "size"), SHA256: r.text(m, "sha256"),
 		}
+	case TypeStepCoverage:
+		e.Coverage = &Coverage{Of: r.text(m, "of"), Unit: r.text(m, "unit"), Items: r.texts(m, "items"), All: r.texts(m, "all")}
 	case TypeStepRetrying:
 		e.Retrying = &Retrying{
 			Status: r.status(m, "status"), Error: r.failure(m),

@@ -35,6 +35,7 @@ const (
 	TypeStepLog          Type = "step.log"
 	TypeStepExchange     Type = "step.exchange"
 	TypeStepArtifact     Type = "step.artifact"
+	TypeStepCoverage     Type = "step.coverage"
 	TypeStepRetrying     Type = "step.retrying"
 	TypeStepFinished     Type = "step.finished"
 	TypeResourceTracked  Type = "resource.tracked"
@@ -73,6 +74,7 @@ type Event struct {
 	Log           *Log
 	Exchange      *Exchange
 	Artifact      *Artifact
+	Coverage      *Coverage
 	Retrying      *Retrying
 	StepFinished  *StepFinished
 	Resource      *Resource
@@ -155,6 +157,15 @@ type Artifact struct {
 	Size      int64
 	SHA256    string
 	Data      []byte
+}
+
+// Coverage is what of a subject a run touched: each item once a run, and with the
+// first of them all that there is to touch.
+type Coverage struct {
+	Of    string // "GraphQL http://127.0.0.1:7071/graphql"
+	Unit  string // what is counted, in the plural: "fields"
+	Items []string
+	All   []string
 }
 
 // Retrying says why a try is repeated and when.

@@ -49,6 +49,11 @@ func (w *writer) body(e *Event) {
 		w.text("media_type", e.Artifact.MediaType)
 		w.number("size", e.Artifact.Size)
 		w.text("sha256", e.Artifact.SHA256)
+	case e.Coverage != nil:
+		w.text("of", e.Coverage.Of)
+		w.text("unit", e.Coverage.Unit)
+		w.texts("items", e.Coverage.Items)
+		w.texts("all", e.Coverage.All)
 	case e.Retrying != nil:
 		w.text("status", string(e.Retrying.Status))
 		w.failure(e.Retrying.Error)

@@ -93,6 +93,10 @@ func cases(t *testing.T) map[string]struct {
 			inStep(Event{Type: TypeStepArtifact, Artifact: &Artifact{Name: "page.png", MediaType: "image/png", Size: 3, SHA256: "ff"}}),
 			`{"v":1,"type":"step.artifact"` + artifactHead + `,"name":"page.png","media_type":"image/png","size":3,"sha256":"ff"}`,
 		},
+		"step.coverage says of what": {
+			inStep(Event{Type: TypeStepCoverage, Coverage: &Coverage{Of: "GraphQL x", Unit: "fields", Items: []string{"Query.a"}, All: []string{"Query.a", "Query.b"}}}),
+			`{"v":1,"type":"step.coverage"` + stepHead + `,"of":"GraphQL x","unit":"fields","items":["Query.a"],"all":["Query.a","Query.b"]}`,
+		},
 		"step.retrying says why and when": {
 			inStep(Event{Type: TypeStepRetrying, Retrying: &Retrying{
 				Status: Errored, Error: failure, Assertions: []Assertion{{Expression: "status == 200"}}, NextInMS: 1000,

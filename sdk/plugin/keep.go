@@ -16,6 +16,7 @@ const maxEndFaults = 10
 // and what must not be shown.
 type runState struct {
 	secrets secrets
+	covered covered
 
 	mu    sync.Mutex
 	ended bool

@@ -59,6 +59,7 @@ type Writer struct {
 	counts                   event.Counts
 	steps, assertions, flaky int
 	skips                    reasons
+	covered                  map[string]*subject
 }
 
 // New makes a Writer that prints to out.
@@ -100,6 +101,8 @@ func (w *Writer) Write(e *event.Event) error {
 		w.runFinished(r, e)
 	case event.TypeBatchFinished:
 		w.batchFinished(e)
+	case event.TypeStepCoverage:
+		w.cover(e.Coverage)
 	default:
 		if r != nil {
 			r.See(e)

@@ -67,6 +67,7 @@ func (w *Writer) batchFinished(e *event.Event) {
 	if w.options.Format != List && w.options.Format != Verbose {
 		w.skipped(&b)
 	}
+	w.coverage(&b)
 	w.verdict(&b, e)
 	w.printf("%s", b.String())
 }

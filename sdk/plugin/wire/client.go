@@ -235,6 +235,11 @@ func report(out plugin.Stream, m *pluginv1.ExecuteResponse) {
 		out.Log("debug", e.Progress.GetMessage())
 	case *pluginv1.ExecuteResponse_Artifact:
 		out.Artifact(e.Artifact.GetName(), e.Artifact.GetMediaType(), e.Artifact.GetData())
+	case *pluginv1.ExecuteResponse_Coverage:
+		if to, ok := out.(interface{ Covered(plugin.Coverage) }); ok {
+			c := e.Coverage
+			to.Covered(plugin.Coverage{Of: c.GetOf(), Unit: c.GetUnit(), Items: c.GetItems(), All: c.GetAll()})
+		}
 	case *pluginv1.ExecuteResponse_Exchange:
 		x := e.Exchange
 		exchange := plugin.Exchange{

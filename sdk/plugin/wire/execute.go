@@ -138,3 +138,18 @@ func (o *sender) Artifact(name, mediaType string, data []byte) {
 		Artifact: &pluginv1.Artifact{Name: valid(name), MediaType: valid(mediaType), Data: data},
 	}})
 }
+
+// Covered sends what of a subject was touched.
+func (o *sender) Covered(c plugin.Coverage) {
+	o.send(&pluginv1.ExecuteResponse{Event: &pluginv1.ExecuteResponse_Coverage{
+		Coverage: &pluginv1.Coverage{Of: valid(c.Of), Unit: valid(c.Unit), Items: allValid(c.Items), All: allValid(c.All)},
+	}})
+}
+
+func allValid(list []string) []string {
+	out := make([]string, len(list))
+	for i, text := range list {
+		out[i] = valid(text)
+	}
+	return out
+}

@@ -416,6 +416,7 @@ type ExecuteResponse struct {
 	//	*ExecuteResponse_Progress
 	//	*ExecuteResponse_Result
 	//	*ExecuteResponse_Fault
+	//	*ExecuteResponse_Coverage
 	Event         isExecuteResponse_Event `protobuf_oneof:"event"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -512,6 +513,15 @@ func (x *ExecuteResponse) GetFault() *Fault {
 	return nil
 }
 
+func (x *ExecuteResponse) GetCoverage() *Coverage {
+	if x != nil {
+		if x, ok := x.Event.(*ExecuteResponse_Coverage); ok {
+			return x.Coverage
+		}
+	}
+	return nil
+}
+
 type isExecuteResponse_Event interface {
 	isExecuteResponse_Event()
 }
@@ -542,6 +552,10 @@ type ExecuteResponse_Fault struct {
 	Fault *Fault `protobuf:"bytes,6,opt,name=fault,proto3,oneof"`
 }
 
+type ExecuteResponse_Coverage struct {
+	Coverage *Coverage `protobuf:"bytes,7,opt,name=coverage,proto3,oneof"`
+}
+
 func (*ExecuteResponse_Log) isExecuteResponse_Event() {}
 
 func (*ExecuteResponse_Exchange) isExecuteResponse_Event() {}
@@ -553,6 +567,80 @@ func (*ExecuteResponse_Progress) isExecuteResponse_Event() {}
 func (*ExecuteResponse_Result) isExecuteResponse_Event() {}
 
 func (*ExecuteResponse_Fault) isExecuteResponse_Event() {}
+
+func (*ExecuteResponse_Coverage) isExecuteResponse_Event() {}
+
+// Coverage is what of a subject the call touched, and what there is to touch. A
+// run tells each item once, and all there is once.
+type Coverage struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of names the subject: "GraphQL http://127.0.0.1:7071/graphql".
+	Of string `protobuf:"bytes,1,opt,name=of,proto3" json:"of,omitempty"`
+	// Unit is what is counted, in the plural: "fields".
+	Unit          string   `protobuf:"bytes,2,opt,name=unit,proto3" json:"unit,omitempty"`
+	Items         []string `protobuf:"bytes,3,rep,name=items,proto3" json:"items,omitempty"`
+	All           []string `protobuf:"bytes,4,rep,name=all,proto3" json:"all,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Coverage) Reset() {
+	*x = Coverage{}
+	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Coverage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Coverage) ProtoMessage() {}
+
+func (x *Coverage) ProtoReflect() protoreflect.Message {
+	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Coverage.ProtoReflect.Descriptor instead.
+func (*Coverage) Descriptor() ([]byte, []int) {
+	return file_testmesh_plugin_v1_plugin_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Coverage) GetOf() string {
+	if x != nil {
+		return x.Of
+	}
+	return ""
+}
+
+func (x *Coverage) GetUnit() string {
+	if x != nil {
+		return x.Unit
+	}
+	return ""
+}
+
+func (x *Coverage) GetItems() []string {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *Coverage) GetAll() []string {
+	if x != nil {
+		return x.All
+	}
+	return nil
+}
 
 // Log is a line of the step's log.
 type Log struct {
@@ -566,7 +654,7 @@ type Log struct {
 
 func (x *Log) Reset() {
 	*x = Log{}
-	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[6]
+	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -578,7 +666,7 @@ func (x *Log) String() string {
 func (*Log) ProtoMessage() {}
 
 func (x *Log) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[6]
+	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -591,7 +679,7 @@ func (x *Log) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Log.ProtoReflect.Descriptor instead.
 func (*Log) Descriptor() ([]byte, []int) {
-	return file_testmesh_plugin_v1_plugin_proto_rawDescGZIP(), []int{6}
+	return file_testmesh_plugin_v1_plugin_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *Log) GetLevel() string {
@@ -629,7 +717,7 @@ type Exchange struct {
 
 func (x *Exchange) Reset() {
 	*x = Exchange{}
-	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[7]
+	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -641,7 +729,7 @@ func (x *Exchange) String() string {
 func (*Exchange) ProtoMessage() {}
 
 func (x *Exchange) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[7]
+	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -654,7 +742,7 @@ func (x *Exchange) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Exchange.ProtoReflect.Descriptor instead.
 func (*Exchange) Descriptor() ([]byte, []int) {
-	return file_testmesh_plugin_v1_plugin_proto_rawDescGZIP(), []int{7}
+	return file_testmesh_plugin_v1_plugin_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *Exchange) GetProtocol() string {
@@ -718,7 +806,7 @@ type Artifact struct {
 
 func (x *Artifact) Reset() {
 	*x = Artifact{}
-	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[8]
+	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -730,7 +818,7 @@ func (x *Artifact) String() string {
 func (*Artifact) ProtoMessage() {}
 
 func (x *Artifact) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[8]
+	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -743,7 +831,7 @@ func (x *Artifact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Artifact.ProtoReflect.Descriptor instead.
 func (*Artifact) Descriptor() ([]byte, []int) {
-	return file_testmesh_plugin_v1_plugin_proto_rawDescGZIP(), []int{8}
+	return file_testmesh_plugin_v1_plugin_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *Artifact) GetName() string {
@@ -778,7 +866,7 @@ type Progress struct {
 
 func (x *Progress) Reset() {
 	*x = Progress{}
-	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[9]
+	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -790,7 +878,7 @@ func (x *Progress) String() string {
 func (*Progress) ProtoMessage() {}
 
 func (x *Progress) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[9]
+	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -803,7 +891,7 @@ func (x *Progress) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Progress.ProtoReflect.Descriptor instead.
 func (*Progress) Descriptor() ([]byte, []int) {
-	return file_testmesh_plugin_v1_plugin_proto_rawDescGZIP(), []int{9}
+	return file_testmesh_plugin_v1_plugin_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *Progress) GetMessage() string {
@@ -831,7 +919,7 @@ type Result struct {
 
 func (x *Result) Reset() {
 	*x = Result{}
-	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[10]
+	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -843,7 +931,7 @@ func (x *Result) String() string {
 func (*Result) ProtoMessage() {}
 
 func (x *Result) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[10]
+	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -856,7 +944,7 @@ func (x *Result) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Result.ProtoReflect.Descriptor instead.
 func (*Result) Descriptor() ([]byte, []int) {
-	return file_testmesh_plugin_v1_plugin_proto_rawDescGZIP(), []int{10}
+	return file_testmesh_plugin_v1_plugin_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *Result) GetResultJson() []byte {
@@ -898,7 +986,7 @@ type Secret struct {
 
 func (x *Secret) Reset() {
 	*x = Secret{}
-	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[11]
+	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -910,7 +998,7 @@ func (x *Secret) String() string {
 func (*Secret) ProtoMessage() {}
 
 func (x *Secret) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[11]
+	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -923,7 +1011,7 @@ func (x *Secret) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Secret.ProtoReflect.Descriptor instead.
 func (*Secret) Descriptor() ([]byte, []int) {
-	return file_testmesh_plugin_v1_plugin_proto_rawDescGZIP(), []int{11}
+	return file_testmesh_plugin_v1_plugin_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *Secret) GetName() string {
@@ -966,7 +1054,7 @@ type Fault struct {
 
 func (x *Fault) Reset() {
 	*x = Fault{}
-	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[12]
+	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -978,7 +1066,7 @@ func (x *Fault) String() string {
 func (*Fault) ProtoMessage() {}
 
 func (x *Fault) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[12]
+	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -991,7 +1079,7 @@ func (x *Fault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fault.ProtoReflect.Descriptor instead.
 func (*Fault) Descriptor() ([]byte, []int) {
-	return file_testmesh_plugin_v1_plugin_proto_rawDescGZIP(), []int{12}
+	return file_testmesh_plugin_v1_plugin_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Fault) GetCode() string {
@@ -1064,7 +1152,7 @@ type OpenSessionRequest struct {
 
 func (x *OpenSessionRequest) Reset() {
 	*x = OpenSessionRequest{}
-	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[13]
+	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1076,7 +1164,7 @@ func (x *OpenSessionRequest) String() string {
 func (*OpenSessionRequest) ProtoMessage() {}
 
 func (x *OpenSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[13]
+	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1089,7 +1177,7 @@ func (x *OpenSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenSessionRequest.ProtoReflect.Descriptor instead.
 func (*OpenSessionRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_plugin_v1_plugin_proto_rawDescGZIP(), []int{13}
+	return file_testmesh_plugin_v1_plugin_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *OpenSessionRequest) GetSessionId() string {
@@ -1125,7 +1213,7 @@ type OpenSessionResponse struct {
 
 func (x *OpenSessionResponse) Reset() {
 	*x = OpenSessionResponse{}
-	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[14]
+	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1137,7 +1225,7 @@ func (x *OpenSessionResponse) String() string {
 func (*OpenSessionResponse) ProtoMessage() {}
 
 func (x *OpenSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[14]
+	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1150,7 +1238,7 @@ func (x *OpenSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OpenSessionResponse.ProtoReflect.Descriptor instead.
 func (*OpenSessionResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_plugin_v1_plugin_proto_rawDescGZIP(), []int{14}
+	return file_testmesh_plugin_v1_plugin_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *OpenSessionResponse) GetEvent() isOpenSessionResponse_Event {
@@ -1188,7 +1276,7 @@ type SessionOpened struct {
 
 func (x *SessionOpened) Reset() {
 	*x = SessionOpened{}
-	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[15]
+	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1200,7 +1288,7 @@ func (x *SessionOpened) String() string {
 func (*SessionOpened) ProtoMessage() {}
 
 func (x *SessionOpened) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[15]
+	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1213,7 +1301,7 @@ func (x *SessionOpened) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SessionOpened.ProtoReflect.Descriptor instead.
 func (*SessionOpened) Descriptor() ([]byte, []int) {
-	return file_testmesh_plugin_v1_plugin_proto_rawDescGZIP(), []int{15}
+	return file_testmesh_plugin_v1_plugin_proto_rawDescGZIP(), []int{16}
 }
 
 type CloseSessionRequest struct {
@@ -1225,7 +1313,7 @@ type CloseSessionRequest struct {
 
 func (x *CloseSessionRequest) Reset() {
 	*x = CloseSessionRequest{}
-	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[16]
+	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1237,7 +1325,7 @@ func (x *CloseSessionRequest) String() string {
 func (*CloseSessionRequest) ProtoMessage() {}
 
 func (x *CloseSessionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[16]
+	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1250,7 +1338,7 @@ func (x *CloseSessionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseSessionRequest.ProtoReflect.Descriptor instead.
 func (*CloseSessionRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_plugin_v1_plugin_proto_rawDescGZIP(), []int{16}
+	return file_testmesh_plugin_v1_plugin_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CloseSessionRequest) GetSessionId() string {
@@ -1268,7 +1356,7 @@ type CloseSessionResponse struct {
 
 func (x *CloseSessionResponse) Reset() {
 	*x = CloseSessionResponse{}
-	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[17]
+	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1280,7 +1368,7 @@ func (x *CloseSessionResponse) String() string {
 func (*CloseSessionResponse) ProtoMessage() {}
 
 func (x *CloseSessionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[17]
+	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1293,7 +1381,7 @@ func (x *CloseSessionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CloseSessionResponse.ProtoReflect.Descriptor instead.
 func (*CloseSessionResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_plugin_v1_plugin_proto_rawDescGZIP(), []int{17}
+	return file_testmesh_plugin_v1_plugin_proto_rawDescGZIP(), []int{18}
 }
 
 type CallRequest struct {
@@ -1313,7 +1401,7 @@ type CallRequest struct {
 
 func (x *CallRequest) Reset() {
 	*x = CallRequest{}
-	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[18]
+	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1325,7 +1413,7 @@ func (x *CallRequest) String() string {
 func (*CallRequest) ProtoMessage() {}
 
 func (x *CallRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[18]
+	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1338,7 +1426,7 @@ func (x *CallRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallRequest.ProtoReflect.Descriptor instead.
 func (*CallRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_plugin_v1_plugin_proto_rawDescGZIP(), []int{18}
+	return file_testmesh_plugin_v1_plugin_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *CallRequest) GetFunction() string {
@@ -1389,7 +1477,7 @@ type CallResponse struct {
 
 func (x *CallResponse) Reset() {
 	*x = CallResponse{}
-	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[19]
+	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1401,7 +1489,7 @@ func (x *CallResponse) String() string {
 func (*CallResponse) ProtoMessage() {}
 
 func (x *CallResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[19]
+	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1414,7 +1502,7 @@ func (x *CallResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CallResponse.ProtoReflect.Descriptor instead.
 func (*CallResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_plugin_v1_plugin_proto_rawDescGZIP(), []int{19}
+	return file_testmesh_plugin_v1_plugin_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *CallResponse) GetOutcome() isCallResponse_Outcome {
@@ -1471,7 +1559,7 @@ type CancelRequest struct {
 
 func (x *CancelRequest) Reset() {
 	*x = CancelRequest{}
-	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[20]
+	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1483,7 +1571,7 @@ func (x *CancelRequest) String() string {
 func (*CancelRequest) ProtoMessage() {}
 
 func (x *CancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[20]
+	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1496,7 +1584,7 @@ func (x *CancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_plugin_v1_plugin_proto_rawDescGZIP(), []int{20}
+	return file_testmesh_plugin_v1_plugin_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *CancelRequest) GetCallId() string {
@@ -1521,7 +1609,7 @@ type CancelResponse struct {
 
 func (x *CancelResponse) Reset() {
 	*x = CancelResponse{}
-	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[21]
+	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1533,7 +1621,7 @@ func (x *CancelResponse) String() string {
 func (*CancelResponse) ProtoMessage() {}
 
 func (x *CancelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[21]
+	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1546,7 +1634,7 @@ func (x *CancelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelResponse.ProtoReflect.Descriptor instead.
 func (*CancelResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_plugin_v1_plugin_proto_rawDescGZIP(), []int{21}
+	return file_testmesh_plugin_v1_plugin_proto_rawDescGZIP(), []int{22}
 }
 
 type HealthRequest struct {
@@ -1557,7 +1645,7 @@ type HealthRequest struct {
 
 func (x *HealthRequest) Reset() {
 	*x = HealthRequest{}
-	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[22]
+	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1569,7 +1657,7 @@ func (x *HealthRequest) String() string {
 func (*HealthRequest) ProtoMessage() {}
 
 func (x *HealthRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[22]
+	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1582,7 +1670,7 @@ func (x *HealthRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthRequest.ProtoReflect.Descriptor instead.
 func (*HealthRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_plugin_v1_plugin_proto_rawDescGZIP(), []int{22}
+	return file_testmesh_plugin_v1_plugin_proto_rawDescGZIP(), []int{23}
 }
 
 type HealthResponse struct {
@@ -1600,7 +1688,7 @@ type HealthResponse struct {
 
 func (x *HealthResponse) Reset() {
 	*x = HealthResponse{}
-	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[23]
+	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1612,7 +1700,7 @@ func (x *HealthResponse) String() string {
 func (*HealthResponse) ProtoMessage() {}
 
 func (x *HealthResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[23]
+	mi := &file_testmesh_plugin_v1_plugin_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1625,7 +1713,7 @@ func (x *HealthResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HealthResponse.ProtoReflect.Descriptor instead.
 func (*HealthResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_plugin_v1_plugin_proto_rawDescGZIP(), []int{23}
+	return file_testmesh_plugin_v1_plugin_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *HealthResponse) GetReady() bool {
@@ -1686,15 +1774,21 @@ const file_testmesh_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x03dir\x18\t \x01(\tR\x03dir\x12#\n" +
 	"\rwant_exchange\x18\n" +
 	" \x01(\bR\fwantExchange\x123\n" +
-	"\atimeout\x18\v \x01(\v2\x19.google.protobuf.DurationR\atimeout\"\xe4\x02\n" +
+	"\atimeout\x18\v \x01(\v2\x19.google.protobuf.DurationR\atimeout\"\xa0\x03\n" +
 	"\x0fExecuteResponse\x12+\n" +
 	"\x03log\x18\x01 \x01(\v2\x17.testmesh.plugin.v1.LogH\x00R\x03log\x12:\n" +
 	"\bexchange\x18\x02 \x01(\v2\x1c.testmesh.plugin.v1.ExchangeH\x00R\bexchange\x12:\n" +
 	"\bartifact\x18\x03 \x01(\v2\x1c.testmesh.plugin.v1.ArtifactH\x00R\bartifact\x12:\n" +
 	"\bprogress\x18\x04 \x01(\v2\x1c.testmesh.plugin.v1.ProgressH\x00R\bprogress\x124\n" +
 	"\x06result\x18\x05 \x01(\v2\x1a.testmesh.plugin.v1.ResultH\x00R\x06result\x121\n" +
-	"\x05fault\x18\x06 \x01(\v2\x19.testmesh.plugin.v1.FaultH\x00R\x05faultB\a\n" +
-	"\x05event\"5\n" +
+	"\x05fault\x18\x06 \x01(\v2\x19.testmesh.plugin.v1.FaultH\x00R\x05fault\x12:\n" +
+	"\bcoverage\x18\a \x01(\v2\x1c.testmesh.plugin.v1.CoverageH\x00R\bcoverageB\a\n" +
+	"\x05event\"V\n" +
+	"\bCoverage\x12\x0e\n" +
+	"\x02of\x18\x01 \x01(\tR\x02of\x12\x12\n" +
+	"\x04unit\x18\x02 \x01(\tR\x04unit\x12\x14\n" +
+	"\x05items\x18\x03 \x03(\tR\x05items\x12\x10\n" +
+	"\x03all\x18\x04 \x03(\tR\x03all\"5\n" +
 	"\x03Log\x12\x14\n" +
 	"\x05level\x18\x01 \x01(\tR\x05level\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\"\xdc\x02\n" +
@@ -1800,7 +1894,7 @@ func file_testmesh_plugin_v1_plugin_proto_rawDescGZIP() []byte {
 }
 
 var file_testmesh_plugin_v1_plugin_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_testmesh_plugin_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 25)
+var file_testmesh_plugin_v1_plugin_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_testmesh_plugin_v1_plugin_proto_goTypes = []any{
 	(Blame)(0),                    // 0: testmesh.plugin.v1.Blame
 	(*DescribeRequest)(nil),       // 1: testmesh.plugin.v1.DescribeRequest
@@ -1809,67 +1903,69 @@ var file_testmesh_plugin_v1_plugin_proto_goTypes = []any{
 	(*ConfigureResponse)(nil),     // 4: testmesh.plugin.v1.ConfigureResponse
 	(*ExecuteRequest)(nil),        // 5: testmesh.plugin.v1.ExecuteRequest
 	(*ExecuteResponse)(nil),       // 6: testmesh.plugin.v1.ExecuteResponse
-	(*Log)(nil),                   // 7: testmesh.plugin.v1.Log
-	(*Exchange)(nil),              // 8: testmesh.plugin.v1.Exchange
-	(*Artifact)(nil),              // 9: testmesh.plugin.v1.Artifact
-	(*Progress)(nil),              // 10: testmesh.plugin.v1.Progress
-	(*Result)(nil),                // 11: testmesh.plugin.v1.Result
-	(*Secret)(nil),                // 12: testmesh.plugin.v1.Secret
-	(*Fault)(nil),                 // 13: testmesh.plugin.v1.Fault
-	(*OpenSessionRequest)(nil),    // 14: testmesh.plugin.v1.OpenSessionRequest
-	(*OpenSessionResponse)(nil),   // 15: testmesh.plugin.v1.OpenSessionResponse
-	(*SessionOpened)(nil),         // 16: testmesh.plugin.v1.SessionOpened
-	(*CloseSessionRequest)(nil),   // 17: testmesh.plugin.v1.CloseSessionRequest
-	(*CloseSessionResponse)(nil),  // 18: testmesh.plugin.v1.CloseSessionResponse
-	(*CallRequest)(nil),           // 19: testmesh.plugin.v1.CallRequest
-	(*CallResponse)(nil),          // 20: testmesh.plugin.v1.CallResponse
-	(*CancelRequest)(nil),         // 21: testmesh.plugin.v1.CancelRequest
-	(*CancelResponse)(nil),        // 22: testmesh.plugin.v1.CancelResponse
-	(*HealthRequest)(nil),         // 23: testmesh.plugin.v1.HealthRequest
-	(*HealthResponse)(nil),        // 24: testmesh.plugin.v1.HealthResponse
-	nil,                           // 25: testmesh.plugin.v1.Exchange.TimingsMsEntry
-	(*v1.Descriptor)(nil),         // 26: testmesh.v1.Descriptor
-	(*durationpb.Duration)(nil),   // 27: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 28: google.protobuf.Timestamp
+	(*Coverage)(nil),              // 7: testmesh.plugin.v1.Coverage
+	(*Log)(nil),                   // 8: testmesh.plugin.v1.Log
+	(*Exchange)(nil),              // 9: testmesh.plugin.v1.Exchange
+	(*Artifact)(nil),              // 10: testmesh.plugin.v1.Artifact
+	(*Progress)(nil),              // 11: testmesh.plugin.v1.Progress
+	(*Result)(nil),                // 12: testmesh.plugin.v1.Result
+	(*Secret)(nil),                // 13: testmesh.plugin.v1.Secret
+	(*Fault)(nil),                 // 14: testmesh.plugin.v1.Fault
+	(*OpenSessionRequest)(nil),    // 15: testmesh.plugin.v1.OpenSessionRequest
+	(*OpenSessionResponse)(nil),   // 16: testmesh.plugin.v1.OpenSessionResponse
+	(*SessionOpened)(nil),         // 17: testmesh.plugin.v1.SessionOpened
+	(*CloseSessionRequest)(nil),   // 18: testmesh.plugin.v1.CloseSessionRequest
+	(*CloseSessionResponse)(nil),  // 19: testmesh.plugin.v1.CloseSessionResponse
+	(*CallRequest)(nil),           // 20: testmesh.plugin.v1.CallRequest
+	(*CallResponse)(nil),          // 21: testmesh.plugin.v1.CallResponse
+	(*CancelRequest)(nil),         // 22: testmesh.plugin.v1.CancelRequest
+	(*CancelResponse)(nil),        // 23: testmesh.plugin.v1.CancelResponse
+	(*HealthRequest)(nil),         // 24: testmesh.plugin.v1.HealthRequest
+	(*HealthResponse)(nil),        // 25: testmesh.plugin.v1.HealthResponse
+	nil,                           // 26: testmesh.plugin.v1.Exchange.TimingsMsEntry
+	(*v1.Descriptor)(nil),         // 27: testmesh.v1.Descriptor
+	(*durationpb.Duration)(nil),   // 28: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 29: google.protobuf.Timestamp
 }
 var file_testmesh_plugin_v1_plugin_proto_depIdxs = []int32{
-	26, // 0: testmesh.plugin.v1.DescribeResponse.descriptor:type_name -> testmesh.v1.Descriptor
-	27, // 1: testmesh.plugin.v1.ExecuteRequest.timeout:type_name -> google.protobuf.Duration
-	7,  // 2: testmesh.plugin.v1.ExecuteResponse.log:type_name -> testmesh.plugin.v1.Log
-	8,  // 3: testmesh.plugin.v1.ExecuteResponse.exchange:type_name -> testmesh.plugin.v1.Exchange
-	9,  // 4: testmesh.plugin.v1.ExecuteResponse.artifact:type_name -> testmesh.plugin.v1.Artifact
-	10, // 5: testmesh.plugin.v1.ExecuteResponse.progress:type_name -> testmesh.plugin.v1.Progress
-	11, // 6: testmesh.plugin.v1.ExecuteResponse.result:type_name -> testmesh.plugin.v1.Result
-	13, // 7: testmesh.plugin.v1.ExecuteResponse.fault:type_name -> testmesh.plugin.v1.Fault
-	25, // 8: testmesh.plugin.v1.Exchange.timings_ms:type_name -> testmesh.plugin.v1.Exchange.TimingsMsEntry
-	28, // 9: testmesh.plugin.v1.Exchange.started:type_name -> google.protobuf.Timestamp
-	12, // 10: testmesh.plugin.v1.Result.secrets:type_name -> testmesh.plugin.v1.Secret
-	27, // 11: testmesh.plugin.v1.Result.retry_after:type_name -> google.protobuf.Duration
-	0,  // 12: testmesh.plugin.v1.Fault.blame:type_name -> testmesh.plugin.v1.Blame
-	27, // 13: testmesh.plugin.v1.Fault.retry_after:type_name -> google.protobuf.Duration
-	16, // 14: testmesh.plugin.v1.OpenSessionResponse.opened:type_name -> testmesh.plugin.v1.SessionOpened
-	13, // 15: testmesh.plugin.v1.CallResponse.fault:type_name -> testmesh.plugin.v1.Fault
-	1,  // 16: testmesh.plugin.v1.PluginService.Describe:input_type -> testmesh.plugin.v1.DescribeRequest
-	3,  // 17: testmesh.plugin.v1.PluginService.Configure:input_type -> testmesh.plugin.v1.ConfigureRequest
-	5,  // 18: testmesh.plugin.v1.PluginService.Execute:input_type -> testmesh.plugin.v1.ExecuteRequest
-	14, // 19: testmesh.plugin.v1.PluginService.OpenSession:input_type -> testmesh.plugin.v1.OpenSessionRequest
-	17, // 20: testmesh.plugin.v1.PluginService.CloseSession:input_type -> testmesh.plugin.v1.CloseSessionRequest
-	19, // 21: testmesh.plugin.v1.PluginService.Call:input_type -> testmesh.plugin.v1.CallRequest
-	21, // 22: testmesh.plugin.v1.PluginService.Cancel:input_type -> testmesh.plugin.v1.CancelRequest
-	23, // 23: testmesh.plugin.v1.PluginService.Health:input_type -> testmesh.plugin.v1.HealthRequest
-	2,  // 24: testmesh.plugin.v1.PluginService.Describe:output_type -> testmesh.plugin.v1.DescribeResponse
-	4,  // 25: testmesh.plugin.v1.PluginService.Configure:output_type -> testmesh.plugin.v1.ConfigureResponse
-	6,  // 26: testmesh.plugin.v1.PluginService.Execute:output_type -> testmesh.plugin.v1.ExecuteResponse
-	15, // 27: testmesh.plugin.v1.PluginService.OpenSession:output_type -> testmesh.plugin.v1.OpenSessionResponse
-	18, // 28: testmesh.plugin.v1.PluginService.CloseSession:output_type -> testmesh.plugin.v1.CloseSessionResponse
-	20, // 29: testmesh.plugin.v1.PluginService.Call:output_type -> testmesh.plugin.v1.CallResponse
-	22, // 30: testmesh.plugin.v1.PluginService.Cancel:output_type -> testmesh.plugin.v1.CancelResponse
-	24, // 31: testmesh.plugin.v1.PluginService.Health:output_type -> testmesh.plugin.v1.HealthResponse
-	24, // [24:32] is the sub-list for method output_type
-	16, // [16:24] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	27, // 0: testmesh.plugin.v1.DescribeResponse.descriptor:type_name -> testmesh.v1.Descriptor
+	28, // 1: testmesh.plugin.v1.ExecuteRequest.timeout:type_name -> google.protobuf.Duration
+	8,  // 2: testmesh.plugin.v1.ExecuteResponse.log:type_name -> testmesh.plugin.v1.Log
+	9,  // 3: testmesh.plugin.v1.ExecuteResponse.exchange:type_name -> testmesh.plugin.v1.Exchange
+	10, // 4: testmesh.plugin.v1.ExecuteResponse.artifact:type_name -> testmesh.plugin.v1.Artifact
+	11, // 5: testmesh.plugin.v1.ExecuteResponse.progress:type_name -> testmesh.plugin.v1.Progress
+	12, // 6: testmesh.plugin.v1.ExecuteResponse.result:type_name -> testmesh.plugin.v1.Result
+	14, // 7: testmesh.plugin.v1.ExecuteResponse.fault:type_name -> testmesh.plugin.v1.Fault
+	7,  // 8: testmesh.plugin.v1.ExecuteResponse.coverage:type_name -> testmesh.plugin.v1.Coverage
+	26, // 9: testmesh.plugin.v1.Exchange.timings_ms:type_name -> testmesh.plugin.v1.Exchange.TimingsMsEntry
+	29, // 10: testmesh.plugin.v1.Exchange.started:type_name -> google.protobuf.Timestamp
+	13, // 11: testmesh.plugin.v1.Result.secrets:type_name -> testmesh.plugin.v1.Secret
+	28, // 12: testmesh.plugin.v1.Result.retry_after:type_name -> google.protobuf.Duration
+	0,  // 13: testmesh.plugin.v1.Fault.blame:type_name -> testmesh.plugin.v1.Blame
+	28, // 14: testmesh.plugin.v1.Fault.retry_after:type_name -> google.protobuf.Duration
+	17, // 15: testmesh.plugin.v1.OpenSessionResponse.opened:type_name -> testmesh.plugin.v1.SessionOpened
+	14, // 16: testmesh.plugin.v1.CallResponse.fault:type_name -> testmesh.plugin.v1.Fault
+	1,  // 17: testmesh.plugin.v1.PluginService.Describe:input_type -> testmesh.plugin.v1.DescribeRequest
+	3,  // 18: testmesh.plugin.v1.PluginService.Configure:input_type -> testmesh.plugin.v1.ConfigureRequest
+	5,  // 19: testmesh.plugin.v1.PluginService.Execute:input_type -> testmesh.plugin.v1.ExecuteRequest
+	15, // 20: testmesh.plugin.v1.PluginService.OpenSession:input_type -> testmesh.plugin.v1.OpenSessionRequest
+	18, // 21: testmesh.plugin.v1.PluginService.CloseSession:input_type -> testmesh.plugin.v1.CloseSessionRequest
+	20, // 22: testmesh.plugin.v1.PluginService.Call:input_type -> testmesh.plugin.v1.CallRequest
+	22, // 23: testmesh.plugin.v1.PluginService.Cancel:input_type -> testmesh.plugin.v1.CancelRequest
+	24, // 24: testmesh.plugin.v1.PluginService.Health:input_type -> testmesh.plugin.v1.HealthRequest
+	2,  // 25: testmesh.plugin.v1.PluginService.Describe:output_type -> testmesh.plugin.v1.DescribeResponse
+	4,  // 26: testmesh.plugin.v1.PluginService.Configure:output_type -> testmesh.plugin.v1.ConfigureResponse
+	6,  // 27: testmesh.plugin.v1.PluginService.Execute:output_type -> testmesh.plugin.v1.ExecuteResponse
+	16, // 28: testmesh.plugin.v1.PluginService.OpenSession:output_type -> testmesh.plugin.v1.OpenSessionResponse
+	19, // 29: testmesh.plugin.v1.PluginService.CloseSession:output_type -> testmesh.plugin.v1.CloseSessionResponse
+	21, // 30: testmesh.plugin.v1.PluginService.Call:output_type -> testmesh.plugin.v1.CallResponse
+	23, // 31: testmesh.plugin.v1.PluginService.Cancel:output_type -> testmesh.plugin.v1.CancelResponse
+	25, // 32: testmesh.plugin.v1.PluginService.Health:output_type -> testmesh.plugin.v1.HealthResponse
+	25, // [25:33] is the sub-list for method output_type
+	17, // [17:25] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_testmesh_plugin_v1_plugin_proto_init() }
@@ -1884,11 +1980,12 @@ func file_testmesh_plugin_v1_plugin_proto_init() {
 		(*ExecuteResponse_Progress)(nil),
 		(*ExecuteResponse_Result)(nil),
 		(*ExecuteResponse_Fault)(nil),
+		(*ExecuteResponse_Coverage)(nil),
 	}
-	file_testmesh_plugin_v1_plugin_proto_msgTypes[14].OneofWrappers = []any{
+	file_testmesh_plugin_v1_plugin_proto_msgTypes[15].OneofWrappers = []any{
 		(*OpenSessionResponse_Opened)(nil),
 	}
-	file_testmesh_plugin_v1_plugin_proto_msgTypes[19].OneofWrappers = []any{
+	file_testmesh_plugin_v1_plugin_proto_msgTypes[20].OneofWrappers = []any{
 		(*CallResponse_ResultJson)(nil),
 		(*CallResponse_Fault)(nil),
 	}
@@ -1898,7 +1995,7 @@ func file_testmesh_plugin_v1_plugin_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_testmesh_plugin_v1_plugin_proto_rawDesc), len(file_testmesh_plugin_v1_plugin_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   25,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},
