@@ -59,6 +59,7 @@ func (g *plug) expect(ctx context.Context, call *plugin.Call, in expectIn) (Expe
 		}
 		out.Messages = append(out.Messages, next)
 	}
+	s.cover(call, out.Messages)
 	return out, nil
 }
 

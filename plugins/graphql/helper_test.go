@@ -78,6 +78,13 @@ type heard struct {
 	logs      []string
 	exchanges []plugin.Exchange
 	artifacts map[string]string
+	covered   []plugin.Coverage
+}
+
+func (h *heard) Covered(c plugin.Coverage) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.covered = append(h.covered, c)
 }
 
 func (h *heard) Log(level, message string) {

@@ -38,7 +38,11 @@ func (g *plug) query(ctx context.Context, call *plugin.Call, in queryIn) (Answer
 	if err := in.assert(o); err != nil {
 		return Answer{}, err
 	}
-	return t.ask(ctx, call, o, in.Method, in.OperationName, in.MaxBody)
+	answer, err := t.ask(ctx, call, o, in.Method, in.OperationName, in.MaxBody)
+	if err == nil {
+		o.cover(call, t, answer.Data)
+	}
+	return answer, err
 }
 
 // ask sends an operation and reads the answer.

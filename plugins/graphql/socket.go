@@ -194,7 +194,9 @@ func (w *socket) ping(ctx context.Context) (answered bool, err error) {
 	default:
 	}
 	if err := w.send(writeTimeout, frame{Type: "ping"}); err != nil {
-		return false, nil //nolint:nilerr // the reading says why
+		_ = w.conn.Close()
+		<-w.ended
+		return false, nil //nolint:nilerr // the reading knows why, and has ended
 	}
 	timer := time.NewTimer(pongTimeout)
 	defer timer.Stop()
