@@ -218,17 +218,23 @@ func (m *Manager) polls(ctx context.Context) error {
 			}
 			continue
 		}
-		// A poll without room waits for news; it ends as soon as there is room.
+		// A poll without room waits for news; it ends as soon as there is room. Every
+		// poll ends when the agent is drained.
 		polling, stop := context.WithCancel(ctx)
-		if free <= 0 {
-			go func() {
+		go func() {
+			for waiting := true; waiting; {
 				select {
 				case <-changed:
-					stop()
+					m.mu.Lock()
+					waiting = free > 0 && !m.draining
+					changed = m.changed
+					m.mu.Unlock()
 				case <-polling.Done():
+					return
 				}
-			}()
-		}
+			}
+			stop()
+		}()
 		res, err := m.cfg.Gateway.Poll(polling, &apiv1.PollRequest{Session: m.cfg.Session, PollId: pollID, FreeSlots: int32(max(free, 0)), Hold: durationpb.New(hold)})
 		interrupted := polling.Err() != nil && ctx.Err() == nil
 		stop()

@@ -61,7 +61,10 @@ func Run(ctx context.Context, b Batch) (*Result, error) {
 	}
 	stop := context.AfterFunc(ctx, func() { r.cancel() })
 	defer stop()
-	return r.follow(context.WithoutCancel(ctx))
+	following, done := context.WithCancel(context.WithoutCancel(ctx))
+	defer done()
+	go r.explain(following)
+	return r.follow(following)
 }
 
 type remote struct {
@@ -70,6 +73,8 @@ type remote struct {
 
 	mu    sync.Mutex
 	told  map[string]bool // runs whose events were given
+	waits *apiv1.Run      // one that waits
+	news  time.Time       // when anything last happened
 	fault error
 	work  sync.WaitGroup
 }
@@ -91,7 +96,6 @@ const parallelReads = 8
 // follow watches the batch to its end, over as many connections as it takes.
 func (r *remote) follow(ctx context.Context) (*Result, error) {
 	places := make(chan struct{}, parallelReads)
-	explained := time.Now()
 	var b *apiv1.Batch
 	failures := 0
 	for b.GetStatus() <= apiv1.BatchStatus_BATCH_STATUS_ACTIVE {
@@ -100,12 +104,10 @@ func (r *remote) follow(ctx context.Context) (*Result, error) {
 			for s.Receive() {
 				failures = 0
 				b = s.Msg().GetBatch()
+				r.note(s.Msg().GetRuns())
 				for _, run := range s.Msg().GetRuns() {
 					if run.GetStatus() >= apiv1.RunStatus_RUN_STATUS_PASSED {
 						r.ended(ctx, run, places)
-					} else if time.Since(explained) > quietFor && run.GetStatus() == apiv1.RunStatus_RUN_STATUS_QUEUED {
-						explained = time.Now()
-						r.explain(ctx, run)
 					}
 				}
 			}
@@ -127,15 +129,47 @@ func (r *remote) follow(ctx context.Context) (*Result, error) {
 	return res, r.fault
 }
 
-func (r *remote) explain(ctx context.Context, run *apiv1.Run) {
-	why, err := r.Client.Runs.Why(ctx, &apiv1.WhyRequest{RunId: run.GetId()})
-	if err != nil {
-		return
+// note remembers a run that waits, and that something happened.
+func (r *remote) note(changed []*apiv1.Run) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.news = time.Now()
+	for _, run := range changed {
+		switch waits := run.GetStatus() == apiv1.RunStatus_RUN_STATUS_QUEUED; {
+		case waits:
+			r.waits = run
+		case r.waits.GetId() == run.GetId():
+			r.waits = nil
+		}
 	}
-	r.Note("%s waits: %s", run.GetSpec().GetFlow(), why.GetReason())
-	for _, a := range why.GetAgents() {
-		for _, lack := range a.GetLacks() {
-			r.Note("  agent %s: %s", a.GetName(), lack)
+}
+
+// explain says, once, what a run waits for where nothing happens.
+func (r *remote) explain(ctx context.Context) {
+	tick := time.NewTicker(quietFor / 4)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			r.mu.Lock()
+			run, quiet := r.waits, now.Sub(r.news) > quietFor
+			r.mu.Unlock()
+			if run == nil || !quiet {
+				continue
+			}
+			why, err := r.Client.Runs.Why(ctx, &apiv1.WhyRequest{RunId: run.GetId()})
+			if err != nil {
+				continue
+			}
+			r.Note("%s waits: %s", run.GetSpec().GetFlow(), why.GetReason())
+			for _, a := range why.GetAgents() {
+				for _, lack := range a.GetLacks() {
+					r.Note("  agent %s: %s", a.GetName(), lack)
+				}
+			}
+			return
 		}
 	}
 }

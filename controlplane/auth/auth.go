@@ -180,7 +180,7 @@ func (g *Guard) identify(req *http.Request) (Identity, error) {
 	case bearer:
 		sum := sha256.Sum256([]byte(token))
 		if g.cfg.AdminSHA256 == nil || subtle.ConstantTimeCompare(sum[:], g.cfg.AdminSHA256) != 1 {
-			return Identity{}, errors.New("the key is not known: testmesh login takes another one")
+			return Identity{}, errors.New("the key is not known here: TESTMESH_KEY says which one is sent")
 		}
 		return Identity{Kind: Administrator}, nil
 	case g.cfg.Open:
@@ -309,7 +309,7 @@ func (r Rules) Check(ctx context.Context, procedure string) error {
 	case who.May(p):
 		return nil
 	case who.Kind == Nobody:
-		return connect.NewError(connect.CodeUnauthenticated, errors.New("say who you are: testmesh login, or the header Authorization: Bearer KEY"))
+		return connect.NewError(connect.CodeUnauthenticated, errors.New("a key is wanted: set TESTMESH_KEY, or send the header Authorization: Bearer KEY"))
 	}
 	return connect.NewError(connect.CodePermissionDenied, fmt.Errorf("%s may not do this", who))
 }
@@ -348,7 +348,7 @@ func Require(p apiv1.Permission, next http.HandlerFunc) http.HandlerFunc {
 		case who.May(p):
 			next(w, req)
 		case who.Kind == Nobody:
-			refuse(w, req, http.StatusUnauthorized, errors.New("say who you are: testmesh login, or the header Authorization: Bearer KEY"))
+			refuse(w, req, http.StatusUnauthorized, errors.New("a key is wanted: set TESTMESH_KEY, or send the header Authorization: Bearer KEY"))
 		default:
 			refuse(w, req, http.StatusForbidden, fmt.Errorf("%s may not do this", who))
 		}
