@@ -54,13 +54,13 @@ quick: setup ## every test but e2e once, without the race detector
 	@$(BIN)/gotestsum --format pkgname -- $(UNIT)
 
 lint: setup ## golangci-lint with gofumpt, buf lint and format, a tidy go.mod
-	@$(BIN)/golangci-lint run ./... ./.ci/gate ./.ci/bench ./.ci/bench/floor ./.ci/pack
+	@$(BIN)/golangci-lint run ./... ./.ci/gate ./.ci/bench ./.ci/bench/floor ./.ci/bench/client ./.ci/pack
 	@$(BUF) lint
 	@$(BUF) format --diff --exit-code
 	@go mod tidy -diff
 
 fmt: setup ## format Go and proto in place
-	@$(BIN)/golangci-lint fmt . .ci/gate .ci/bench .ci/bench/floor
+	@$(BIN)/golangci-lint fmt . .ci/gate .ci/bench .ci/bench/floor .ci/bench/client
 	@$(BUF) format -w proto && $(BUF) format -w examples/demo/proto
 
 generate: setup ## Go from proto, reference pages from the tables of the code
@@ -86,7 +86,7 @@ examples: build ## the example flows against the demo application, by their exit
 fuzz: setup ## every fuzz target for FUZZTIME (10s)
 	@.ci/fuzz $(FUZZTIME)
 
-bench: build ## what a run costs, beside a bare net/http program in the same run
+bench: build ## what a run costs, beside bare programs in the same run (wants make services)
 	@go run ./.ci/bench
 
 hooks: ## install the pre-commit hook
@@ -106,7 +106,7 @@ setup: ## install the pinned tools and modules
 	@.ci/setup
 
 generated: setup ## generating again changes nothing
-	@sum() { git ls-files -co --exclude-standard -- '*.pb.go' '*.pb.gw.go' '*.connect.go' '*_pb.ts' docs plugins/descriptor | sort | xargs sha256sum; }; \
+	@sum() { git ls-files -co --exclude-standard -- '*.pb.go' '*.connect.go' '*_pb.ts' docs plugins/descriptor | sort | xargs sha256sum; }; \
 	before=$$(sum); $(MAKE) generate; after=$$(sum); \
 	diff <(echo "$$before") <(echo "$$after") || { echo "what is generated was out of date: commit what changed" >&2; exit 1; }
 

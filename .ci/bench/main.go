@@ -1,7 +1,7 @@
-// Command bench prints what a run costs, each figure beside a bare net/http
-// program that does the same requests in the same minute: ratios stand where
-// times depend on the machine. It never judges; a figure over its goal is shown
-// as one, and a run that did not do its requests is an error.
+// Command bench prints what a run costs, each figure beside a bare program that
+// does the same requests in the same minute: ratios stand where times depend on
+// the machine. It judges only when it is asked to, by -most; a figure over its
+// goal is shown as one, and a run that did not do its requests is an error.
 package main
 
 import (
@@ -29,9 +29,10 @@ const limit = 2 * time.Minute
 func main() {
 	bin := flag.String("bin", "bin/testmesh", "the binary to measure")
 	rounds := flag.Int("rounds", 7, "pairs of runs for each figure; cold starts get five times as many")
-	only := flag.String("only", "", "measure one figure: coldstart, step, parallel, memory, validate or plugins")
+	only := flag.String("only", "", "measure one figure: coldstart, step, parallel, memory, validate, plugins or protocols")
+	most := flag.Float64("most", 0, "fail where a step of a protocol is over so many times its goal; 0: show it only")
 	flag.Parse()
-	if err := run(*bin, *only, *rounds, os.Stdout); err != nil {
+	if err := run(*bin, *only, *rounds, *most, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
@@ -39,12 +40,14 @@ func main() {
 
 // bench is what the figures share: programs, a folder of flows, the server.
 type bench struct {
-	testmesh, floor, dir, url string
-	rounds                    int
-	out                       io.Writer
+	testmesh, floor, client, dir, url string
+	rounds                            int
+	most                              float64
+	out                               io.Writer
+	missed                            []error // figures over most times their goal
 }
 
-func run(bin, only string, rounds int, out io.Writer) (err error) {
+func run(bin, only string, rounds int, most float64, out io.Writer) (err error) {
 	figures, err := choose(only)
 	if err != nil {
 		return err
@@ -54,13 +57,12 @@ func run(bin, only string, rounds int, out io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	b := &bench{floor: filepath.Join(dir, "floor"), dir: dir, rounds: rounds, out: out}
+	b := &bench{dir: dir, rounds: rounds, most: most, out: out}
 	if b.testmesh, err = filepath.Abs(bin); err != nil {
 		return err
 	}
-	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", b.floor, "./.ci/bench/floor")
-	if text, err := build.CombinedOutput(); err != nil {
-		return fmt.Errorf("build floor: %w\n%s", err, text)
+	if b.floor, err = b.build("floor"); err != nil {
+		return err
 	}
 	stop, err := b.serve()
 	if err != nil {
@@ -70,13 +72,23 @@ func run(bin, only string, rounds int, out io.Writer) (err error) {
 	if err := b.writeFlows(); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "%-34s %12s %12s %9s   %s\n", "", "testmesh", "net/http", "ratio", "goal")
+	fmt.Fprintf(out, "%-34s %12s %12s %9s   %s\n", "", "testmesh", "bare", "ratio", "goal")
 	for _, f := range figures {
 		if err := f.measure(b); err != nil {
 			return err
 		}
 	}
-	return nil
+	return errors.Join(b.missed...)
+}
+
+// build makes one of the bare programs.
+func (b *bench) build(name string) (string, error) {
+	program := filepath.Join(b.dir, name)
+	text, err := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", program, "./.ci/bench/"+name).CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("build %s: %w\n%s", name, err, text)
+	}
+	return program, nil
 }
 
 // figure is a group of rows that are measured together.
@@ -94,6 +106,7 @@ func choose(only string) ([]figure, error) {
 		{"memory", (*bench).memory},
 		{"validate", (*bench).validate},
 		{"plugins", (*bench).plugins},
+		{"protocols", (*bench).protocols},
 	}
 	if only == "" {
 		return all, nil
@@ -179,14 +192,27 @@ func (b *bench) asked() (int, error) {
 
 // pairs measures both programs in turn and gives the medians.
 func (b *bench) pairs(rounds, requests int, ours, floor []string) (us, them cost, err error) {
+	return inTurn(rounds,
+		func() (cost, error) { return b.process(requests, b.testmesh, ours...) },
+		func() (cost, error) { return b.process(requests, b.floor, floor...) })
+}
+
+// beside is the same with a program whose requests go elsewhere.
+func (b *bench) beside(program string, ours, theirs []string) (us, them cost, err error) {
+	return inTurn(b.rounds,
+		func() (cost, error) { return b.process(-1, b.testmesh, ours...) },
+		func() (cost, error) { return b.process(-1, program, theirs...) })
+}
+
+func inTurn(rounds int, ours, theirs func() (cost, error)) (us, them cost, err error) {
 	var all, bare []cost
 	for range rounds {
-		c, err := b.process(requests, b.testmesh, ours...)
+		c, err := ours()
 		if err != nil {
 			return us, them, err
 		}
 		all = append(all, c)
-		if c, err = b.process(requests, b.floor, floor...); err != nil {
+		if c, err = theirs(); err != nil {
 			return us, them, err
 		}
 		bare = append(bare, c)
@@ -219,6 +245,14 @@ func (b *bench) row(name string, ours, floor any, ratio float64, goal string, me
 		goal += "  OVER"
 	}
 	fmt.Fprintf(b.out, "%-34s %12v %12v %9s   %s\n", name, ours, floor, shown, goal)
+}
+
+// judged is a row whose figure is so many times its goal.
+func (b *bench) judged(name string, ours, floor any, ratio float64, goal string, times float64) {
+	b.row(name, ours, floor, ratio, goal, times <= 1)
+	if b.most > 0 && times > b.most {
+		b.missed = append(b.missed, fmt.Errorf("%s is %.1f times its goal, %s", name, times, goal))
+	}
 }
 
 func ms(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d)/1e6) }
