@@ -277,7 +277,6 @@ var mayLink = map[string]map[string]string{
 		"google.golang.org/protobuf":    "the records of the wire",
 
 		// WebSocket.
-		"github.com/gorilla/websocket": "the handshake and its frames",
 
 		// GraphQL.
 		"github.com/vektah/gqlparser/v2":  "queries and schemas: parser, validation",
@@ -291,6 +290,18 @@ var mayLink = map[string]map[string]string{
 		// gRPC.
 		"github.com/bufbuild/protocompile": ".proto files",
 		"golang.org/x/sync":                "protocompile's",
+
+		// Kafka.
+		"github.com/segmentio/kafka-go":       "requests, record batches, compression, partitioners, SASL",
+		"github.com/pierrec/lz4/v4":           "kafka-go's lz4",
+		"github.com/xdg-go/scram":             "kafka-go's SCRAM",
+		"github.com/xdg-go/pbkdf2":            "scram's",
+		"github.com/xdg-go/stringprep":        "scram's",
+		"github.com/hamba/avro/v2":            "schemas and primitives of Avro",
+		"github.com/go-viper/mapstructure/v2": "avro's",
+		"github.com/json-iterator/go":         "avro's",
+		"github.com/modern-go/concurrent":     "json-iterator's",
+		"github.com/modern-go/reflect2":       "json-iterator's",
 
 		// The command line.
 		"github.com/spf13/cobra": "commands, completion, manual pages",
@@ -310,6 +321,32 @@ var mayLink = map[string]map[string]string{
 		"github.com/fatih/color":                    "hclog's colours, which are not used",
 		"github.com/mattn/go-colorable":             "the same",
 		"github.com/mattn/go-isatty":                "the same",
+
+		// The control plane and its agents.
+		"connectrpc.com/connect":                                     "the API",
+		"connectrpc.com/validate":                                    "requests that are none are refused",
+		"buf.build/go/protovalidate":                                 "the rules of the messages",
+		"buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go": "protovalidate's options",
+		"cel.dev/cel-go":                                             "protovalidate's expressions",
+		"cel.dev/expr":                                               "cel-go's records",
+		"github.com/antlr4-go/antlr/v4":                              "cel-go's parser",
+		"go.yaml.in/yaml/v3":                                         "cel-go's policies, which are not used",
+		"golang.org/x/exp":                                           "antlr's",
+		"google.golang.org/genproto/googleapis/api":                  "the REST paths of methods",
+		"github.com/hashicorp/raft":                                  "one list of commands on all nodes",
+		"github.com/hashicorp/raft-wal":                              "its log on the disk",
+		"github.com/hashicorp/go-metrics":                            "raft's figures",
+		"github.com/armon/go-metrics":                                "raft's older figures",
+		"github.com/hashicorp/go-immutable-radix":                    "go-metrics'",
+		"github.com/hashicorp/golang-lru":                            "go-immutable-radix'",
+		"github.com/hashicorp/go-msgpack/v2":                         "raft's messages",
+		"github.com/benbjohnson/immutable":                           "raft-wal's segments",
+		"github.com/coreos/etcd":                                     "raft-wal's file locks",
+		"github.com/coreos/go-systemd":                               "etcd's",
+		"github.com/coreos/pkg":                                      "etcd's",
+		"go.etcd.io/bbolt":                                           "raft-wal's list of segments",
+		"github.com/mattn/go-sqlite3":                                "the state; SQLite as a system under test",
+		"github.com/gorilla/websocket":                               "event streams of agents; WebSocket as a system under test",
 	},
 	"cmd/testmesh-plugin-xml": {
 		"golang.org/x/text": "character sets of documents",

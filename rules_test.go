@@ -86,6 +86,9 @@ func TestEveryPackageHasOneComment(t *testing.T) {
 		}
 	}
 	for pkg, files := range comments {
+		if strings.HasPrefix(pkg, "proto/") && strings.HasSuffix(pkg, "connect") {
+			continue // protoc-gen-connect-go writes all of it; its neighbour has the comment
+		}
 		switch len(files) {
 		case 0:
 			t.Errorf("%s: no package comment says what it is for and what it never does", pkg)
