@@ -87,8 +87,11 @@ func get(ctx context.Context, url string, n int) error {
 		if err == nil {
 			err = json.Unmarshal(text, &user)
 		}
-		if err != nil || user.Name != "Ada" {
-			return fmt.Errorf("got %s (%v)", text, err)
+		if err != nil {
+			return err
+		}
+		if user.Name != "Ada" {
+			return fmt.Errorf("got %s", text)
 		}
 	}
 	return nil
@@ -140,7 +143,7 @@ func query(ctx context.Context, url string, n int) error {
 			return err
 		}
 		if price, err := answer.Data.Product.Price.Float64(); err != nil || price != 29.9 {
-			return fmt.Errorf("got the price %s (%v)", answer.Data.Product.Price, err)
+			return fmt.Errorf("got the price %q", answer.Data.Product.Price)
 		}
 		return nil
 	}
