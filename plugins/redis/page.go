@@ -81,7 +81,7 @@ errored, and nothing is executed. An error while they are executed is that comma
 
 	xreadExample = `
 - action: redis.xread
-  config: {connection: "${REDIS_URL}", streams: {orders: "0"}, count: 10}
+  config: {connection: "${REDIS_URL}", stream: orders, count: 10}
   assert: [count >= 1, entries[0].fields.type == "created"]
 `
 
@@ -96,7 +96,7 @@ errored, and nothing is executed. An error while they are executed is that comma
 
 	xreadgroupExample = `
 - action: redis.xreadgroup
-  config: {connection: "${REDIS_URL}", group: billing, consumer: one, streams: {orders: ">"}, block: 2s}
+  config: {connection: "${REDIS_URL}", group: billing, consumer: one, stream: orders, block: 2s}
   assert: [count == 1]
 `
 

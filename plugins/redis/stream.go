@@ -80,33 +80,55 @@ type pull struct {
 
 type xreadIn struct {
 	connecting
-	Streams map[string]string `json:"streams" doc:"Names of streams, each with the id after which to read: \"0\" for all, $ for those to come." example:"{\"orders\": \"0\"}"`
+	Stream  string            `json:"stream,omitempty" doc:"Name of a stream."`
+	ID      string            `json:"id" doc:"Id after which to read it: \"0\" for all, $ for entries to come." default:"0"`
+	Streams map[string]string `json:"streams,omitempty" doc:"Several streams, each with its id, in place of stream and id." example:"{\"orders\": \"0\", \"payments\": \"$\"}"`
 	pull
 }
 
 func xread(ctx context.Context, call *plugin.Call, in xreadIn) (entries, error) {
-	return in.read(ctx, call, in.connecting, []any{"XREAD"}, in.Streams)
+	streams, err := streamsOf(in.Stream, in.ID, in.Streams)
+	if err != nil {
+		return entries{}, err
+	}
+	return in.read(ctx, call, in.connecting, []any{"XREAD"}, streams)
+}
+
+// streamsOf are the streams to read: one, or several.
+func streamsOf(stream, id string, several map[string]string) (map[string]string, error) {
+	switch {
+	case stream != "" && len(several) > 0:
+		return nil, plugin.Definitionf("streams", "is given beside stream: keep one of them")
+	case stream != "":
+		return map[string]string{stream: id}, nil
+	case len(several) == 0:
+		return nil, plugin.Definitionf("stream", "is missing, and streams too")
+	}
+	return several, nil
 }
 
 type xreadgroupIn struct {
 	connecting
 	Group    string            `json:"group" doc:"Name of the group." minLength:"1"`
 	Consumer string            `json:"consumer" doc:"Name of the consumer, which is made where it is new." default:"testmesh"`
-	Streams  map[string]string `json:"streams" doc:"Names of streams, each with > for what no consumer of the group has got yet, or an id for what this one got and has not acknowledged." example:"{\"orders\": \">\"}"`
+	Stream   string            `json:"stream,omitempty" doc:"Name of a stream."`
+	ID       string            `json:"id" doc:"What to read of it: > for what no consumer of the group has got yet, or an id for what this one has got after it and not acknowledged." default:">"`
+	Streams  map[string]string `json:"streams,omitempty" doc:"Several streams, each with its id, in place of stream and id." example:"{\"orders\": \">\"}"`
 	NoAck    bool              `json:"noack,omitempty" doc:"Whether what is read counts as acknowledged."`
 	pull
 }
 
 func xreadgroup(ctx context.Context, call *plugin.Call, in xreadgroupIn) (entries, error) {
 	args := append([]any{"XREADGROUP", "GROUP", in.Group, in.Consumer}, flags(flag{"NOACK", in.NoAck})...)
-	return in.read(ctx, call, in.connecting, args, in.Streams)
+	streams, err := streamsOf(in.Stream, in.ID, in.Streams)
+	if err != nil {
+		return entries{}, err
+	}
+	return in.read(ctx, call, in.connecting, args, streams)
 }
 
 // read completes a command that reads streams, and asks it.
 func (in *pull) read(ctx context.Context, call *plugin.Call, c connecting, args []any, streams map[string]string) (entries, error) {
-	if len(streams) == 0 {
-		return entries{}, plugin.Definitionf("streams", "is empty").WithHint("write streams: {orders: \"0\"}")
-	}
 	args = append(args, "COUNT", in.Count)
 	if in.Block != nil {
 		args = append(args, "BLOCK", in.Block.Milliseconds())

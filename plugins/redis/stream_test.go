@@ -20,7 +20,7 @@ func TestStreamsAreWrittenAndRead(t *testing.T) {
 	is(t, got["count"], `3`)
 	is(t, got["entries"].([]any)[0], fmt.Sprintf(`{"fields":{"a":"b"},"id":"2-1","stream":%q}`, other))
 	is(t, got["entries"].([]any)[1], fmt.Sprintf(`{"fields":{"n":"007","order":"{\"id\":\"o1\",\"total\":1.5}","type":"created"},"id":"1-1","stream":%q}`, s))
-	got = u.do("xread", m{"streams": m{s: "0"}, "as": "json", "count": 1})
+	got = u.do("xread", m{"stream": s, "as": "json", "count": 1})
 	is(t, got["entries"].([]any)[0].(map[string]any)["fields"], `{"n":"007","order":{"id":"o1","total":1.5},"type":"created"}`)
 	is(t, u.do("xread", m{"streams": m{s: "1-2", key(t, "none"): "0"}}), `{"count":0,"entries":[]}`)
 }
@@ -45,8 +45,15 @@ func TestXaddBoundsAStream(t *testing.T) {
 			t.Errorf("got %s at %s, want %s", e.Message, e.Field, field)
 		}
 	}
-	if e := u.fails("xread", with(t, m{"streams": m{}})); e.Field != "streams" {
-		t.Errorf("got %s", e.Message)
+	for _, action := range []string{"xread", "xreadgroup"} {
+		for field, config := range map[string]m{"stream": {"group": "g"}, "streams": {"group": "g", "stream": s, "streams": m{s: "0"}}} {
+			if action == "xread" {
+				delete(config, "group")
+			}
+			if e := u.fails(action, with(t, config)); e.Field != field {
+				t.Errorf("%s: got %s at %s, want %s", action, e.Message, e.Field, field)
+			}
+		}
 	}
 	if e := u.fails("xread", with(t, m{"streams": m{s: 0}})); !strings.Contains(e.Hint, `"0"`) {
 		t.Errorf("got %s (%s)", e.Message, e.Hint)
@@ -73,6 +80,9 @@ func TestGroups(t *testing.T) {
 		u.do("xadd", m{"stream": s, "id": fmt.Sprintf("1-%d", i+1), "fields": m{"n": i}})
 	}
 	read := func(consumer, after string, count int) m {
+		if after == ">" { // by default
+			return u.do("xreadgroup", m{"group": "billing", "consumer": consumer, "stream": s, "count": count})
+		}
 		return u.do("xreadgroup", m{"group": "billing", "consumer": consumer, "streams": m{s: after}, "count": count})
 	}
 	is(t, read("one", ">", 2)["count"], `2`)
