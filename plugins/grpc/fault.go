@@ -27,7 +27,7 @@ func (r *rpc) fault(ctx context.Context, err error, seen traced, what string) er
 	switch {
 	case r.parent.Err() != nil && !errors.Is(context.Cause(r.parent), context.DeadlineExceeded):
 		return context.Cause(r.parent) // the run was ended
-	case ctx.Err() != nil || st.Code() == codes.DeadlineExceeded && seen.trailer.IsZero():
+	case ctx.Err() != nil || st.Code() == codes.DeadlineExceeded: // the server may notice first
 		return r.late(err, seen, what)
 	case seen.sent.IsZero():
 		return r.unreachable(st)

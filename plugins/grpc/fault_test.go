@@ -184,6 +184,26 @@ func TestTimeLimitsOfEachPhase(t *testing.T) {
 	})
 }
 
+// TestALimitThatTheServerNoticesFirstIsOurs: it is told of our deadline, and its
+// clock may be a moment before.
+func TestALimitThatTheServerNoticesFirstIsOurs(t *testing.T) {
+	s := raw(t, func(stream grpc.ServerStream) error {
+		limit, _ := stream.Context().Deadline()
+		early := time.NewTimer(time.Until(limit) - 20*time.Millisecond)
+		defer early.Stop()
+		select {
+		case <-early.C:
+		case <-stream.Context().Done():
+		}
+		return status.Error(codes.DeadlineExceeded, "context deadline exceeded")
+	})
+	for action, method := range map[string]string{"call": echo, "stream": "echo.v1.EchoService/Count"} {
+		wants(t, s.fault(action, fields{"method": method, "deadline": "200ms"}), plugin.CodeTimeout, "within 200ms", "raise")
+	}
+	delete(s.base, "proto_file")
+	wants(t, s.fault("call", fields{"method": echo, "deadline": "200ms"}), plugin.CodeTimeout, "the reflection service of", "within 200ms")
+}
+
 func TestAServersOwnDeadlineIsItsAnswer(t *testing.T) {
 	s := raw(t, func(grpc.ServerStream) error { return status.Error(codes.DeadlineExceeded, "the database is slow") })
 	if got := s.do("call", fields{"method": echo}); got.get("status.name") != "DEADLINE_EXCEEDED" || got.get("status.message") != "the database is slow" {

@@ -190,7 +190,7 @@ func (a *asking) fault(ctx context.Context, err error) error {
 		return err
 	}
 	seen := a.trace.get()
-	if st := status.Convert(err); answered(st, seen) {
+	if st := status.Convert(err); a.answered(st, seen) {
 		code := plugin.CodeProtocol
 		if st.Code() == codes.Unauthenticated || st.Code() == codes.PermissionDenied {
 			code = plugin.CodeAuth
