@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/testmesh/testmesh/cli/explain"
+	"github.com/testmesh/testmesh/cli/mesh"
 	"github.com/testmesh/testmesh/cli/plugin"
 	"github.com/testmesh/testmesh/flow/expr"
 	"github.com/testmesh/testmesh/flow/match"
@@ -33,7 +34,7 @@ func referenceState() *State {
 	for _, p := range plugins.Builtins("dev") {
 		s.Plugins = append(s.Plugins, Builtin{Descriptor: p.Descriptor, New: p.New})
 	}
-	s.Topics = []*cobra.Command{plugin.New(plugin.Config{})}
+	s.Topics = append(mesh.New(mesh.Config{}), plugin.New(plugin.Config{}))
 	return s
 }
 

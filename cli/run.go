@@ -58,7 +58,7 @@ func newRun(s *State) *cobra.Command {
 		Short: "Run flows",
 		Long: "Run the flows of files, directories and globs; without a path those of the working directory.\n\n" +
 			"Exit codes: 0 passed · 1 failed · 2 usage or invalid definition, nothing ran · 3 errored and none failed ·\n" +
-			"4 nothing selected, or all skipped · 5 time limit of the command · 70 bug of TestMesh · 130/143 interrupted.",
+			"4 nothing selected, or all skipped · 5 time limit of the command · 6 control plane · 70 bug of TestMesh · 130/143 interrupted.",
 		Example: `  testmesh run flows/
   testmesh run flows/checkout.yaml --env staging --var user=ada
   testmesh run --tag "smoke+!flaky" --parallel 8 --report junit=report.xml
