@@ -183,6 +183,7 @@ func sql() *testmeshv1.Descriptor {
 			{
 				Name:         "sql.commit",
 				Summary:      "Commit a transaction.",
+				Description:  "It passes once the database has committed. One in which a statement had failed is rolled back by PostgreSQL: the step is errored.",
 				ConfigSchema: `{"type": "object", "additionalProperties": false, "properties": {"transaction": {"type": "string", "description": "The name that sql.begin gave it.", "minLength": 1, "default": "default"}}}`,
 				ResultSchema: `{"type": "object", "required": ["transaction"], "additionalProperties": false, "properties": {"transaction": {"type": "string", "description": "Its name."}}}`,
 				Effects: []*testmeshv1.EffectRule{
@@ -197,6 +198,7 @@ func sql() *testmeshv1.Descriptor {
 			{
 				Name:         "sql.rollback",
 				Summary:      "End a transaction without its changes.",
+				Description:  "It passes also where the transaction is over already, so that a teardown may always say it.",
 				ConfigSchema: `{"type": "object", "additionalProperties": false, "properties": {"transaction": {"type": "string", "description": "The name that sql.begin gave it.", "minLength": 1, "default": "default"}}}`,
 				ResultSchema: `{"type": "object", "required": ["transaction", "rolled_back"], "additionalProperties": false, "properties": {"transaction": {"type": "string", "description": "Its name."}, "rolled_back": {"type": "boolean", "description": "Whether it was open still; false where it was over already."}}}`,
 				Effects: []*testmeshv1.EffectRule{
@@ -206,6 +208,106 @@ func sql() *testmeshv1.Descriptor {
 				},
 				Example: `- action: sql.rollback
   config: {transaction: order}
+`,
+			},
+			{
+				Name:         "sql.snapshot",
+				Summary:      "Remember rows, to see later what changed.",
+				Description:  "Of whole tables, which are read in one transaction, or of what a statement gives. `sql.diff` reads them again and compares.",
+				ConfigSchema: `{"type": "object", "additionalProperties": false, "properties": {"connection": {"description": "The database: a connection string as postgres://user:password@host:5432/db, mysql://…, sqlite:file.db or sqlite::memory:, or a map. Left out where transaction is given.", "oneOf": [{"type": "string"}, {"type": "object", "required": ["type"], "additionalProperties": false, "properties": {"type": {"type": "string", "description": "Which database.", "enum": ["postgres", "postgresql", "mysql", "mariadb", "sqlite"], "examples": ["postgres"]}, "host": {"type": "string", "description": "Name or address of the server, or the path of its socket; localhost by default."}, "port": {"type": "integer", "description": "Port of the server; 5432 of PostgreSQL and 3306 of MySQL by default.", "minimum": 0, "maximum": 65535}, "user": {"type": "string", "description": "Who connects."}, "password": {"type": "string", "description": "Password of the user."}, "database": {"type": "string", "description": "Name of the database; of SQLite the file, relative to the flow, or :memory:."}, "tls": {"type": ["object", "null"], "description": "TLS, and what is checked. Left out: TLS where the server has it, without a check of its certificate.", "additionalProperties": false, "properties": {"verify": {"type": "boolean", "description": "Whether the server's certificate is checked.", "default": true}, "ca_file": {"type": "string", "description": "PEM file of the authorities to trust instead of the system's.", "x-testmesh-file": true}, "ca": {"type": "string", "description": "The same as text."}, "cert_file": {"type": "string", "description": "PEM file of the client certificate.", "x-testmesh-file": true}, "key_file": {"type": "string", "description": "PEM file of its key.", "x-testmesh-file": true}, "cert": {"type": "string", "description": "The client certificate as PEM text."}, "key": {"type": "string", "description": "Its key as PEM text."}, "server_name": {"type": "string", "description": "Name for SNI and the certificate's check; the host by default."}, "min_version": {"type": "string", "description": "Lowest version accepted.", "enum": ["1.0", "1.1", "1.2", "1.3"], "default": "1.2"}}}, "params": {"type": "object", "description": "Settings of the session by name, as the connection string takes them behind ?.", "additionalProperties": {"type": "string"}}, "read_only": {"type": "boolean", "description": "Whether the database is to refuse every change.", "default": false}}}], "examples": ["postgres://app:${secret.DB_PASSWORD}@db:5432/shop"]}, "transaction": {"type": "string", "description": "Name of a transaction that sql.begin began; the statement runs in it."}, "read_only": {"type": "boolean", "description": "Whether the database is to refuse every change.", "default": false}, "tables": {"type": "array", "description": "The tables, as names or as maps {table, key, ignore, where}.", "minItems": 1, "items": {"oneOf": [{"type": "string"}, {"type": "object", "required": ["table"], "additionalProperties": false, "properties": {"table": {"type": "string", "description": "Its name, with its schema where that is not the connection's own.", "minLength": 1}, "key": {"description": "The columns by which rows are the same one.", "oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}, "ignore": {"type": "array", "description": "Columns that may change.", "items": {"type": "string"}}, "where": {"type": "string", "description": "A condition on its rows, as SQL."}}}]}, "examples": [["orders", "order_lines"]]}, "query": {"type": "string", "description": "A statement that gives the rows, in place of tables."}, "params": {"description": "The values of its parameters.", "oneOf": [{"type": "array"}, {"type": "object"}]}, "key": {"description": "The column, or columns, by which rows are the same one before and after; of a table its primary key by default. Where there is none, a row that changed is one removed and one added.", "oneOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}, "ignore": {"type": "array", "description": "Columns that may change.", "items": {"type": "string"}, "examples": [["updated_at"]]}, "max_rows": {"type": "integer", "description": "How many rows are read at most. More are an error, unless truncate is true.", "minimum": 1, "maximum": 1000000, "default": 10000}, "max_bytes": {"type": "integer", "description": "How many bytes of values are read at most.", "minimum": 1024, "maximum": 50331648, "default": 10485760}, "truncate": {"type": "boolean", "description": "Whether an answer over a limit is cut there, in place of an error.", "default": false}}}`,
+				ResultSchema: `{"type": "object", "required": ["tables", "row_count"], "additionalProperties": false, "properties": {"tables": {"type": "object", "description": "How many rows of each table there are; of a query under the name query.", "additionalProperties": {"type": "integer"}}, "row_count": {"type": "integer", "description": "How many rows there are in all."}}}`,
+				Effects: []*testmeshv1.EffectRule{
+					{
+						Effect: testmeshv1.Effect_EFFECT_OBSERVE,
+					},
+				},
+				KeyAliases: []*testmeshv1.KeyAlias{
+					{
+						From: "connection_string",
+						To:   "connection",
+					},
+					{
+						From: "dsn",
+						To:   "connection",
+					},
+					{
+						From: "connection.username",
+						To:   "connection.user",
+					},
+					{
+						From: "connection.dbname",
+						To:   "connection.database",
+					},
+				},
+				Example: `- id: before
+  action: sql.snapshot
+  config:
+    connection: ${POSTGRES_URL}
+    tables: [users]
+  assert: [tables.users > 0]
+`,
+			},
+			{
+				Name:         "sql.diff",
+				Summary:      "Compare rows with a snapshot.",
+				Description:  "Rows are the same one by the snapshot's key. `added`, `removed` and `changed` are of all tables, `tables.<name>` has those of one. Each change is a line of the step's log.",
+				ConfigSchema: `{"type": "object", "additionalProperties": false, "properties": {"from": {"type": "string", "description": "Id of the step that took the snapshot before; may be left out where the run has one."}, "to": {"type": "string", "description": "Id of the step that took the one after. Left out: the rows as they are now."}, "transaction": {"type": "string", "description": "Transaction in which the rows are read that are there now; that of the snapshot by default, while it is open."}}}`,
+				ResultSchema: `{"type": "object", "required": ["added", "removed", "changed", "unchanged", "tables", "equal", "summary"], "additionalProperties": false, "properties": {"added": {"type": "array", "description": "Rows that were not there before.", "items": {"type": "object"}}, "removed": {"type": "array", "description": "Rows that are there no more.", "items": {"type": "object"}}, "changed": {"type": "array", "description": "Rows with other values than before.", "items": {"type": "object", "required": ["table", "key", "columns", "before", "after"], "additionalProperties": false, "properties": {"table": {"type": "string", "description": "Its table."}, "key": {"type": "object", "description": "What tells it from other rows."}, "columns": {"type": "array", "description": "Which columns changed.", "items": {"type": "string"}}, "before": {"type": "object", "description": "The row before."}, "after": {"type": "object", "description": "The row after."}}}}, "unchanged": {"type": "integer", "description": "How many rows are as they were."}, "tables": {"type": "object", "description": "The same by table; of a query under the name query.", "additionalProperties": {"type": "object", "required": ["added", "removed", "changed", "unchanged"], "additionalProperties": false, "properties": {"added": {"type": "array", "description": "Rows that were not there before.", "items": {"type": "object"}}, "removed": {"type": "array", "description": "Rows that are there no more.", "items": {"type": "object"}}, "changed": {"type": "array", "description": "Rows with other values than before.", "items": {"type": "object", "required": ["table", "key", "columns", "before", "after"], "additionalProperties": false, "properties": {"table": {"type": "string", "description": "Its table."}, "key": {"type": "object", "description": "What tells it from other rows."}, "columns": {"type": "array", "description": "Which columns changed.", "items": {"type": "string"}}, "before": {"type": "object", "description": "The row before."}, "after": {"type": "object", "description": "The row after."}}}}, "unchanged": {"type": "integer", "description": "How many rows are as they were."}}}}, "equal": {"type": "boolean", "description": "Whether nothing is different."}, "summary": {"type": "string", "description": "What changed, in words."}}}`,
+				Effects: []*testmeshv1.EffectRule{
+					{
+						Effect: testmeshv1.Effect_EFFECT_OBSERVE,
+					},
+				},
+				Example: `- action: sql.diff
+  config: {from: before}
+  assert:
+    - added.length == 1
+    - added[0].email == "eve@example.com"
+    - changed.length == 0
+`,
+			},
+			{
+				Name:         "sql.load",
+				Summary:      "Load fixtures: rows from YAML, JSON and CSV files, statements from SQL files.",
+				Description:  "All of it in one transaction. Tables that others point to are loaded first, and emptied last. A text is converted by the type of its column; bytes are base64. In CSV the first line are the columns, `\\N` is NULL, and so is an empty value in a column that holds no text.",
+				ConfigSchema: `{"type": "object", "additionalProperties": false, "properties": {"connection": {"description": "The database: a connection string as postgres://user:password@host:5432/db, mysql://…, sqlite:file.db or sqlite::memory:, or a map. Left out where transaction is given.", "oneOf": [{"type": "string"}, {"type": "object", "required": ["type"], "additionalProperties": false, "properties": {"type": {"type": "string", "description": "Which database.", "enum": ["postgres", "postgresql", "mysql", "mariadb", "sqlite"], "examples": ["postgres"]}, "host": {"type": "string", "description": "Name or address of the server, or the path of its socket; localhost by default."}, "port": {"type": "integer", "description": "Port of the server; 5432 of PostgreSQL and 3306 of MySQL by default.", "minimum": 0, "maximum": 65535}, "user": {"type": "string", "description": "Who connects."}, "password": {"type": "string", "description": "Password of the user."}, "database": {"type": "string", "description": "Name of the database; of SQLite the file, relative to the flow, or :memory:."}, "tls": {"type": ["object", "null"], "description": "TLS, and what is checked. Left out: TLS where the server has it, without a check of its certificate.", "additionalProperties": false, "properties": {"verify": {"type": "boolean", "description": "Whether the server's certificate is checked.", "default": true}, "ca_file": {"type": "string", "description": "PEM file of the authorities to trust instead of the system's.", "x-testmesh-file": true}, "ca": {"type": "string", "description": "The same as text."}, "cert_file": {"type": "string", "description": "PEM file of the client certificate.", "x-testmesh-file": true}, "key_file": {"type": "string", "description": "PEM file of its key.", "x-testmesh-file": true}, "cert": {"type": "string", "description": "The client certificate as PEM text."}, "key": {"type": "string", "description": "Its key as PEM text."}, "server_name": {"type": "string", "description": "Name for SNI and the certificate's check; the host by default."}, "min_version": {"type": "string", "description": "Lowest version accepted.", "enum": ["1.0", "1.1", "1.2", "1.3"], "default": "1.2"}}}, "params": {"type": "object", "description": "Settings of the session by name, as the connection string takes them behind ?.", "additionalProperties": {"type": "string"}}, "read_only": {"type": "boolean", "description": "Whether the database is to refuse every change.", "default": false}}}], "examples": ["postgres://app:${secret.DB_PASSWORD}@db:5432/shop"]}, "transaction": {"type": "string", "description": "Name of a transaction that sql.begin began; the statement runs in it."}, "read_only": {"type": "boolean", "description": "Whether the database is to refuse every change.", "default": false}, "file": {"description": "A file, or several in their order: .yaml and .json with rows by table, .csv with the rows of one, .sql with statements.", "oneOf": [{"type": "string", "x-testmesh-file": true}, {"type": "array", "items": {"type": "string", "x-testmesh-file": true}}], "examples": ["fixtures/users.yaml"]}, "rows": {"type": "object", "description": "Rows by table, in place of a file or after it.", "additionalProperties": {"type": "array", "items": {"type": "object"}}}, "table": {"type": "string", "description": "The table of a file that names none; the file's own name by default."}, "format": {"type": "string", "description": "What the files are, where their endings do not tell.", "enum": ["yaml", "json", "csv", "sql"]}, "clear": {"type": "string", "description": "Whether the tables are emptied before: by DELETE, or by TRUNCATE, which starts their numbers again.", "enum": ["none", "delete", "truncate"], "default": "none"}}}`,
+				ResultSchema: `{"type": "object", "required": ["tables", "row_count", "statements", "cleared"], "additionalProperties": false, "properties": {"tables": {"type": "object", "description": "How many rows were loaded, by table.", "additionalProperties": {"type": "integer"}}, "row_count": {"type": "integer", "description": "How many rows were loaded."}, "statements": {"type": "integer", "description": "How many statements of SQL files were run."}, "cleared": {"type": "array", "description": "Tables that were emptied, in that order.", "items": {"type": "string"}}}}`,
+				Effects: []*testmeshv1.EffectRule{
+					{
+						When:   `clear != "none"`,
+						Effect: testmeshv1.Effect_EFFECT_IDEMPOTENT,
+					},
+					{
+						Effect: testmeshv1.Effect_EFFECT_ONCE,
+					},
+				},
+				KeyAliases: []*testmeshv1.KeyAlias{
+					{
+						From: "connection_string",
+						To:   "connection",
+					},
+					{
+						From: "dsn",
+						To:   "connection",
+					},
+					{
+						From: "connection.username",
+						To:   "connection.user",
+					},
+					{
+						From: "connection.dbname",
+						To:   "connection.database",
+					},
+				},
+				Example: `- action: sql.load
+  config:
+    connection: ${POSTGRES_URL}
+    rows:
+      users:
+        - {email: grace@example.com, balance: 100.00}
+        - {email: linus@example.com}
+    clear: delete
+  assert: [row_count == 2]
 `,
 			},
 		},

@@ -42,9 +42,17 @@ type fixtureRow struct {
 	at      string // fixtures/users.yaml:12
 }
 
-// readFixtures reads a file of rows by its ending. table is for files that name
-// none; empty: the file's name.
-func readFixtures(name plugin.File, data []byte, table string) ([]fixture, error) {
+// formatOf is how a file is read: as the config says, else by its ending.
+func formatOf(name plugin.File, given string) string {
+	if given != "" {
+		return given
+	}
+	return strings.TrimPrefix(strings.ToLower(path.Ext(string(name))), ".")
+}
+
+// readFixtures reads a file of rows. table is for files that name none; empty: the
+// file's name.
+func readFixtures(name plugin.File, data []byte, table, format string) ([]fixture, error) {
 	if !utf8.Valid(data) {
 		return nil, plugin.Definitionf("file", "%s is no text in UTF-8", name)
 	}
@@ -52,15 +60,14 @@ func readFixtures(name plugin.File, data []byte, table string) ([]fixture, error
 		table = strings.TrimSuffix(path.Base(string(name)), path.Ext(string(name)))
 	}
 	data = bytes.TrimPrefix(data, []byte("\ufeff"))
-	switch ending := strings.ToLower(path.Ext(string(name))); ending {
-	case ".yaml", ".yml", ".json":
+	switch format {
+	case "yaml", "yml", "json":
 		return readYAML(string(name), data, table)
-	case ".csv":
+	case "csv":
 		f, err := readCSV(string(name), data, table)
 		return []fixture{f}, err
-	default:
-		return nil, plugin.Definitionf("file", "%s ends with %q, which is none of .yaml, .yml, .json, .csv and .sql", name, ending)
 	}
+	return nil, plugin.Definitionf("file", "%s ends with none of .yaml, .yml, .json, .csv and .sql", name).WithHint("say what it is with format")
 }
 
 // readYAML reads tables with lists of rows, or a list of rows.

@@ -214,7 +214,8 @@ func (l *lexer) question(rest string) class {
 			l.at += 2
 			return symbol
 		}
-		if l.last >= 0 && l.isValue(l.last) {
+		behindAt := l.at > 0 && l.text[l.at-1] == '@' // of a path's operator @?
+		if behindAt || l.last >= 0 && l.isValue(l.last) {
 			l.at++
 			return symbol
 		}

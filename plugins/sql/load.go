@@ -3,7 +3,6 @@ package sql
 import (
 	"context"
 	"maps"
-	"path"
 	"slices"
 	"strings"
 
@@ -13,10 +12,11 @@ import (
 // loadIn is the config of sql.load.
 type loadIn struct {
 	target
-	File  plugin.Either[plugin.File, []plugin.File] `json:"file,omitempty" doc:"A file, or several in their order: .yaml and .json with rows by table, .csv with the rows of one, .sql with statements." example:"fixtures/users.yaml"`
-	Rows  map[string][]map[string]any               `json:"rows,omitempty" doc:"Rows by table, in place of a file or after it."`
-	Table string                                    `json:"table,omitempty" doc:"The table of a file that names none; the file's own name by default."`
-	Clear string                                    `json:"clear" doc:"Whether the tables are emptied before: by DELETE, or by TRUNCATE, which starts their numbers again." enum:"none|delete|truncate" default:"none"`
+	File   plugin.Either[plugin.File, []plugin.File] `json:"file,omitempty" doc:"A file, or several in their order: .yaml and .json with rows by table, .csv with the rows of one, .sql with statements." example:"fixtures/users.yaml"`
+	Rows   map[string][]map[string]any               `json:"rows,omitempty" doc:"Rows by table, in place of a file or after it."`
+	Table  string                                    `json:"table,omitempty" doc:"The table of a file that names none; the file's own name by default."`
+	Format string                                    `json:"format,omitempty" doc:"What the files are, where their endings do not tell." enum:"yaml|json|csv|sql"`
+	Clear  string                                    `json:"clear" doc:"Whether the tables are emptied before: by DELETE, or by TRUNCATE, which starts their numbers again." enum:"none|delete|truncate" default:"none"`
 }
 
 // loadOut is the result of sql.load.
@@ -90,12 +90,13 @@ func (in loadIn) read(call *plugin.Call) ([]*group, error) {
 		if err != nil {
 			return nil, err
 		}
-		if strings.EqualFold(path.Ext(string(name)), ".sql") {
+		format := formatOf(name, in.Format)
+		if format == "sql" {
 			text := strings.TrimPrefix(string(data), "\ufeff")
 			groups = append(groups, &group{file: name, pieces: func(k kind) []piece { return split(k, text) }})
 			continue
 		}
-		fixtures, err := readFixtures(name, data, in.Table)
+		fixtures, err := readFixtures(name, data, in.Table, format)
 		if err != nil {
 			return nil, err
 		}

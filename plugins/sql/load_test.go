@@ -103,7 +103,7 @@ func TestWhatIsWrongWithFixtures(t *testing.T) {
 	b.must("exec", fields{"connection": connection, "query": "CREATE TABLE users (id integer, email text, photo blob)"})
 	tests := map[string]struct{ name, text, message, hint string }{
 		"no such file":     {"", "", "there is no file nothing.yaml", "relative to the flow"},
-		"another ending":   {"users.txt", "x", "none of .yaml, .yml, .json, .csv and .sql", ""},
+		"another ending":   {"users.txt", "x", "none of .yaml, .yml, .json, .csv and .sql", "with format"},
 		"no such table":    {"a.yaml", "usres: [{id: 1}]", "names usres, and the database has no such table", `did you mean "users"?`},
 		"no such column":   {"users.yaml", "\n- {id: 1}\n- {emial: x}", `users.yaml:3: users has no column "emial"`, `did you mean "email"?`},
 		"no rows":          {"b.yaml", "users:\n  id: 1", "b.yaml:2: the rows of users are no list", "a map of tables"},

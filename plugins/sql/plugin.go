@@ -84,14 +84,16 @@ func beginAction() plugin.Part {
 }
 
 func commitAction() plugin.Part {
-	return plugin.Action("commit", "Commit a transaction.", commit, plugin.Once(), plugin.Example(`
+	return plugin.Action("commit", "Commit a transaction.", commit, plugin.Description("It passes once the database has committed. One in which a statement had failed is rolled back by PostgreSQL: the step is errored."),
+		plugin.Once(), plugin.Example(`
 - action: sql.commit
   config: {transaction: order}
 `))
 }
 
 func rollbackAction() plugin.Part {
-	return plugin.Action("rollback", "End a transaction without its changes.", rollback, plugin.Idempotent(), plugin.Example(`
+	return plugin.Action("rollback", "End a transaction without its changes.", rollback, plugin.Description("It passes also where the transaction is over already, so that a teardown may always say it."),
+		plugin.Idempotent(), plugin.Example(`
 - action: sql.rollback
   config: {transaction: order}
 `))

@@ -10,9 +10,10 @@ import (
 )
 
 const (
-	// maxSessions bounds the connections of a run to one database: as many as steps
-	// that run at the same time by default, and far from what servers allow (100).
-	maxSessions = 10
+	// maxSessions bounds the connections of a run to one database. A run has as many as
+	// steps that use it at the same time, by default ten at most; servers allow a
+	// hundred and more.
+	maxSessions = 64
 	// maxIdle is how long a connection is trusted without asking the server.
 	maxIdle = time.Second
 	// settleTime bounds what is done with a connection after a step, or at the end.

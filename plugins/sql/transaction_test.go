@@ -273,7 +273,7 @@ func TestARunHasSoManyConnections(t *testing.T) {
 		b.must("begin", fields{"connection": connection, "transaction": "t" + itoa(i)})
 	}
 	fault := b.fault("query", fields{"connection": connection, "query": "SELECT 1"})
-	if fault.Field != "transaction" || !strings.Contains(fault.Message, "the 10 connections of the run are held by") {
+	if fault.Field != "transaction" || !strings.Contains(fault.Message, "the 64 connections of the run are held by") {
 		t.Errorf("all held: got %s", inWords(fault))
 	}
 	b.must("rollback", fields{"transaction": "t0"})
@@ -285,7 +285,7 @@ func TestARunHasSoManyConnections(t *testing.T) {
 		return b.running(postgres, withURL(t, connection, param("application_name", "watcher")), "pg_sleep(1)")
 	})
 	result, err := b.doWithin(ctx, "query", fields{"connection": connection, "query": "SELECT 1"})
-	if fault := faultOf(t, result, err); fault.Code != plugin.CodeTimeout || !strings.Contains(fault.Message, "became free in time: the run uses all 10") {
+	if fault := faultOf(t, result, err); fault.Code != plugin.CodeTimeout || !strings.Contains(fault.Message, "became free in time: the run uses all 64") {
 		t.Errorf("all in use: got %s", inWords(fault))
 	}
 	all.Wait()
