@@ -184,7 +184,7 @@ func redis() *testmeshv1.Descriptor {
 				},
 				Example: `- action: redis.xread
   config: {connection: "${REDIS_URL}", stream: orders, count: 10}
-  assert: [count >= 1, entries[0].fields.type == "created"]
+  assert: [count >= 1, 'entries[0].fields.type == "created"']
 `,
 			},
 			{
@@ -285,7 +285,7 @@ func redis() *testmeshv1.Descriptor {
 				},
 				Example: `- action: redis.expect
   config: {from: orders, within: 5s, as: json, where: {message: {id: o1}}}
-  assert: [messages[0].channel == "orders"]
+  assert: ['messages[0].channel == "orders"']
 `,
 			},
 		},

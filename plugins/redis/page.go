@@ -82,7 +82,7 @@ errored, and nothing is executed. An error while they are executed is that comma
 	xreadExample = `
 - action: redis.xread
   config: {connection: "${REDIS_URL}", stream: orders, count: 10}
-  assert: [count >= 1, entries[0].fields.type == "created"]
+  assert: [count >= 1, 'entries[0].fields.type == "created"']
 `
 
 	xgroupDescription = "The words are those of XGROUP."
@@ -131,6 +131,6 @@ of Redis on the same connection, behind everything that was sent before.`
 	expectExample = `
 - action: redis.expect
   config: {from: orders, within: 5s, as: json, where: {message: {id: o1}}}
-  assert: [messages[0].channel == "orders"]
+  assert: ['messages[0].channel == "orders"']
 `
 )
