@@ -37,6 +37,31 @@ func (p *parser) lift(f, c *fields, s *Step) {
 		p.saveTo(key, n, s)
 	}
 	p.poll(f, c, s)
+	p.databaseURL(c, s)
+}
+
+// databaseURL reads a query of the dialect that names no database: it is that of
+// DATABASE_URL.
+func (p *parser) databaseURL(c *fields, s *Step) {
+	switch s.Action.Value {
+	case "database_query", "db_query", "db_poll":
+	default:
+		return
+	}
+	for _, name := range []string{"connection", "connection_string", "dsn", "transaction"} {
+		if c.has(name) {
+			return
+		}
+	}
+	const url = "${DATABASE_URL}"
+	p.note(s.Node.Get("action"), s.Action.Value+" without a connection takes "+url, "`testmesh fmt` writes it in")
+	key := source.NewString(s.Action.Pos, "connection")
+	c.entries = append([]source.Entry{{Key: key, Value: source.NewString(s.Action.Pos, url)}}, c.entries...)
+	for _, e := range c.node.Entries {
+		if e.Key.Text == "query" {
+			p.ed.before(e.Key, c.node, `connection: "`+url+`"`)
+		}
+	}
 }
 
 // entryIf is entry where the condition holds.

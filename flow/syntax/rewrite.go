@@ -103,6 +103,19 @@ func (ed *editor) entry(_, key *source.Node, text string) {
 	ed.change(edit{ed.offset(s.line, s.column), ed.lineEnd(s.end), text})
 }
 
+// before writes an entry in front of one of a map.
+func (ed *editor) before(key, in *source.Node, text string) {
+	if ed == nil {
+		return
+	}
+	at := ed.offset(key.Pos.Line, key.Pos.Column)
+	if ed.char(in.Pos) == '{' {
+		ed.change(edit{at, at, text + ", "})
+		return
+	}
+	ed.change(edit{at, at, text + "\n" + strings.Repeat(" ", key.Pos.Column-1)})
+}
+
 // comment is the comment at the end of a line of a plain entry, with the blanks
 // before it.
 func (ed *editor) comment(line, column int) string {
