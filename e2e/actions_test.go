@@ -16,7 +16,8 @@ import (
 )
 
 // preparation is what an example needs before it: an entry of
-// testdata/actions/PLUGIN.yaml, under the name of the action.
+// testdata/actions/PLUGIN.yaml, under the name of the action. A text of env may
+// name a real server, as ${POSTGRES_URL}, and ${API} is the demo application.
 type preparation struct {
 	Env   map[string]any `yaml:"env"`
 	Setup []any          `yaml:"setup"`
@@ -51,12 +52,12 @@ func TestEveryActionsDocumentedExampleRuns(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	env := append(environment(dir), servertest.Environ(t)...)
-	env = append(env, "API="+server.url)
+	servers := append(servertest.Environ(t), "API="+server.url)
+	env := append(environment(dir), servers...)
 	for _, a := range actions {
 		t.Run(a.name, func(t *testing.T) {
 			example := strings.ReplaceAll(a.yaml, demoDefault, strings.TrimPrefix(server.url, "http://"))
-			flow, err := exampleFlow(a.name, example, preparations[a.name])
+			flow, err := exampleFlow(a.name, example, preparations[a.name], servers)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -123,7 +124,12 @@ func preparationsOf(actions []documentedAction) (map[string]preparation, error) 
 }
 
 // exampleFlow is the flow that an example becomes.
-func exampleFlow(name, example string, p preparation) (string, error) {
+func exampleFlow(name, example string, p preparation, servers []string) (string, error) {
+	for key, value := range p.Env {
+		if text, ok := value.(string); ok {
+			p.Env[key] = os.Expand(text, func(name string) string { return valueOf(servers, name) })
+		}
+	}
 	head, err := yaml.Dump(map[string]any{
 		"name": "The example of " + name, "env": p.Env, "setup": p.Setup,
 	}, yaml.WithIndent(2))
@@ -131,6 +137,17 @@ func exampleFlow(name, example string, p preparation) (string, error) {
 		return "", err
 	}
 	return "flow:\n" + indented(string(head), "  ") + "  steps:\n" + indented(example, "    "), nil
+}
+
+// valueOf is the last of NAME=value with this name.
+func valueOf(env []string, name string) string {
+	value := ""
+	for _, line := range env {
+		if v, ok := strings.CutPrefix(line, name+"="); ok {
+			value = v
+		}
+	}
+	return value
 }
 
 func indented(text, by string) string {
@@ -180,14 +197,15 @@ func TestAnExampleThatDoesNotRunIsFound(t *testing.T) {
 	})
 	for name, test := range map[string]struct {
 		assert string
-		setup  []any
+		p      preparation
 		want   string
 	}{
-		"what setup gives is seen": {`[n == 1]`, []any{map[string]any{"action": "set", "config": map[string]any{"n": 1}}}, "<nil>"},
-		"a false assertion":        {`["1 == 2"]`, nil, "exit status 1"},
+		"what setup gives is seen": {`[n == 1]`, preparation{Setup: []any{map[string]any{"action": "set", "config": map[string]any{"n": 1}}}}, "<nil>"},
+		"what env gives is seen":   {`['URL == "redis://a/0"']`, preparation{Env: map[string]any{"URL": "${REDIS_URL}/0"}}, "<nil>"},
+		"a false assertion":        {`["1 == 2"]`, preparation{}, "exit status 1"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			flow, err := exampleFlow("assert", "- action: assert\n  assert: "+test.assert+"\n", preparation{Setup: test.setup})
+			flow, err := exampleFlow("assert", "- action: assert\n  assert: "+test.assert+"\n", test.p, []string{"REDIS_URL=redis://a"})
 			if err != nil {
 				t.Fatal(err)
 			}
