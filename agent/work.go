@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -42,7 +43,7 @@ type work struct {
 // Prepare fetches and compiles what is offered, as the control plane did when it was
 // planned.
 func (a *Agent) Prepare(ctx context.Context, o *apiv1.Offer) (lease.Work, error) {
-	spec, src := o.GetRun().GetSpec(), o.GetBatch().GetSource()
+	spec := o.GetRun().GetSpec()
 	if o.GetTeardownOnly() {
 		return nil, errors.New("this agent does not tear down what others began")
 	}
@@ -56,36 +57,45 @@ func (a *Agent) Prepare(ctx context.Context, o *apiv1.Offer) (lease.Work, error)
 		return nil, fmt.Errorf("open the bundle: %w", err)
 	}
 	w.project = project
+	if err := w.compile(a, fsys); err != nil {
+		return nil, errors.Join(err, project.Close())
+	}
+	return w, nil
+}
+
+// compile makes the program, and picks its run.
+func (w *work) compile(a *Agent, fsys fs.FS) (err error) {
+	spec, src := w.offer.GetRun().GetSpec(), w.offer.GetBatch().GetSource()
 	opts := bundle.Options{FS: fsys, Source: src, Catalog: a.catalog, ProcessEnv: a.cfg.Env}
-	if e := o.GetEnvironment(); e != nil {
+	if e := w.offer.GetEnvironment(); e != nil {
 		env, problems := flow.ParseEnvironment(flow.EnvironmentPath(e.GetName()), []byte(e.GetText()))
 		if bad := problems.Errors(); len(bad) > 0 {
-			return nil, problem(bad)
+			return problem(bad)
 		}
 		w.env, opts.Environment = env, env
 	}
 	loader, problems := bundle.NewLoader(opts)
 	if len(problems) > 0 {
-		return nil, problem(problems)
+		return problem(problems)
 	}
 	if w.program, problems = loader.Program(spec.GetFile(), int(spec.GetIndex())); len(problems) > 0 {
-		return nil, problem(problems)
+		return problem(problems)
 	}
 	runs, problems := loader.Runs(w.program)
 	if len(problems) > 0 {
-		return nil, problem(problems)
+		return problem(problems)
 	}
 	if int(spec.GetOrdinal()) >= len(runs) {
-		return nil, fmt.Errorf("the flow has %d runs here, and run %d is wanted", len(runs), spec.GetOrdinal()+1)
+		return fmt.Errorf("the flow has %d runs here, and run %d is wanted", len(runs), spec.GetOrdinal()+1)
 	}
 	w.spec = runs[spec.GetOrdinal()]
 	if text := src.GetStepTags(); text != "" {
 		if w.tags, err = tag.Parse(text); err != nil {
-			return nil, fmt.Errorf("read step tags: %w", err)
+			return fmt.Errorf("read step tags: %w", err)
 		}
 	}
-	w.options = engine.Config{Prober: a.cfg.Prober, Root: dir, FS: fsys, AgentName: a.cfg.Name, Functions: a.cfg.Host}
-	return w, nil
+	w.options = engine.Config{Prober: a.cfg.Prober, Root: w.dir, FS: fsys, AgentName: a.cfg.Name, Functions: a.cfg.Host}
+	return nil
 }
 
 func problem(problems source.Problems) error {
