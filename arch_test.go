@@ -303,6 +303,13 @@ var mayLink = map[string]map[string]string{
 		"github.com/modern-go/concurrent":     "json-iterator's",
 		"github.com/modern-go/reflect2":       "json-iterator's",
 
+		// SQL.
+		"github.com/jackc/pgx/v5":        "the protocol of PostgreSQL, without its types",
+		"github.com/jackc/pgpassfile":    "pgx's, which is not used",
+		"github.com/jackc/pgservicefile": "pgx's, which is not used",
+		"github.com/go-sql-driver/mysql": "the protocol of MySQL and MariaDB",
+		"filippo.io/edwards25519":        "the driver's, for a login of MariaDB",
+
 		// The command line.
 		"github.com/spf13/cobra": "commands, completion, manual pages",
 		"github.com/spf13/pflag": "cobra's flags",
