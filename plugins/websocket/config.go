@@ -18,7 +18,7 @@ import (
 type target struct {
 	URL          string            `json:"url" doc:"Address: ws, wss, http or https. A user and password in it are sent as basic authentication." example:"ws://127.0.0.1:7071/ws/echo" minLength:"1"`
 	Query        map[string]string `json:"query,omitempty" doc:"Parameters to add to the address."`
-	Headers      map[string]string `json:"headers,omitempty" doc:"Headers of the handshake. Values of Authorization, and of names with token, key, secret, session or password, are never shown."`
+	Headers      map[string]string `json:"headers,omitempty" doc:"Headers of the handshake. Values of Authorization, and of names such as X-Api-Key, access_token, session or password, are never shown."`
 	Cookies      map[string]string `json:"cookies,omitempty" doc:"Cookies of the handshake."`
 	Origin       string            `json:"origin,omitempty" doc:"The Origin header, as the browser of a page would send it; none by default."`
 	Subprotocols []string          `json:"subprotocols,omitempty" doc:"Subprotocols to offer, the best first. The step is failed where the server chooses none of them."`
@@ -164,14 +164,30 @@ func (t *target) checkHeader(name string) error {
 // hide keeps a value out of what people see, where its name says that it is a
 // secret.
 func hide(call *plugin.Call, field, name, value string) {
-	lower := strings.ToLower(name)
-	if !slices.ContainsFunc([]string{"auth", "token", "key", "secret", "session", "password"}, func(word string) bool { return strings.Contains(lower, word) }) {
+	if !isSecret(name) {
 		return
 	}
 	call.AddSecret(field, value)
 	if _, token, found := strings.Cut(value, " "); found { // of "Bearer x" the server knows x
 		call.AddSecret(field, token)
 	}
+}
+
+// isSecret tells whether a name is that of a secret: X-Auth-Token, apiKey and
+// session_id are, keyword is not.
+func isSecret(name string) bool {
+	for word := range strings.FieldsFuncSeq(strings.ToLower(name), func(r rune) bool { return r == '-' || r == '_' || r == '.' }) {
+		switch word {
+		case "auth", "authorization", "sid":
+			return true
+		}
+		for _, end := range []string{"token", "key", "secret", "password", "session", "sessionid"} {
+			if strings.HasSuffix(word, end) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // isToken is the grammar of the names of headers, cookies and subprotocols

@@ -202,3 +202,14 @@ func TestWaiting(t *testing.T) {
 		})
 	}
 }
+
+func TestNamesOfSecrets(t *testing.T) {
+	for name, want := range map[string]bool{
+		"Authorization": true, "X-Auth-Token": true, "apiKey": true, "X-Api-Key": true, "session_id": true, "JSESSIONID": true, "client_secret": true,
+		"keyword": false, "author": false, "since": false, "Origin": false,
+	} {
+		if got := isSecret(name); got != want {
+			t.Errorf("%s: got %v, want %v", name, got, want)
+		}
+	}
+}
