@@ -12,7 +12,6 @@ import (
 func TestWhatATryCoversIsAnEventOfItsStep(t *testing.T) {
 	p := flowOf(t, "  steps: [{id: a, action: sys.call}]\n")
 	x := p.engine(t).newRun(t.Context(), Run{Program: p.programs[0], RunID: "r"})
-	defer x.cancel(nil)
 	if err := x.mask.Add("KEY", "s3cr3t-k3y"); err != nil {
 		t.Fatal(err)
 	}

@@ -118,6 +118,9 @@ func TestWhatCannotBeRecordedDidNotHappen(t *testing.T) {
 			if n := len(p.sink.of("r")); n != failAt-1 {
 				t.Errorf("%d events after the first that could not be recorded", n-failAt+1)
 			}
+			if calls, ok := map[int]int{1: 0, 2: 2, 3: 2}[failAt]; ok && len(p.system.seen) != calls { // a and teardown
+				t.Errorf("%d calls, want %d: the run went on", len(p.system.seen), calls)
+			}
 			if failAt > 2 {
 				last := p.system.seen[len(p.system.seen)-1]
 				if last.StepID != "z" {
@@ -325,7 +328,6 @@ func TestLateReportsOfAPluginAreDropped(t *testing.T) {
 	p := flowOf(t, "  steps: [{id: a, action: sys.call}]\n")
 	_, _ = p.runOnce(t.Context(), t, "r")
 	x := p.engine(t).newRun(t.Context(), Run{Program: p.programs[0], RunID: "late"})
-	defer x.cancel(nil)
 	r := &stepRun{p: x.topPlace(x.newFrame(p.programs[0], nil, nil)), s: p.programs[0].Steps[0]}
 	s := &stream{r: r}
 	s.close()
@@ -341,7 +343,6 @@ func TestLateReportsOfAPluginAreDropped(t *testing.T) {
 func TestWhatATryReportsIsBounded(t *testing.T) {
 	p := flowOf(t, "  steps: [{id: a, action: sys.call}]\n")
 	x := p.engine(t).newRun(t.Context(), Run{Program: p.programs[0], RunID: "r"})
-	defer x.cancel(nil)
 	f := x.newFrame(p.programs[0], nil, nil)
 	r := &stepRun{p: x.topPlace(f), s: p.programs[0].Steps[0]}
 	r.ev = r.p.eventStep(r.s, 1)

@@ -14,7 +14,6 @@ func (e *Engine) Locks(r Run) ([]string, error) {
 		return nil, nil
 	}
 	x := e.newRun(context.Background(), r)
-	defer x.cancel(nil)
 	f := x.newFrame(r.Program, nil, nil)
 	input, problem := x.takeInput(r.Program, r.Input, r.Row)
 	if problem != nil {

@@ -45,11 +45,17 @@ func (x *run) phases(parent context.Context, f *frame, p *place, interrupt <-cha
 	if f.caller != nil {
 		cause = errCallTimeout
 	}
-	ctx, stop := parent, context.CancelFunc(func() {})
+	var ctx context.Context
+	var stop context.CancelFunc
 	if prog.Config.Timeout > 0 {
 		ctx, stop = x.limit(parent, prog.Config.Timeout, cause)
+	} else {
+		ctx, stop = context.WithCancel(parent)
 	}
 	defer stop()
+	if f.caller == nil {
+		x.stoppable(stop)
+	}
 
 	var setup, steps summary
 	began := ctx.Err() == nil

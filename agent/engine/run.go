@@ -32,8 +32,7 @@ var (
 type run struct {
 	e        *Engine
 	r        Run
-	ctx      context.Context // cancelled by a person, the time limit, the sink
-	cancel   context.CancelCauseFunc
+	ctx      context.Context // of the caller, whom a person or a time limit makes end it
 	out      reporter
 	mask     *redact.Masker
 	mixed    sync.Once // makes seeded, when something draws
@@ -52,6 +51,7 @@ type run struct {
 	call func(dir, name string, args []any) (any, error)
 
 	mu        sync.Mutex
+	stop      context.CancelFunc // of the phases; nil before them
 	secrets   map[string]secretValue
 	tracked   []*resource
 	sinkError error
@@ -69,7 +69,6 @@ func (e *Engine) Run(ctx context.Context, r Run) Outcome {
 	e.workers.hold()
 	defer e.workers.release()
 	x := e.newRun(ctx, r)
-	defer x.cancel(nil)
 	out := x.execute()
 	x.protect("end of the run", func() { e.cfg.Stepper.EndRun(r.RunID) })
 	return out
@@ -79,7 +78,7 @@ func (e *Engine) newRun(ctx context.Context, r Run) *run {
 	if r.Attempt == 0 {
 		r.Attempt = 1
 	}
-	x := &run{e: e, r: r, mask: redact.New(), start: e.cfg.Now(), batch: r.Batch, services: r.Services}
+	x := &run{e: e, r: r, ctx: ctx, mask: redact.New(), start: e.cfg.Now(), batch: r.Batch, services: r.Services}
 	if x.batch == nil {
 		x.batch = NewBatch()
 	}
@@ -89,21 +88,38 @@ func (e *Engine) newRun(ctx context.Context, r Run) *run {
 	x.debug = newDebugging(&r)
 	x.trace = newTrace(r.RunID)
 	x.wants = e.cfg.Sink.Wants()
-	x.ctx, x.cancel = context.WithCancelCause(ctx)
 	x.masked = x.mask.String
 	if e.cfg.Functions != nil {
 		x.call = x.callFunction
 	}
 	x.out = reporter{
 		sink: e.cfg.Sink, ctx: context.WithoutCancel(ctx), now: e.cfg.Now, mask: x.mask, run: &x.r,
-		broken: func(err error) {
-			x.mu.Lock()
-			x.sinkError = err
-			x.mu.Unlock()
-			x.cancel(fmt.Errorf("%w: %w", errSink, err))
-		},
+		broken: x.unrecorded,
 	}
 	return x
+}
+
+// unrecorded ends the run: what cannot be recorded did not happen.
+func (x *run) unrecorded(err error) {
+	x.mu.Lock()
+	x.sinkError = err
+	stop := x.stop
+	x.mu.Unlock()
+	if stop != nil {
+		stop()
+	}
+}
+
+// stoppable lets the sink's first error end the phases, also one that came
+// before them.
+func (x *run) stoppable(stop context.CancelFunc) {
+	x.mu.Lock()
+	x.stop = stop
+	broken := x.sinkError != nil
+	x.mu.Unlock()
+	if broken {
+		stop()
+	}
 }
 
 // seed is that of the run's random values.
