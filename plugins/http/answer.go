@@ -31,6 +31,7 @@ const (
 // answer is a response with its body read.
 type answer struct {
 	buffer    *bytes.Buffer // where data lies
+	limit     io.LimitedReader
 	data      []byte
 	mediaType string
 	charset   string
@@ -64,7 +65,8 @@ func (x *exchange) readAnswer(res *http.Response) (*answer, error) {
 	if n := res.ContentLength; n > 0 && n <= limit && n <= maxKeptBuffer {
 		a.buffer.Grow(int(n) + bytes.MinRead)
 	}
-	_, err = a.buffer.ReadFrom(io.LimitReader(body, limit+1))
+	a.limit = io.LimitedReader{R: body, N: limit + 1}
+	_, err = a.buffer.ReadFrom(&a.limit)
 	a.data = a.buffer.Bytes()
 	if int64(len(a.data)) > limit {
 		a.data = a.data[:limit]

@@ -73,7 +73,7 @@ func (x *exchange) execute(parent context.Context, req *plugin.Request, out plug
 	x.first, x.url = hr, hr.URL
 	res, err := x.follow(ctx, hr)
 	if x.trace == nil { // it failed before anything was sent
-		x.trace = newTrace()
+		x.trace = new(trace)
 	}
 	if err != nil {
 		x.report(out, req, nil, nil)
@@ -170,7 +170,7 @@ const maxUnsent = 3
 // 9.3.1; net/http itself repeats only some methods then).
 func (x *exchange) roundTrip(ctx context.Context, hr *http.Request) (*http.Response, error) {
 	for try := 1; ; try++ {
-		x.trace = newTrace()
+		x.trace = new(trace)
 		sent := hr.WithContext(x.trace.attach(ctx))
 		sent.Body = http.NoBody
 		if hr.GetBody != nil {

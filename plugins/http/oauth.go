@@ -154,9 +154,9 @@ func (p *oauthProof) ask(ctx context.Context, form url.Values) error {
 	if a.ClientAuth != "body" { // each half is form-encoded first: RFC 6749 section 2.3.1
 		hr.Header.Set("Authorization", basic(url.QueryEscape(a.ClientID), url.QueryEscape(a.ClientSecret)))
 	}
-	trace := newTrace()
-	p.exchange.trace = trace
-	res, err := p.exchange.transport.RoundTrip(hr.WithContext(trace.attach(ctx)))
+	watched := new(trace)
+	p.exchange.trace = watched
+	res, err := p.exchange.transport.RoundTrip(hr.WithContext(watched.attach(ctx)))
 	if err != nil {
 		return p.fault(ctx, err)
 	}
@@ -175,7 +175,7 @@ func (p *oauthProof) fault(ctx context.Context, err error) error {
 	}
 	x := p.exchange
 	if x.trace == nil {
-		x.trace = newTrace()
+		x.trace = new(trace)
 	}
 	target := x.config.Auth.TokenURL
 	if u, parseErr := url.Parse(target); parseErr == nil {

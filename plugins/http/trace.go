@@ -13,7 +13,6 @@ import (
 type trace struct {
 	hooks   httptrace.ClientTrace
 	context traced
-	started time.Time
 
 	mu                                    sync.Mutex // the transport may still dial when it has found another connection
 	dnsStart, connectStart, tlsStart      time.Time
@@ -25,8 +24,6 @@ type trace struct {
 	conn                                  *conn // nil where it is not ours
 	written                               int64 // bytes written on conn before this request
 }
-
-func newTrace() *trace { return &trace{started: time.Now()} }
 
 func (t *trace) attach(ctx context.Context) context.Context {
 	t.hooks = httptrace.ClientTrace{
