@@ -126,13 +126,17 @@ func TestAGroupGoesOnWhereItStopped(t *testing.T) {
 		}
 	}
 	// One that fails has read nothing.
-	w.fails("read", "consume", with(group, "count", 9, "within", "100ms"))
+	if fault := w.fails("read", "consume", with(group, "count", 9, "within", "100ms")); !fault.Failed {
+		t.Errorf("got %s", words(fault))
+	}
 	// Nor has one that does not commit.
 	do[consumed](w, "read", "consume", with(group, "count", 2, "commit", false))
 	if got := do[consumed](w, "read", "consume", with(group, "where", keys{"key": "o-4"})); numbers(got.Messages) != "4" || got.Seen != 2 {
 		t.Errorf("got %s of %d, want the last of two", numbers(got.Messages), got.Seen)
 	}
-	w.fails("read", "consume", with(group, "within", "100ms"))
+	if fault := w.fails("read", "consume", with(group, "within", "100ms")); !fault.Failed {
+		t.Errorf("got %s, want that nothing is left", words(fault))
+	}
 }
 
 func TestTwoMembersOfAGroupShareItsPartitions(t *testing.T) {

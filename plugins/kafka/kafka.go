@@ -147,6 +147,6 @@ than asked for.`
 	topicsExample = `
 - action: kafka.topics
   config: {brokers: "${KAFKA_BROKERS}", topic: orders.v1}
-  assert: [topics[0].messages == 2]
+  assert: ['topics[0].messages == 2']
 `
 )

@@ -348,8 +348,11 @@ func TestRegistriesThatFail(t *testing.T) {
 		"no JSON":          {keys{"url": registryOf(t, 200, `<html>`)}, nil, "E-PROTOCOL the schema registry "},
 		"an unknown type":  {keys{"url": registryOf(t, 200, `{"id":1,"schema":"x","schemaType":"XML"}`)}, nil, "E-CONFIG value_format is avro, and the schema 1 of the registry is of XML"},
 		"no schema at all": {keys{"url": registryOf(t, 200, `{"id":1,"schema":"{"}`)}, nil, "E-PROTOCOL the schema cannot be read as avro: "},
-		"not compatible": {keys{"url": registryOf(t, 409, `{"error_code":409,"message":"Schema being registered is incompatible"}`)},
-			keys{"value_schema": keys{"schema": `"string"`}}, "E-PROTOCOL the schema registry "},
+		"not compatible": {
+			keys{"url": registryOf(t, 409, `{"error_code":409,"message":"Schema being registered is incompatible"}`)},
+			keys{"value_schema": keys{"schema": `"string"`}},
+			"E-PROTOCOL the schema registry ",
+		},
 		"TLS that it has not": {keys{"url": strings.Replace(registryOf(t, 200, ""), "http:", "https:", 1)}, nil, "E-TLS "},
 		"no address":          {keys{"url": "registry:8081"}, nil, "E-CONFIG schema_registry.url is not an address of HTTP"},
 	}
