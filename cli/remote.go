@@ -60,14 +60,16 @@ type RemoteResult struct {
 
 // remoteFlags are those of running elsewhere.
 type remoteFlags struct {
-	remote              bool
-	server, key, caFile string
-	target              []string
+	remote bool
+	server string
+	caFile string
+	target []string
 }
 
 func (f *remoteFlags) flags(fl *pflag.FlagSet) {
 	fl.BoolVar(&f.remote, "remote", false, "run on the agents of a control plane; --env is one of its environments")
 	fl.StringVar(&f.server, "server", "", "address of the control plane (or TESTMESH_SERVER, or testmesh login)")
+	fl.StringVar(&f.caFile, "ca-file", "", "with --remote: a certificate authority to trust beside the system's")
 	fl.StringArrayVar(&f.target, "target", nil, "which agents may take it, as LABEL=VALUE; may be repeated")
 }
 
@@ -106,7 +108,7 @@ func (s *State) remoteRun(ctx context.Context, p *project, f *runFlags, pl *plan
 // same files.
 func (pl *plan) remote(p *project, f *runFlags) (*RemoteRun, error) {
 	r := &RemoteRun{
-		Server: f.server, Files: map[string][]byte{}, Environment: f.env, Iterations: f.iterations, Repeat: f.repeat, Delay: f.delay,
+		Server: f.server, CAFile: f.caFile, Files: map[string][]byte{}, Environment: f.env, Iterations: f.iterations, Repeat: f.repeat, Delay: f.delay,
 		KeepVariables: f.keepVariables, StopOnFailure: f.failFast, StepTags: f.stepTag, From: f.from, To: f.to, Seed: f.seed,
 		Target: map[string][]string{}, Trigger: "testmesh run --remote",
 	}

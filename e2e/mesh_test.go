@@ -171,7 +171,8 @@ func (s *site) records() (list []struct {
 	Status   string
 	Reason   string
 	Attempts []struct{ AgentName, Outcome string }
-}) {
+},
+) {
 	s.t.Helper()
 	var answer struct {
 		Runs []struct {

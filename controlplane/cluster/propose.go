@@ -14,13 +14,13 @@ import (
 )
 
 var (
-	// ErrNoLeader: the cluster has no leader, or none that can be reached. Nothing was
+	// ErrNoLeader says that the cluster has no leader, or none that can be reached. Nothing was
 	// done.
 	ErrNoLeader = errors.New("the cluster has no leader at the moment")
-	// ErrUnknown: the command may have been applied, or may yet be. It is safe to propose
+	// ErrUnknown says that the command may have been applied, or may yet be. It is safe to propose
 	// it again with the same request id.
 	ErrUnknown = errors.New("the outcome is not known")
-	// ErrTooLarge: the command is over its limit.
+	// ErrTooLarge says that the command is over its limit.
 	ErrTooLarge = errors.New("the command is too large")
 )
 

@@ -31,7 +31,6 @@ type progress struct {
 
 // lane are runs that go one after the other.
 type lane struct {
-	next  int32 // number in the batch of the run that is next; 0: none yet
 	order map[int32]*apiv1.Run
 	agent string
 	ended time.Time

@@ -83,7 +83,7 @@ type Config struct {
 	NewID    func() string
 }
 
-// ErrNotLeading: another node decides.
+// ErrNotLeading says that another node decides.
 var ErrNotLeading = errors.New("this node does not lead")
 
 // MaxHold bounds how long a poll is held.

@@ -54,7 +54,7 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// ErrFenced: the attempt is not its run's lease any more.
+// ErrFenced says that the attempt is not its run's lease any more.
 var ErrFenced = errors.New("the attempt is not the run's lease any more")
 
 // Streams are the streams of this node. It is safe for concurrent use.

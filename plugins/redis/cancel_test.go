@@ -151,7 +151,11 @@ func TestAConnectionThatRestedLongIsAskedFirst(t *testing.T) {
 	var mu sync.Mutex
 	address := raw(t, counting(&mu, &pings))
 	p := &pool{target: &target{network: "tcp", address: address, timeout: time.Second}}
-	defer p.close()
+	t.Cleanup(func() {
+		if err := p.close(); err != nil {
+			t.Error(err)
+		}
+	})
 	use := func() {
 		c, err := p.take(t.Context(), nil)
 		if err != nil {

@@ -12,12 +12,18 @@ import (
 )
 
 // raw is a server that treats each connection by a function until the test ends.
-func raw(t testing.TB, serve func(net.Conn)) (address string) {
+func raw(t testing.TB, treat func(net.Conn)) (address string) {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
+	serve(t, l, treat)
+	return l.Addr().String()
+}
+
+func serve(t testing.TB, l net.Listener, treat func(net.Conn)) {
+	t.Helper()
 	var all sync.WaitGroup
 	var mu sync.Mutex
 	var open []net.Conn
@@ -32,7 +38,7 @@ func raw(t testing.TB, serve func(net.Conn)) (address string) {
 			mu.Unlock()
 			all.Go(func() {
 				defer c.Close()
-				serve(c)
+				treat(c)
 			})
 		}
 	})
@@ -45,7 +51,6 @@ func raw(t testing.TB, serve func(net.Conn)) (address string) {
 		mu.Unlock()
 		all.Wait()
 	})
-	return l.Addr().String()
 }
 
 const hello = "%2\r\n+server\r\n+redis\r\n+proto\r\n:3\r\n"
@@ -56,7 +61,11 @@ const hangUp = "hang up"
 // fake is a Redis that greets, and answers what comes then by a function.
 func fake(t testing.TB, answer func(command []string) string) (address string) {
 	t.Helper()
-	return raw(t, func(c net.Conn) {
+	return raw(t, answering(answer))
+}
+
+func answering(answer func(command []string) string) func(net.Conn) {
+	return func(c net.Conn) {
 		for command := range sent(c) {
 			said := hello
 			switch command[0] {
@@ -71,7 +80,7 @@ func fake(t testing.TB, answer func(command []string) string) (address string) {
 			}
 			_, _ = io.WriteString(c, said)
 		}
-	})
+	}
 }
 
 // sent are the commands that a client sends.

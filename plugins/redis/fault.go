@@ -105,14 +105,13 @@ func (t *target) handshakeFault(err error) error {
 // before it closed.
 func (t *target) greetFault(err error, what, said string) error {
 	r, refused := refusalOf(err)
+	if !refused && isClosed(err) && said != "" {
+		r = refusal(said)
+	}
 	switch {
-	case !refused && isClosed(err) && said != "":
-		r, refused = refusal(said), true
-		fallthrough
+	case refused && strings.Contains(string(r), "DB index is out of range"):
+		return plugin.Definitionf("connection", "%s has no database %d", t.address, t.db).WithHint("CONFIG GET databases tells how many there are")
 	case refused:
-		if strings.Contains(string(r), "DB index is out of range") {
-			return plugin.Definitionf("connection", "%s has no database %d", t.address, t.db).WithHint("CONFIG GET databases tells how many there are")
-		}
 		return r.fault(t.address, what)
 	case isTimeout(err):
 		return plugin.Errorf(plugin.CodeTimeout, "%s took the connection and did not answer within %s", t.address, t.timeout).

@@ -167,7 +167,9 @@ func TestTheStepAfterABrokenAnswerIsUnharmed(t *testing.T) {
 	})
 	u := newUser(t)
 	connection := m{"connection": "redis://" + address, "key": "k"}
-	u.fails("get", connection)
+	if e := u.fails("get", connection); e.Code != plugin.CodeProtocol {
+		t.Errorf("got %s", e.Code)
+	}
 	got, err := u.try(t.Context(), "get", connection)
 	if err != nil || got["value"] != "fine" {
 		t.Errorf("got %v, %v", got, err)

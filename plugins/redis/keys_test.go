@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"io"
+	"net"
 	"strings"
 	"testing"
 	"time"
@@ -246,5 +248,68 @@ func TestConnections(t *testing.T) {
 		if err != nil || !strings.Contains(fmt.Sprint(got["reply"]), " db=7 ") {
 			t.Errorf("a database %s: got %v, %v", name, got, err)
 		}
+	}
+}
+
+func TestAUnixSocket(t *testing.T) {
+	path := t.TempDir() + "/redis.sock"
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	serve(t, l, answering(says("+fine\r\n")))
+	u := newUser(t)
+	for _, connection := range []any{"unix://" + path, m{"socket": path}, m{"url": "unix://" + path + "?db=0", "tls": nil}} {
+		if got, err := u.try(t.Context(), "get", m{"connection": connection, "key": "k"}); err != nil || got["value"] != "fine" {
+			t.Errorf("%v: got %v, %v", connection, got, err)
+		}
+	}
+}
+
+// Before Redis 6 there was no HELLO: go-redis logs in by AUTH then, and reads
+// lists where there are maps now.
+func TestServersOfTheOldProtocol(t *testing.T) {
+	var login []string
+	address := raw(t, func(c net.Conn) {
+		for command := range sent(c) {
+			said := "-ERR unknown command\r\n"
+			switch command[0] {
+			case "auth":
+				login, said = command, "+OK\r\n"
+			case "select":
+				said = "+OK\r\n"
+			case "ping":
+				said = "+PONG\r\n"
+				if len(command) > 1 { // of a subscription
+					said = fmt.Sprintf("*2\r\n$4\r\npong\r\n$%d\r\n%s\r\n", len(command[1]), command[1])
+				}
+			case "hgetall":
+				said = "*2\r\n$1\r\na\r\n$1\r\n1\r\n"
+			case "subscribe":
+				said = "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\nm\r\n"
+			}
+			_, _ = io.WriteString(c, said)
+		}
+	})
+	u := newUser(t)
+	connection := "redis://ada:secret@" + address + "/3"
+	got, err := u.try(t.Context(), "command", m{"connection": connection, "command": "HGETALL k"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	is(t, got["reply"], `["a","1"]`)
+	if strings.Join(login, " ") != "auth ada secret" {
+		t.Errorf("logged in by %q", login)
+	}
+	if _, err := u.try(t.Context(), "subscribe", m{"connection": connection, "channels": []any{"c"}}); err != nil {
+		t.Fatal(err)
+	}
+	got, err = u.try(t.Context(), "expect", m{"within": "50ms"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	is(t, got["messages"], `[{"channel":"c","message":"m"}]`)
+	if _, err := u.try(t.Context(), "expect", m{"within": "50ms", "absent": true, "where": m{"message": "n"}}); err != nil {
+		t.Error(err)
 	}
 }

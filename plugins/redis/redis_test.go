@@ -16,7 +16,7 @@ import (
 
 	"github.com/testmesh/testmesh/plugins/servertest"
 	"github.com/testmesh/testmesh/sdk/plugin"
-	"github.com/testmesh/testmesh/sdk/plugin/serve"
+	pluginserve "github.com/testmesh/testmesh/sdk/plugin/serve"
 )
 
 // asPlugin makes this test's binary the plugin in a process of its own.
@@ -25,7 +25,7 @@ const asPlugin = "-serve-redis"
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == asPlugin {
 		os.Args = append(os.Args[:1], os.Args[2:]...)
-		serve.Main(New())
+		pluginserve.Main(New())
 	}
 	goleak.VerifyTestMain(m)
 }

@@ -71,7 +71,9 @@ func TestExpect(t *testing.T) {
 	a, b := key(t, "a"), key(t, "b")
 	u.do("subscribe", m{"step": "orders", "channels": []any{a}, "patterns": []any{b + "*"}})
 	for _, send := range []m{
-		{"channel": a, "message": "007"}, {"channel": a, "message": m{"id": "o1", "total": 1}}, {"channel": b + "2", "message": m{"id": "o2"}},
+		{"channel": a, "message": "007"},
+		{"channel": a, "message": m{"id": "o1", "total": 1}},
+		{"channel": b + "2", "message": m{"id": "o2"}},
 		{"channel": a, "message_base64": "/wA="},
 	} {
 		is(t, u.do("publish", send), `{"receivers":1}`)
