@@ -69,7 +69,6 @@ type queryOut struct {
 	Truncated    bool             `json:"truncated" doc:"Whether there were more rows than truncate let through."`
 	Results      []oneResult      `json:"results,omitempty" doc:"Where there were several results (of several statements, or of a procedure): all of them, in their order."`
 	Error        *refused         `json:"error,omitempty" doc:"The error that expect_error wanted."`
-	DurationMS   float64          `json:"database_ms" doc:"How long the database took, in milliseconds."`
 }
 
 // oneResult is one of several results.

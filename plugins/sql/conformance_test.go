@@ -27,11 +27,10 @@ func kitConfig(t *testing.T) plugintest.Config {
 			Binary:  &plugintest.Echo{Call: call("sql.query", `{"connection": "${postgres}", "query": "SELECT :v::bytea AS v", "params": {"v": {"$bytes": "${payload}"}}, "max_bytes": 50331648}`), Result: "rows.0.v"},
 			Slow:    new(call("sql.query", `{"connection": "${postgres}", "query": "SELECT pg_sleep(60)"}`)),
 			Bad:     &plugintest.Bad{Call: call("sql.query", `{"connection": "${postgres}", "query": "SELECT 1", "max_rows": 0}`), Field: "max_rows"},
-			Observe: &plugintest.Repeat{Call: call("sql.query", `{"connection": "${postgres}", "query": "SELECT 1 AS n"}`), Ignore: []string{"database_ms"}},
+			Observe: &plugintest.Repeat{Call: call("sql.query", `{"connection": "${postgres}", "query": "SELECT 1 AS n"}`)},
 			Idempotent: &plugintest.Repeat{
-				Call:   call("sql.load", `{"connection": "${postgres}", "rows": {"`+table+`": [{"id": 1, "v": "a"}, {"id": 2}]}, "clear": "delete"}`),
-				Check:  new(call("sql.query", `{"connection": "${postgres}", "query": "SELECT * FROM ${table} ORDER BY id"}`)),
-				Ignore: []string{"database_ms"},
+				Call:  call("sql.load", `{"connection": "${postgres}", "rows": {"`+table+`": [{"id": 1, "v": "a"}, {"id": 2}]}, "clear": "delete"}`),
+				Check: new(call("sql.query", `{"connection": "${postgres}", "query": "SELECT * FROM ${table} ORDER BY id"}`)),
 			},
 			Secret: new(call("sql.query", `{"connection": {"type": "postgres", "host": "127.0.0.1", "port": 1, "user": "app", "password": "${secret}"}, "query": "SELECT '${secret}'"}`)),
 			Session: &plugintest.SessionPair{

@@ -34,7 +34,7 @@ func (want *expectedError) run(ctx context.Context, call *plugin.Call, seat *sea
 			return queryOut{}, seat.failed(ctx, statement{}, err)
 		}
 	}
-	out := queryOut{Error: r, DurationMS: milliseconds(time.Since(began))}
+	out := queryOut{Error: r}
 	switch {
 	case r == nil:
 		fault := plugin.Failf("%s took the statement, and %s was expected", seat.kind(), want)

@@ -64,7 +64,7 @@ func (in queryIn) result(call *plugin.Call, seat *seat, began time.Time, g *gath
 	if len(g.renamed) > 0 {
 		call.Warn("columns have the same name: now %s. Name them with AS", strings.Join(g.renamed, ", "))
 	}
-	out := queryOut{Truncated: g.over != "", DurationMS: milliseconds(time.Since(began))}
+	out := queryOut{Truncated: g.over != ""}
 	var chosen *rowSet
 	for _, set := range g.sets {
 		if chosen == nil || set.columns != nil {
