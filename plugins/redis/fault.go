@@ -106,7 +106,7 @@ func (t *target) handshakeFault(err error) error {
 func (t *target) greetFault(err error, what, said string) error {
 	r, refused := refusalOf(err)
 	if !refused && isClosed(err) && said != "" {
-		r = refusal(said)
+		r, refused = refusal(said), true
 	}
 	switch {
 	case refused && strings.Contains(string(r), "DB index is out of range"):
