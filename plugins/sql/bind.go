@@ -45,6 +45,25 @@ func command(k kind, text string, args ...any) statement {
 	return statement{piece: split(k, text)[0], sent: text, args: args}
 }
 
+// trace puts a W3C traceparent beside the statement, in a comment of the form that
+// SQLCommenter has, which a server's log and list of statements show. What is not
+// about rows is left alone: a procedure would keep it.
+func (s *statement) trace(k kind, parent string) {
+	if parent == "" || k == sqlite || !s.reads() && !s.isChange() {
+		return
+	}
+	comment := "/*traceparent='" + parent + "'*/"
+	if k == postgres {
+		s.sent += "\n" + comment
+		return
+	}
+	// In front: MySQL's messages quote a statement from the error to its end.
+	s.sent = comment + " " + s.sent
+	for i := range s.moved {
+		s.moved[i].sent += len(comment) + 1
+	}
+}
+
 // source is the offset in the whole text of a character of what is sent, counted
 // from 1 as PostgreSQL does.
 func (s statement) source(character int) int {

@@ -174,8 +174,15 @@ func suggestion(missing string, names []string, are, none string) string {
 // missingName is the name that a message is about: the column "u.nme" of it is nme.
 func missingName(message string) string {
 	for _, about := range []struct{ before, behind string }{
-		{`relation "`, `"`}, {`column "`, `"`}, {"column ", " does not exist"}, {"Table '", "'"}, {"Unknown table '", "'"},
-		{"Unknown column '", "'"}, {"no such table: ", ""}, {"no such column: ", ""}, {"has no column named ", ""},
+		{`relation "`, `"`},
+		{`column "`, `"`},
+		{"column ", " does not exist"},
+		{"Table '", "'"},
+		{"Unknown table '", "'"},
+		{"Unknown column '", "'"},
+		{"no such table: ", ""},
+		{"no such column: ", ""},
+		{"has no column named ", ""},
 	} {
 		_, rest, ok := strings.Cut(message, about.before)
 		if !ok {

@@ -24,17 +24,27 @@ func TestWhatADatabaseRefuses(t *testing.T) {
 		tests := map[string]struct {
 			query, code, message, hint, at string
 		}{
-			"unique": {"INSERT INTO $t VALUES (2, 'ada@example.com', 30, NULL)",
+			"unique": {
+				"INSERT INTO $t VALUES (2, 'ada@example.com', 30, NULL)",
 				pick(k, "23505, unique", "1062, SQLSTATE 23000, unique", "SQLITE_CONSTRAINT_UNIQUE, unique"),
-				pick(k, "duplicate key value violates unique constraint", "Duplicate entry 'ada@example.com'", "UNIQUE constraint failed"), "expect_error: {kind: unique}", ""},
-			"not null": {"INSERT INTO $t VALUES (2, NULL, 30, NULL)",
-				pick(k, "23502, not_null", "1048, SQLSTATE 23000, not_null", "SQLITE_CONSTRAINT_NOTNULL, not_null"), "", "expect_error: {kind: not_null}", ""},
-			"foreign key": {"INSERT INTO $t VALUES (2, 'b', 30, 77)",
-				pick(k, "23503, foreign_key", "1452, SQLSTATE 23000, foreign_key", "SQLITE_CONSTRAINT_FOREIGNKEY, foreign_key"), "", "expect_error", ""},
-			"check": {"INSERT INTO $t VALUES (2, 'b', -1, NULL)",
-				pick(k, "23514, check", "4025, SQLSTATE 23000, check", "SQLITE_CONSTRAINT_CHECK, check"), "", "expect_error", ""},
-			"syntax": {"SELECT 1,\nFROM $t", pick(k, "42601, syntax", "1064, SQLSTATE 42000, syntax", "SQLITE_ERROR, syntax"),
-				"", "", "FROM"},
+				pick(k, "duplicate key value violates unique constraint", "Duplicate entry 'ada@example.com'", "UNIQUE constraint failed"), "expect_error: {kind: unique}", "",
+			},
+			"not null": {
+				"INSERT INTO $t VALUES (2, NULL, 30, NULL)",
+				pick(k, "23502, not_null", "1048, SQLSTATE 23000, not_null", "SQLITE_CONSTRAINT_NOTNULL, not_null"), "", "expect_error: {kind: not_null}", "",
+			},
+			"foreign key": {
+				"INSERT INTO $t VALUES (2, 'b', 30, 77)",
+				pick(k, "23503, foreign_key", "1452, SQLSTATE 23000, foreign_key", "SQLITE_CONSTRAINT_FOREIGNKEY, foreign_key"), "", "expect_error", "",
+			},
+			"check": {
+				"INSERT INTO $t VALUES (2, 'b', -1, NULL)",
+				pick(k, "23514, check", "4025, SQLSTATE 23000, check", "SQLITE_CONSTRAINT_CHECK, check"), "", "expect_error", "",
+			},
+			"syntax": {
+				"SELECT 1,\nFROM $t", pick(k, "42601, syntax", "1064, SQLSTATE 42000, syntax", "SQLITE_ERROR, syntax"),
+				"", "", "FROM",
+			},
 			"no table":  {"SELECT * FROM $tt", pick(k, "42P01, no_table", "1146, SQLSTATE 42S02, no_table", "SQLITE_ERROR, no_table"), "$tt", `did you mean "$t"?`, "$tt"},
 			"no column": {"SELECT emial FROM $t", pick(k, "42703, no_column", "1054, SQLSTATE 42S22, no_column", "SQLITE_ERROR, no_column"), "emial", "email", "emial"},
 			"exists":    {"CREATE TABLE $t (id integer)", "exists", "", "", ""},

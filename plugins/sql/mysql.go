@@ -219,7 +219,7 @@ func (s *mysqlSession) read(ctx context.Context, st statement, rows driver.Rows,
 			return rows.Close()
 		}
 		out.done(nil, nil, true)
-		if err := rows.(driver.RowsNextResultSet).NextResultSet(); err == io.EOF {
+		if err := rows.(driver.RowsNextResultSet).NextResultSet(); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
 			return errors.Join(err, rows.Close())
@@ -253,7 +253,7 @@ func readRows(rows driver.Rows, out *gathered, convert func(databaseType string,
 	out.begin(columns)
 	raw := make([]driver.Value, len(names))
 	for {
-		if err := rows.Next(raw); err == io.EOF {
+		if err := rows.Next(raw); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
 			return err

@@ -102,7 +102,9 @@ func TestSecretsAreNotShown(t *testing.T) {
 	if x.Protocol != "PostgreSQL" || x.Summary != "SELECT :p::text AS p → 1 row" || x.Timings["total"] <= 0 || !strings.Contains(string(x.Request), `"database":"postgresql://testmesh@127.0.0.1:`) {
 		t.Errorf("got %+v", x)
 	}
-	b.fault("query", fields{"connection": connection, "query": "SELECT 'testmesh-secret' FROM nowhere"})
+	if fault := b.fault("query", fields{"connection": connection, "query": "SELECT 'testmesh-secret' FROM nowhere"}); strings.Contains(inWords(fault), "testmesh-secret") {
+		t.Errorf("got %s", inWords(fault))
+	}
 	if x := b.heard.exchanges[1]; strings.Contains(x.Summary+string(x.Request)+string(x.Response), "testmesh-secret") || !strings.HasSuffix(x.Summary, "→ "+plugin.CodeReply) {
 		t.Errorf("got %s %s %s", x.Summary, x.Request, x.Response)
 	}

@@ -57,8 +57,8 @@ func newPostgres(s *server, secure *tls.Config) (*postgresDatabase, error) {
 		return &pgconn.CancelRequestContextWatcherHandler{Conn: c, DeadlineDelay: stopTime}
 	}
 	config.OnNotice = func(c *pgconn.PgConn, notice *pgconn.Notice) {
-		if n, ok := c.CustomData()["notices"].(*[]string); ok && len(*n) < maxNotices {
-			*n = append(*n, notice.Severity+": "+notice.Message)
+		if out, ok := c.CustomData()[listening].(*gathered); ok && len(out.notices) < maxNotices {
+			out.notices = append(out.notices, notice.Severity+": "+notice.Message)
 		}
 	}
 	return &postgresDatabase{config: config, server: s, types: newPostgresTypes()}, nil
@@ -66,6 +66,9 @@ func newPostgres(s *server, secure *tls.Config) (*postgresDatabase, error) {
 
 // maxNotices bounds what a server may say beside an answer.
 const maxNotices = 20
+
+// listening is where a connection keeps whom its server's notices are for.
+const listening = "gathered"
 
 // secureOf are the TLS settings that a server's connection asks for; nil: none.
 func secureOf(call *plugin.Call, s *server) (*tls.Config, error) {
@@ -122,6 +125,7 @@ func (s *postgresSession) run(ctx context.Context, st statement, out *gathered) 
 	if err := ctx.Err(); err != nil {
 		return err
 	}
+	s.conn.CustomData()[listening] = out
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	settled := watch(ctx, func() (why string) {

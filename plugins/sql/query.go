@@ -31,12 +31,18 @@ func runStep(ctx context.Context, call *plugin.Call, in queryIn, most int) (quer
 	if err != nil {
 		return queryOut{}, err
 	}
+	for i := range statements {
+		statements[i].trace(seat.kind(), call.TraceParent())
+	}
 	if in.ExpectError != nil {
 		return in.ExpectError.run(ctx, call, seat, in, statements)
 	}
 	began := time.Now()
 	out := &gathered{limits: in.limits}
 	stopped, err := seat.runAll(ctx, statements, out)
+	for _, notice := range out.notices {
+		call.Log("%s", notice)
+	}
 	if err != nil {
 		fault := seat.failed(ctx, stopped, err)
 		record(call, seat, in, began, nil, fault)

@@ -88,3 +88,29 @@ func TestAnAnswerOverItsLimit(t *testing.T) {
 		}
 	})
 }
+
+func TestAServerSeesTheTrace(t *testing.T) {
+	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	for k, connection := range map[kind]string{postgres: postgresURL(t), mysql: mariadbURL(t)} {
+		b := newBench(t)
+		b.trace = parent
+		query := pick(k, "SELECT query AS q FROM pg_stat_activity WHERE pid = pg_backend_pid() -- last",
+			"SELECT info AS q FROM information_schema.processlist WHERE id = CONNECTION_ID()", "")
+		got := b.must("query", fields{"connection": connection, "query": query})
+		if q, _ := got["single_row"].(fields)["q"].(string); !strings.Contains(q, "/*traceparent='"+parent+"'*/") {
+			t.Errorf("%s: got %q", k, q)
+		}
+		fault := b.fault("query", fields{"connection": connection, "query": "SELECT 1,\nFROM x"})
+		if all := inWords(fault); strings.Contains(all, "traceparent") || len(fault.Details) != 2 || fault.Details[0] != "2 │ FROM x" || fault.Details[1] != "  │ ^" {
+			t.Errorf("%s: got %s", k, all)
+		}
+	}
+}
+
+func TestWhatPostgreSQLSaysBesideItsAnswerIsLogged(t *testing.T) {
+	b := newBench(t)
+	b.must("exec", fields{"connection": postgresURL(t), "query": "DO $$ BEGIN RAISE NOTICE 'half way'; RAISE WARNING 'mind the gap'; END $$"})
+	if got := b.heard.text(); !strings.Contains(got, "info: NOTICE: half way") || !strings.Contains(got, "info: WARNING: mind the gap") {
+		t.Errorf("got %s", got)
+	}
+}

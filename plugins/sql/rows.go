@@ -15,6 +15,7 @@ type gathered struct {
 	bytes   int
 	over    string   // the limit that more rows would break; empty: none
 	renamed []string // columns that had the name of another
+	notices []string // what PostgreSQL said beside its answer
 }
 
 // rowSet is one result.

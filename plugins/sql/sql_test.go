@@ -46,6 +46,7 @@ type bench struct {
 	plugin plugin.Plugin
 	root   string
 	run    string
+	trace  string // traceparent
 	heard  *listener
 }
 
@@ -104,7 +105,7 @@ func (b *bench) doWithin(ctx context.Context, action string, config fields) (fie
 		b.t.Fatal(err)
 	}
 	res, err := b.plugin.Execute(ctx, &plugin.Request{
-		Action: "sql." + name, Config: text, RunID: b.run, StepID: id, Try: 1, Root: b.root, WantExchange: true,
+		Action: "sql." + name, Config: text, RunID: b.run, StepID: id, Try: 1, Root: b.root, WantExchange: true, TraceParent: b.trace,
 	}, b.heard)
 	if err != nil {
 		return nil, err

@@ -208,7 +208,7 @@ func readSQLite(rows *sqlite3.SQLiteRows, out *gathered) error {
 	raw := make([]driver.Value, len(names))
 	for n := 0; ; n++ {
 		err := rows.Next(raw)
-		if n == 0 && len(names) > 0 && (err == nil || err == io.EOF) {
+		if n == 0 && len(names) > 0 && (err == nil || errors.Is(err, io.EOF)) {
 			for i := range columns {
 				if columns[i].Type == "" && err == nil {
 					columns[i].Type = storageClass(raw[i])
@@ -216,7 +216,7 @@ func readSQLite(rows *sqlite3.SQLiteRows, out *gathered) error {
 			}
 			out.begin(columns)
 		}
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
 			return err

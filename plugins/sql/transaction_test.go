@@ -95,7 +95,9 @@ func TestWhatIsWrongWithTransactions(t *testing.T) {
 		if got := count(fields{"transaction": "default"}); got != "1" {
 			t.Errorf("after an expected error: got %s", got)
 		}
-		b.fault("exec", fields{"transaction": "default", "query": "INSERT INTO " + table + " VALUES (1, 1)"})
+		if fault := b.fault("exec", fields{"transaction": "default", "query": "INSERT INTO " + table + " VALUES (1, 1)"}); fault.Code != plugin.CodeReply {
+			t.Errorf("an error that is not expected: got %s", inWords(fault))
+		}
 		if k == postgres {
 			fault := b.fault("query", fields{"transaction": "default", "query": "SELECT 1"})
 			if !strings.Contains(fault.Message, "25P02") || !strings.Contains(fault.Hint, "end it with sql.rollback") {
