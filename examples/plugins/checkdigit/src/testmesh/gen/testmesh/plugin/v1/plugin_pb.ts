@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file testmesh/plugin/v1/plugin.proto.
  */
 export const file_testmesh_plugin_v1_plugin: GenFile = /*@__PURE__*/
-  fileDesc("Ch90ZXN0bWVzaC9wbHVnaW4vdjEvcGx1Z2luLnByb3RvEhJ0ZXN0bWVzaC5wbHVnaW4udjEiEQoPRGVzY3JpYmVSZXF1ZXN0Ij8KEERlc2NyaWJlUmVzcG9uc2USKwoKZGVzY3JpcHRvchgBIAEoCzIXLnRlc3RtZXNoLnYxLkRlc2NyaXB0b3IiTgoQQ29uZmlndXJlUmVxdWVzdBIUCgxob3N0X3ZlcnNpb24YASABKAkSEgoKYWdlbnRfbmFtZRgCIAEoCRIQCgh0ZW1wX2RpchgDIAEoCSITChFDb25maWd1cmVSZXNwb25zZSLrAQoORXhlY3V0ZVJlcXVlc3QSDwoHY2FsbF9pZBgBIAEoCRISCgpzZXNzaW9uX2lkGAIgASgJEg4KBmFjdGlvbhgDIAEoCRITCgtjb25maWdfanNvbhgEIAEoDBIPCgdzdGVwX2lkGAUgASgJEgsKA3RyeRgGIAEoBRITCgt0cmFjZXBhcmVudBgHIAEoCRIMCgRyb290GAggASgJEgsKA2RpchgJIAEoCRIVCg13YW50X2V4Y2hhbmdlGAogASgIEioKB3RpbWVvdXQYCyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24isgIKD0V4ZWN1dGVSZXNwb25zZRImCgNsb2cYASABKAsyFy50ZXN0bWVzaC5wbHVnaW4udjEuTG9nSAASMAoIZXhjaGFuZ2UYAiABKAsyHC50ZXN0bWVzaC5wbHVnaW4udjEuRXhjaGFuZ2VIABIwCghhcnRpZmFjdBgDIAEoCzIcLnRlc3RtZXNoLnBsdWdpbi52MS5BcnRpZmFjdEgAEjAKCHByb2dyZXNzGAQgASgLMhwudGVzdG1lc2gucGx1Z2luLnYxLlByb2dyZXNzSAASLAoGcmVzdWx0GAUgASgLMhoudGVzdG1lc2gucGx1Z2luLnYxLlJlc3VsdEgAEioKBWZhdWx0GAYgASgLMhkudGVzdG1lc2gucGx1Z2luLnYxLkZhdWx0SABCBwoFZXZlbnQiJQoDTG9nEg0KBWxldmVsGAEgASgJEg8KB21lc3NhZ2UYAiABKAkiiAIKCEV4Y2hhbmdlEhAKCHByb3RvY29sGAEgASgJEg8KB3N1bW1hcnkYAiABKAkSFAoMcmVxdWVzdF9qc29uGAMgASgMEhUKDXJlc3BvbnNlX2pzb24YBCABKAwSPwoKdGltaW5nc19tcxgFIAMoCzIrLnRlc3RtZXNoLnBsdWdpbi52MS5FeGNoYW5nZS5UaW1pbmdzTXNFbnRyeRIrCgdzdGFydGVkGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgRjdXJsGAcgASgJGjAKDlRpbWluZ3NNc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoAToCOAEiOgoIQXJ0aWZhY3QSDAoEbmFtZRgBIAEoCRISCgptZWRpYV90eXBlGAIgASgJEgwKBGRhdGEYAyABKAwiGwoIUHJvZ3Jlc3MSDwoHbWVzc2FnZRgBIAEoCSKLAQoGUmVzdWx0EhMKC3Jlc3VsdF9qc29uGAEgASgMEisKB3NlY3JldHMYAiADKAsyGi50ZXN0bWVzaC5wbHVnaW4udjEuU2VjcmV0Eg8KB2xpbWl0ZWQYAyABKAkSLgoLcmV0cnlfYWZ0ZXIYBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iJQoGU2VjcmV0EgwKBG5hbWUYASABKAkSDQoFdmFsdWUYAiABKAwivgEKBUZhdWx0EgwKBGNvZGUYASABKAkSDwoHbWVzc2FnZRgCIAEoCRIMCgRoaW50GAMgASgJEigKBWJsYW1lGAQgASgOMhkudGVzdG1lc2gucGx1Z2luLnYxLkJsYW1lEg0KBWZpZWxkGAUgASgJEg8KB2RldGFpbHMYBiADKAkSDgoGZmFpbGVkGAcgASgIEi4KC3JldHJ5X2FmdGVyGAggASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIkkKEk9wZW5TZXNzaW9uUmVxdWVzdBISCgpzZXNzaW9uX2lkGAEgASgJEg4KBnJ1bl9pZBgCIAEoCRIPCgdhdHRlbXB0GAMgASgFIlMKE09wZW5TZXNzaW9uUmVzcG9uc2USMwoGb3BlbmVkGAEgASgLMiEudGVzdG1lc2gucGx1Z2luLnYxLlNlc3Npb25PcGVuZWRIAEIHCgVldmVudCIPCg1TZXNzaW9uT3BlbmVkIikKE0Nsb3NlU2Vzc2lvblJlcXVlc3QSEgoKc2Vzc2lvbl9pZBgBIAEoCSIWChRDbG9zZVNlc3Npb25SZXNwb25zZSJdCgtDYWxsUmVxdWVzdBIQCghmdW5jdGlvbhgBIAEoCRIRCglhcmdzX2pzb24YAiABKAwSDgoGcnVuX2lkGAMgASgJEgwKBHJvb3QYBCABKAkSCwoDZGlyGAUgASgJIlwKDENhbGxSZXNwb25zZRIVCgtyZXN1bHRfanNvbhgBIAEoDEgAEioKBWZhdWx0GAIgASgLMhkudGVzdG1lc2gucGx1Z2luLnYxLkZhdWx0SABCCQoHb3V0Y29tZSIwCg1DYW5jZWxSZXF1ZXN0Eg8KB2NhbGxfaWQYASABKAkSDgoGcmVhc29uGAIgASgJIhAKDkNhbmNlbFJlc3BvbnNlIg8KDUhlYWx0aFJlcXVlc3QiVAoOSGVhbHRoUmVzcG9uc2USDQoFcmVhZHkYASABKAgSDgoGZGV0YWlsGAIgASgJEhEKCWV4ZWN1dGluZxgDIAEoBRIQCghzZXNzaW9ucxgEIAEoBSppCgVCbGFtZRIVChFCTEFNRV9VTlNQRUNJRklFRBAAEhAKDEJMQU1FX1NZU1RFTRABEhAKDEJMQU1FX1BMVUdJThACEg8KC0JMQU1FX0FHRU5UEAMSFAoQQkxBTUVfREVGSU5JVElPThAEMsgFCg1QbHVnaW5TZXJ2aWNlElUKCERlc2NyaWJlEiMudGVzdG1lc2gucGx1Z2luLnYxLkRlc2NyaWJlUmVxdWVzdBokLnRlc3RtZXNoLnBsdWdpbi52MS5EZXNjcmliZVJlc3BvbnNlElgKCUNvbmZpZ3VyZRIkLnRlc3RtZXNoLnBsdWdpbi52MS5Db25maWd1cmVSZXF1ZXN0GiUudGVzdG1lc2gucGx1Z2luLnYxLkNvbmZpZ3VyZVJlc3BvbnNlElQKB0V4ZWN1dGUSIi50ZXN0bWVzaC5wbHVnaW4udjEuRXhlY3V0ZVJlcXVlc3QaIy50ZXN0bWVzaC5wbHVnaW4udjEuRXhlY3V0ZVJlc3BvbnNlMAESYAoLT3BlblNlc3Npb24SJi50ZXN0bWVzaC5wbHVnaW4udjEuT3BlblNlc3Npb25SZXF1ZXN0GicudGVzdG1lc2gucGx1Z2luLnYxLk9wZW5TZXNzaW9uUmVzcG9uc2UwARJhCgxDbG9zZVNlc3Npb24SJy50ZXN0bWVzaC5wbHVnaW4udjEuQ2xvc2VTZXNzaW9uUmVxdWVzdBooLnRlc3RtZXNoLnBsdWdpbi52MS5DbG9zZVNlc3Npb25SZXNwb25zZRJJCgRDYWxsEh8udGVzdG1lc2gucGx1Z2luLnYxLkNhbGxSZXF1ZXN0GiAudGVzdG1lc2gucGx1Z2luLnYxLkNhbGxSZXNwb25zZRJPCgZDYW5jZWwSIS50ZXN0bWVzaC5wbHVnaW4udjEuQ2FuY2VsUmVxdWVzdBoiLnRlc3RtZXNoLnBsdWdpbi52MS5DYW5jZWxSZXNwb25zZRJPCgZIZWFsdGgSIS50ZXN0bWVzaC5wbHVnaW4udjEuSGVhbHRoUmVxdWVzdBoiLnRlc3RtZXNoLnBsdWdpbi52MS5IZWFsdGhSZXNwb25zZUJAWj5naXRodWIuY29tL3Rlc3RtZXNoL3Rlc3RtZXNoL3Byb3RvL3Rlc3RtZXNoL3BsdWdpbi92MTtwbHVnaW52MWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_testmesh_v1_plugin]);
+  fileDesc("Ch90ZXN0bWVzaC9wbHVnaW4vdjEvcGx1Z2luLnByb3RvEhJ0ZXN0bWVzaC5wbHVnaW4udjEiEQoPRGVzY3JpYmVSZXF1ZXN0Ij8KEERlc2NyaWJlUmVzcG9uc2USKwoKZGVzY3JpcHRvchgBIAEoCzIXLnRlc3RtZXNoLnYxLkRlc2NyaXB0b3IiTgoQQ29uZmlndXJlUmVxdWVzdBIUCgxob3N0X3ZlcnNpb24YASABKAkSEgoKYWdlbnRfbmFtZRgCIAEoCRIQCgh0ZW1wX2RpchgDIAEoCSITChFDb25maWd1cmVSZXNwb25zZSLrAQoORXhlY3V0ZVJlcXVlc3QSDwoHY2FsbF9pZBgBIAEoCRISCgpzZXNzaW9uX2lkGAIgASgJEg4KBmFjdGlvbhgDIAEoCRITCgtjb25maWdfanNvbhgEIAEoDBIPCgdzdGVwX2lkGAUgASgJEgsKA3RyeRgGIAEoBRITCgt0cmFjZXBhcmVudBgHIAEoCRIMCgRyb290GAggASgJEgsKA2RpchgJIAEoCRIVCg13YW50X2V4Y2hhbmdlGAogASgIEioKB3RpbWVvdXQYCyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24i5AIKD0V4ZWN1dGVSZXNwb25zZRImCgNsb2cYASABKAsyFy50ZXN0bWVzaC5wbHVnaW4udjEuTG9nSAASMAoIZXhjaGFuZ2UYAiABKAsyHC50ZXN0bWVzaC5wbHVnaW4udjEuRXhjaGFuZ2VIABIwCghhcnRpZmFjdBgDIAEoCzIcLnRlc3RtZXNoLnBsdWdpbi52MS5BcnRpZmFjdEgAEjAKCHByb2dyZXNzGAQgASgLMhwudGVzdG1lc2gucGx1Z2luLnYxLlByb2dyZXNzSAASLAoGcmVzdWx0GAUgASgLMhoudGVzdG1lc2gucGx1Z2luLnYxLlJlc3VsdEgAEioKBWZhdWx0GAYgASgLMhkudGVzdG1lc2gucGx1Z2luLnYxLkZhdWx0SAASMAoIY292ZXJhZ2UYByABKAsyHC50ZXN0bWVzaC5wbHVnaW4udjEuQ292ZXJhZ2VIAEIHCgVldmVudCJACghDb3ZlcmFnZRIKCgJvZhgBIAEoCRIMCgR1bml0GAIgASgJEg0KBWl0ZW1zGAMgAygJEgsKA2FsbBgEIAMoCSIlCgNMb2cSDQoFbGV2ZWwYASABKAkSDwoHbWVzc2FnZRgCIAEoCSKIAgoIRXhjaGFuZ2USEAoIcHJvdG9jb2wYASABKAkSDwoHc3VtbWFyeRgCIAEoCRIUCgxyZXF1ZXN0X2pzb24YAyABKAwSFQoNcmVzcG9uc2VfanNvbhgEIAEoDBI/Cgp0aW1pbmdzX21zGAUgAygLMisudGVzdG1lc2gucGx1Z2luLnYxLkV4Y2hhbmdlLlRpbWluZ3NNc0VudHJ5EisKB3N0YXJ0ZWQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBGN1cmwYByABKAkaMAoOVGltaW5nc01zRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgBOgI4ASI6CghBcnRpZmFjdBIMCgRuYW1lGAEgASgJEhIKCm1lZGlhX3R5cGUYAiABKAkSDAoEZGF0YRgDIAEoDCIbCghQcm9ncmVzcxIPCgdtZXNzYWdlGAEgASgJIosBCgZSZXN1bHQSEwoLcmVzdWx0X2pzb24YASABKAwSKwoHc2VjcmV0cxgCIAMoCzIaLnRlc3RtZXNoLnBsdWdpbi52MS5TZWNyZXQSDwoHbGltaXRlZBgDIAEoCRIuCgtyZXRyeV9hZnRlchgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiIlCgZTZWNyZXQSDAoEbmFtZRgBIAEoCRINCgV2YWx1ZRgCIAEoDCK+AQoFRmF1bHQSDAoEY29kZRgBIAEoCRIPCgdtZXNzYWdlGAIgASgJEgwKBGhpbnQYAyABKAkSKAoFYmxhbWUYBCABKA4yGS50ZXN0bWVzaC5wbHVnaW4udjEuQmxhbWUSDQoFZmllbGQYBSABKAkSDwoHZGV0YWlscxgGIAMoCRIOCgZmYWlsZWQYByABKAgSLgoLcmV0cnlfYWZ0ZXIYCCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iSQoST3BlblNlc3Npb25SZXF1ZXN0EhIKCnNlc3Npb25faWQYASABKAkSDgoGcnVuX2lkGAIgASgJEg8KB2F0dGVtcHQYAyABKAUiUwoTT3BlblNlc3Npb25SZXNwb25zZRIzCgZvcGVuZWQYASABKAsyIS50ZXN0bWVzaC5wbHVnaW4udjEuU2Vzc2lvbk9wZW5lZEgAQgcKBWV2ZW50Ig8KDVNlc3Npb25PcGVuZWQiKQoTQ2xvc2VTZXNzaW9uUmVxdWVzdBISCgpzZXNzaW9uX2lkGAEgASgJIhYKFENsb3NlU2Vzc2lvblJlc3BvbnNlIl0KC0NhbGxSZXF1ZXN0EhAKCGZ1bmN0aW9uGAEgASgJEhEKCWFyZ3NfanNvbhgCIAEoDBIOCgZydW5faWQYAyABKAkSDAoEcm9vdBgEIAEoCRILCgNkaXIYBSABKAkiXAoMQ2FsbFJlc3BvbnNlEhUKC3Jlc3VsdF9qc29uGAEgASgMSAASKgoFZmF1bHQYAiABKAsyGS50ZXN0bWVzaC5wbHVnaW4udjEuRmF1bHRIAEIJCgdvdXRjb21lIjAKDUNhbmNlbFJlcXVlc3QSDwoHY2FsbF9pZBgBIAEoCRIOCgZyZWFzb24YAiABKAkiEAoOQ2FuY2VsUmVzcG9uc2UiDwoNSGVhbHRoUmVxdWVzdCJUCg5IZWFsdGhSZXNwb25zZRINCgVyZWFkeRgBIAEoCBIOCgZkZXRhaWwYAiABKAkSEQoJZXhlY3V0aW5nGAMgASgFEhAKCHNlc3Npb25zGAQgASgFKmkKBUJsYW1lEhUKEUJMQU1FX1VOU1BFQ0lGSUVEEAASEAoMQkxBTUVfU1lTVEVNEAESEAoMQkxBTUVfUExVR0lOEAISDwoLQkxBTUVfQUdFTlQQAxIUChBCTEFNRV9ERUZJTklUSU9OEAQyyAUKDVBsdWdpblNlcnZpY2USVQoIRGVzY3JpYmUSIy50ZXN0bWVzaC5wbHVnaW4udjEuRGVzY3JpYmVSZXF1ZXN0GiQudGVzdG1lc2gucGx1Z2luLnYxLkRlc2NyaWJlUmVzcG9uc2USWAoJQ29uZmlndXJlEiQudGVzdG1lc2gucGx1Z2luLnYxLkNvbmZpZ3VyZVJlcXVlc3QaJS50ZXN0bWVzaC5wbHVnaW4udjEuQ29uZmlndXJlUmVzcG9uc2USVAoHRXhlY3V0ZRIiLnRlc3RtZXNoLnBsdWdpbi52MS5FeGVjdXRlUmVxdWVzdBojLnRlc3RtZXNoLnBsdWdpbi52MS5FeGVjdXRlUmVzcG9uc2UwARJgCgtPcGVuU2Vzc2lvbhImLnRlc3RtZXNoLnBsdWdpbi52MS5PcGVuU2Vzc2lvblJlcXVlc3QaJy50ZXN0bWVzaC5wbHVnaW4udjEuT3BlblNlc3Npb25SZXNwb25zZTABEmEKDENsb3NlU2Vzc2lvbhInLnRlc3RtZXNoLnBsdWdpbi52MS5DbG9zZVNlc3Npb25SZXF1ZXN0GigudGVzdG1lc2gucGx1Z2luLnYxLkNsb3NlU2Vzc2lvblJlc3BvbnNlEkkKBENhbGwSHy50ZXN0bWVzaC5wbHVnaW4udjEuQ2FsbFJlcXVlc3QaIC50ZXN0bWVzaC5wbHVnaW4udjEuQ2FsbFJlc3BvbnNlEk8KBkNhbmNlbBIhLnRlc3RtZXNoLnBsdWdpbi52MS5DYW5jZWxSZXF1ZXN0GiIudGVzdG1lc2gucGx1Z2luLnYxLkNhbmNlbFJlc3BvbnNlEk8KBkhlYWx0aBIhLnRlc3RtZXNoLnBsdWdpbi52MS5IZWFsdGhSZXF1ZXN0GiIudGVzdG1lc2gucGx1Z2luLnYxLkhlYWx0aFJlc3BvbnNlQkBaPmdpdGh1Yi5jb20vdGVzdG1lc2gvdGVzdG1lc2gvcHJvdG8vdGVzdG1lc2gvcGx1Z2luL3YxO3BsdWdpbnYxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_testmesh_v1_plugin]);
 
 /**
  * @generated from message testmesh.plugin.v1.DescribeRequest
@@ -234,6 +234,12 @@ export type ExecuteResponse = Message<"testmesh.plugin.v1.ExecuteResponse"> & {
      */
     value: Fault;
     case: "fault";
+  } | {
+    /**
+     * @generated from field: testmesh.plugin.v1.Coverage coverage = 7;
+     */
+    value: Coverage;
+    case: "coverage";
   } | { case: undefined; value?: undefined };
 };
 
@@ -243,6 +249,45 @@ export type ExecuteResponse = Message<"testmesh.plugin.v1.ExecuteResponse"> & {
  */
 export const ExecuteResponseSchema: GenMessage<ExecuteResponse> = /*@__PURE__*/
   messageDesc(file_testmesh_plugin_v1_plugin, 5);
+
+/**
+ * Coverage is what of a subject the call touched, and what there is to touch. A
+ * run tells each item once, and all there is once.
+ *
+ * @generated from message testmesh.plugin.v1.Coverage
+ */
+export type Coverage = Message<"testmesh.plugin.v1.Coverage"> & {
+  /**
+   * Of names the subject: "GraphQL http://127.0.0.1:7071/graphql".
+   *
+   * @generated from field: string of = 1;
+   */
+  of: string;
+
+  /**
+   * Unit is what is counted, in the plural: "fields".
+   *
+   * @generated from field: string unit = 2;
+   */
+  unit: string;
+
+  /**
+   * @generated from field: repeated string items = 3;
+   */
+  items: string[];
+
+  /**
+   * @generated from field: repeated string all = 4;
+   */
+  all: string[];
+};
+
+/**
+ * Describes the message testmesh.plugin.v1.Coverage.
+ * Use `create(CoverageSchema)` to create a new message.
+ */
+export const CoverageSchema: GenMessage<Coverage> = /*@__PURE__*/
+  messageDesc(file_testmesh_plugin_v1_plugin, 6);
 
 /**
  * Log is a line of the step's log.
@@ -268,7 +313,7 @@ export type Log = Message<"testmesh.plugin.v1.Log"> & {
  * Use `create(LogSchema)` to create a new message.
  */
 export const LogSchema: GenMessage<Log> = /*@__PURE__*/
-  messageDesc(file_testmesh_plugin_v1_plugin, 6);
+  messageDesc(file_testmesh_plugin_v1_plugin, 7);
 
 /**
  * Exchange is one request and what came back, as people debug it.
@@ -327,7 +372,7 @@ export type Exchange = Message<"testmesh.plugin.v1.Exchange"> & {
  * Use `create(ExchangeSchema)` to create a new message.
  */
 export const ExchangeSchema: GenMessage<Exchange> = /*@__PURE__*/
-  messageDesc(file_testmesh_plugin_v1_plugin, 7);
+  messageDesc(file_testmesh_plugin_v1_plugin, 8);
 
 /**
  * Artifact is a file of the run, at most 64 MiB.
@@ -356,7 +401,7 @@ export type Artifact = Message<"testmesh.plugin.v1.Artifact"> & {
  * Use `create(ArtifactSchema)` to create a new message.
  */
 export const ArtifactSchema: GenMessage<Artifact> = /*@__PURE__*/
-  messageDesc(file_testmesh_plugin_v1_plugin, 8);
+  messageDesc(file_testmesh_plugin_v1_plugin, 9);
 
 /**
  * Progress says that a long call is alive, and what it waits for; it becomes a
@@ -376,7 +421,7 @@ export type Progress = Message<"testmesh.plugin.v1.Progress"> & {
  * Use `create(ProgressSchema)` to create a new message.
  */
 export const ProgressSchema: GenMessage<Progress> = /*@__PURE__*/
-  messageDesc(file_testmesh_plugin_v1_plugin, 9);
+  messageDesc(file_testmesh_plugin_v1_plugin, 10);
 
 /**
  * Result is what a try brought back.
@@ -419,7 +464,7 @@ export type Result = Message<"testmesh.plugin.v1.Result"> & {
  * Use `create(ResultSchema)` to create a new message.
  */
 export const ResultSchema: GenMessage<Result> = /*@__PURE__*/
-  messageDesc(file_testmesh_plugin_v1_plugin, 10);
+  messageDesc(file_testmesh_plugin_v1_plugin, 11);
 
 /**
  * Secret is a value to mask, with the name to show instead.
@@ -443,7 +488,7 @@ export type Secret = Message<"testmesh.plugin.v1.Secret"> & {
  * Use `create(SecretSchema)` to create a new message.
  */
 export const SecretSchema: GenMessage<Secret> = /*@__PURE__*/
-  messageDesc(file_testmesh_plugin_v1_plugin, 11);
+  messageDesc(file_testmesh_plugin_v1_plugin, 12);
 
 /**
  * Fault is why a try has no result, with words for the person who wrote the
@@ -453,7 +498,7 @@ export const SecretSchema: GenMessage<Secret> = /*@__PURE__*/
  */
 export type Fault = Message<"testmesh.plugin.v1.Fault"> & {
   /**
-   * Code is E-CONN, E-DNS, E-TLS, E-TIMEOUT, E-PROTOCOL, E-BODY, E-AUTH,
+   * Code is E-CONN, E-DNS, E-TLS, E-TIMEOUT, E-PROTOCOL, E-REPLY, E-BODY, E-AUTH,
    * E-CONFIG, E-WAIT or E-PLUGIN; each has a page in `testmesh explain`.
    *
    * @generated from field: string code = 1;
@@ -512,7 +557,7 @@ export type Fault = Message<"testmesh.plugin.v1.Fault"> & {
  * Use `create(FaultSchema)` to create a new message.
  */
 export const FaultSchema: GenMessage<Fault> = /*@__PURE__*/
-  messageDesc(file_testmesh_plugin_v1_plugin, 12);
+  messageDesc(file_testmesh_plugin_v1_plugin, 13);
 
 /**
  * @generated from message testmesh.plugin.v1.OpenSessionRequest
@@ -544,7 +589,7 @@ export type OpenSessionRequest = Message<"testmesh.plugin.v1.OpenSessionRequest"
  * Use `create(OpenSessionRequestSchema)` to create a new message.
  */
 export const OpenSessionRequestSchema: GenMessage<OpenSessionRequest> = /*@__PURE__*/
-  messageDesc(file_testmesh_plugin_v1_plugin, 13);
+  messageDesc(file_testmesh_plugin_v1_plugin, 14);
 
 /**
  * @generated from message testmesh.plugin.v1.OpenSessionResponse
@@ -569,7 +614,7 @@ export type OpenSessionResponse = Message<"testmesh.plugin.v1.OpenSessionRespons
  * Use `create(OpenSessionResponseSchema)` to create a new message.
  */
 export const OpenSessionResponseSchema: GenMessage<OpenSessionResponse> = /*@__PURE__*/
-  messageDesc(file_testmesh_plugin_v1_plugin, 14);
+  messageDesc(file_testmesh_plugin_v1_plugin, 15);
 
 /**
  * @generated from message testmesh.plugin.v1.SessionOpened
@@ -582,7 +627,7 @@ export type SessionOpened = Message<"testmesh.plugin.v1.SessionOpened"> & {
  * Use `create(SessionOpenedSchema)` to create a new message.
  */
 export const SessionOpenedSchema: GenMessage<SessionOpened> = /*@__PURE__*/
-  messageDesc(file_testmesh_plugin_v1_plugin, 15);
+  messageDesc(file_testmesh_plugin_v1_plugin, 16);
 
 /**
  * @generated from message testmesh.plugin.v1.CloseSessionRequest
@@ -599,7 +644,7 @@ export type CloseSessionRequest = Message<"testmesh.plugin.v1.CloseSessionReques
  * Use `create(CloseSessionRequestSchema)` to create a new message.
  */
 export const CloseSessionRequestSchema: GenMessage<CloseSessionRequest> = /*@__PURE__*/
-  messageDesc(file_testmesh_plugin_v1_plugin, 16);
+  messageDesc(file_testmesh_plugin_v1_plugin, 17);
 
 /**
  * @generated from message testmesh.plugin.v1.CloseSessionResponse
@@ -612,7 +657,7 @@ export type CloseSessionResponse = Message<"testmesh.plugin.v1.CloseSessionRespo
  * Use `create(CloseSessionResponseSchema)` to create a new message.
  */
 export const CloseSessionResponseSchema: GenMessage<CloseSessionResponse> = /*@__PURE__*/
-  messageDesc(file_testmesh_plugin_v1_plugin, 17);
+  messageDesc(file_testmesh_plugin_v1_plugin, 18);
 
 /**
  * @generated from message testmesh.plugin.v1.CallRequest
@@ -657,7 +702,7 @@ export type CallRequest = Message<"testmesh.plugin.v1.CallRequest"> & {
  * Use `create(CallRequestSchema)` to create a new message.
  */
 export const CallRequestSchema: GenMessage<CallRequest> = /*@__PURE__*/
-  messageDesc(file_testmesh_plugin_v1_plugin, 18);
+  messageDesc(file_testmesh_plugin_v1_plugin, 19);
 
 /**
  * @generated from message testmesh.plugin.v1.CallResponse
@@ -690,7 +735,7 @@ export type CallResponse = Message<"testmesh.plugin.v1.CallResponse"> & {
  * Use `create(CallResponseSchema)` to create a new message.
  */
 export const CallResponseSchema: GenMessage<CallResponse> = /*@__PURE__*/
-  messageDesc(file_testmesh_plugin_v1_plugin, 19);
+  messageDesc(file_testmesh_plugin_v1_plugin, 20);
 
 /**
  * @generated from message testmesh.plugin.v1.CancelRequest
@@ -714,7 +759,7 @@ export type CancelRequest = Message<"testmesh.plugin.v1.CancelRequest"> & {
  * Use `create(CancelRequestSchema)` to create a new message.
  */
 export const CancelRequestSchema: GenMessage<CancelRequest> = /*@__PURE__*/
-  messageDesc(file_testmesh_plugin_v1_plugin, 20);
+  messageDesc(file_testmesh_plugin_v1_plugin, 21);
 
 /**
  * @generated from message testmesh.plugin.v1.CancelResponse
@@ -727,7 +772,7 @@ export type CancelResponse = Message<"testmesh.plugin.v1.CancelResponse"> & {
  * Use `create(CancelResponseSchema)` to create a new message.
  */
 export const CancelResponseSchema: GenMessage<CancelResponse> = /*@__PURE__*/
-  messageDesc(file_testmesh_plugin_v1_plugin, 21);
+  messageDesc(file_testmesh_plugin_v1_plugin, 22);
 
 /**
  * @generated from message testmesh.plugin.v1.HealthRequest
@@ -740,7 +785,7 @@ export type HealthRequest = Message<"testmesh.plugin.v1.HealthRequest"> & {
  * Use `create(HealthRequestSchema)` to create a new message.
  */
 export const HealthRequestSchema: GenMessage<HealthRequest> = /*@__PURE__*/
-  messageDesc(file_testmesh_plugin_v1_plugin, 22);
+  messageDesc(file_testmesh_plugin_v1_plugin, 23);
 
 /**
  * @generated from message testmesh.plugin.v1.HealthResponse
@@ -778,7 +823,7 @@ export type HealthResponse = Message<"testmesh.plugin.v1.HealthResponse"> & {
  * Use `create(HealthResponseSchema)` to create a new message.
  */
 export const HealthResponseSchema: GenMessage<HealthResponse> = /*@__PURE__*/
-  messageDesc(file_testmesh_plugin_v1_plugin, 23);
+  messageDesc(file_testmesh_plugin_v1_plugin, 24);
 
 /**
  * Blame says whose fault a fault is.
