@@ -169,7 +169,7 @@ func (s *server) failed(ctx context.Context, st statement, err error) *plugin.Er
 // stopped is for a statement that was under way when the step's time was over.
 func (s *server) stopped(ctx context.Context, st statement, r *refused) *plugin.Error {
 	e := plugin.Errorf(plugin.CodeTimeout, "%s did not finish in the step's time, and was told to stop: %s", s.kind, brief(st.text()))
-	if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
+	if !overdue(ctx) {
 		e.Message = fmt.Sprintf("%s was told to stop, because the step was cancelled: %s", s.kind, brief(st.text()))
 		return e
 	}

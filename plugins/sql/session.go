@@ -77,9 +77,16 @@ func watch(ctx context.Context, stop func() (why string)) (settled func() (stopp
 	}
 }
 
+// clockSkew is how long before its deadline a call may be told that it is over: the
+// host has a clock of its own.
+const clockSkew = 100 * time.Millisecond
+
 // overdue tells whether ctx ended because its time was over, and no person or limit
 // ended it.
-func overdue(ctx context.Context) bool { return errors.Is(ctx.Err(), context.DeadlineExceeded) }
+func overdue(ctx context.Context) bool {
+	deadline, ok := ctx.Deadline()
+	return ctx.Err() != nil && ok && time.Until(deadline) < clockSkew
+}
 
 // waited adds to an error that the statement waited for a lock, and who held it.
 func waited(err error, why string) error {

@@ -65,6 +65,20 @@ func TestAStatementThatTakesTooLongIsStopped(t *testing.T) {
 	})
 }
 
+// A host cancels a call at the end of its time, a moment before the call's own clock
+// says so: that is no person who cancelled.
+func TestAHostMayBeTheFirstToSayThatTheTimeIsOver(t *testing.T) {
+	b := newBench(t)
+	ctx, release := context.WithTimeout(t.Context(), 400*time.Millisecond)
+	defer release()
+	ctx, cancel := context.WithCancel(ctx)
+	time.AfterFunc(350*time.Millisecond, cancel)
+	result, err := b.doWithin(ctx, "query", fields{"connection": postgresURL(t), "query": slow(postgres, "early")})
+	if fault := faultOf(t, result, err); !strings.Contains(fault.Message, "did not finish in the step's time") {
+		t.Errorf("got %s", inWords(fault))
+	}
+}
+
 func TestAStepThatIsCancelledStopsItsStatement(t *testing.T) {
 	each(t, func(t *testing.T, b *bench, k kind, connection string) {
 		ctx, cancel := context.WithCancel(t.Context())
