@@ -238,7 +238,7 @@ func redis() *testmeshv1.Descriptor {
 					},
 				},
 				Example: `- action: redis.xack
-  config: {connection: "${REDIS_URL}", stream: orders, group: billing, ids: ["${ORDER_ID}"]}
+  config: {connection: "${REDIS_URL}", stream: orders, group: billing, ids: ["1-1"]}
 `,
 			},
 			{

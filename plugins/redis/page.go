@@ -104,7 +104,7 @@ errored, and nothing is executed. An error while they are executed is that comma
 
 	xackExample = `
 - action: redis.xack
-  config: {connection: "${REDIS_URL}", stream: orders, group: billing, ids: ["${ORDER_ID}"]}
+  config: {connection: "${REDIS_URL}", stream: orders, group: billing, ids: ["1-1"]}
 `
 
 	publishDescription = "A text is sent as it is, anything else as JSON. Redis keeps no message: who does not listen does not get it."
