@@ -86,10 +86,7 @@ func (r *stepRun) call(ctx context.Context, config any) *try {
 
 // take reads what a try brought back.
 func (r *stepRun) take(t *try, resp *plugin.Response) {
-	for _, s := range resp.Secrets {
-		// A value too short to be masked cannot be told from ordinary text.
-		_ = r.p.f.run.mask.Add(s.Name, s.Value)
-	}
+	r.hide(resp.Secrets)
 	t.limited, t.retryAfter = resp.Limited, resp.RetryAfter
 	got, err := r.result(t, resp)
 	if err != nil {
@@ -98,6 +95,14 @@ func (r *stepRun) take(t *try, resp *plugin.Response) {
 		return
 	}
 	t.result, t.answered = got, got.has
+}
+
+// hide masks what a plugin came to know, from now on.
+func (r *stepRun) hide(secrets []plugin.Secret) {
+	for _, s := range secrets {
+		// A value too short to be masked cannot be told from ordinary text.
+		_ = r.p.f.run.mask.Add(s.Name, s.Value)
+	}
 }
 
 // result makes values of what a plugin sent as JSON. What comes from one in this
@@ -140,6 +145,7 @@ func (r *stepRun) interpret(ctx context.Context, t *try, resp *plugin.Response, 
 		}
 		return
 	}
+	r.hide(known.Secrets)
 	t.err = pluginError(known)
 	t.retryAfter = max(t.retryAfter, known.RetryAfter)
 	switch {

@@ -187,6 +187,8 @@ func (c *Call) masked(e *Error) *Error {
 			e.Cause = errors.New(c.mask(text))
 		}
 	}
+	// The host shows values of the flow beside a fault: it must know them by then.
+	e.Secrets = append(e.Secrets, c.run.secrets.untold()...)
 	return e
 }
 

@@ -129,3 +129,21 @@ func TestAnErrorDoesNotShowTheSecretsOfItsCall(t *testing.T) {
 		t.Errorf("got %s", text)
 	}
 }
+
+// A step that errors first thing must not show its password beside the fault.
+func TestAFaultBringsTheSecretsThatTheCallKnew(t *testing.T) {
+	type in struct {
+		Password SecretText `json:"password"`
+	}
+	p := New(Info{Name: "x", Version: "1.0.0", Summary: "X."}, Action("fail", "Fail.", func(context.Context, *Call, in) (struct{}, error) {
+		return struct{}{}, Errorf(CodeConn, "no connection")
+	}))
+	_, err := p.Execute(t.Context(), &Request{Action: "x.fail", RunID: "r", Config: []byte(`{"password": "hush-hush"}`)}, nil)
+	var known *Error
+	if !errors.As(err, &known) {
+		t.Fatalf("got %v", err)
+	}
+	if len(known.Secrets) != 1 || known.Secrets[0].Value != "hush-hush" {
+		t.Errorf("got secrets %v, want the password", known.Secrets)
+	}
+}

@@ -259,6 +259,9 @@ type Error struct {
 	Failed bool
 	// RetryAfter is how long the system asked to wait, 0 if it did not.
 	RetryAfter time.Duration
+	// Secrets are values that the call came to know before it failed, as a password in
+	// an address, which must never be shown. The author's API adds them by itself.
+	Secrets []Secret
 }
 
 // Error is the message and its cause.

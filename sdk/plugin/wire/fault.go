@@ -23,8 +23,13 @@ func toFault(err error) *pluginv1.Fault {
 	for _, d := range e.Details {
 		details = append(details, valid(d))
 	}
+	var secrets []*pluginv1.Secret
+	for _, s := range e.Secrets {
+		secrets = append(secrets, &pluginv1.Secret{Name: valid(s.Name), Value: []byte(s.Value)})
+	}
 	return &pluginv1.Fault{
-		Code: valid(e.Code), Message: valid(e.Message), Hint: valid(e.Hint), Blame: toBlame(e.Blame), Field: valid(e.Field),
+		Secrets: secrets,
+		Code:    valid(e.Code), Message: valid(e.Message), Hint: valid(e.Hint), Blame: toBlame(e.Blame), Field: valid(e.Field),
 		Details: details, Failed: e.Failed, RetryAfter: toDuration(e.RetryAfter),
 	}
 }
@@ -33,6 +38,9 @@ func fromFault(f *pluginv1.Fault) *plugin.Error {
 	e := &plugin.Error{
 		Code: f.GetCode(), Message: f.GetMessage(), Hint: f.GetHint(), Blame: fromBlame(f.GetBlame()),
 		Field: f.GetField(), Details: f.GetDetails(), Failed: f.GetFailed(), RetryAfter: f.GetRetryAfter().AsDuration(),
+	}
+	for _, s := range f.GetSecrets() {
+		e.Secrets = append(e.Secrets, plugin.Secret{Name: s.GetName(), Value: string(s.GetValue())})
 	}
 	if e.Code == "" {
 		e.Code = plugin.CodePlugin

@@ -1047,7 +1047,10 @@ type Fault struct {
 	// step failed. Otherwise nothing could be judged: it errored.
 	Failed bool `protobuf:"varint,7,opt,name=failed,proto3" json:"failed,omitempty"`
 	// RetryAfter is how long the system asked to wait; absent if it did not.
-	RetryAfter    *durationpb.Duration `protobuf:"bytes,8,opt,name=retry_after,json=retryAfter,proto3" json:"retry_after,omitempty"`
+	RetryAfter *durationpb.Duration `protobuf:"bytes,8,opt,name=retry_after,json=retryAfter,proto3" json:"retry_after,omitempty"`
+	// Secrets are values that the call came to know before it failed, to be masked as
+	// those of a result.
+	Secrets       []*Secret `protobuf:"bytes,9,rep,name=secrets,proto3" json:"secrets,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1134,6 +1137,13 @@ func (x *Fault) GetFailed() bool {
 func (x *Fault) GetRetryAfter() *durationpb.Duration {
 	if x != nil {
 		return x.RetryAfter
+	}
+	return nil
+}
+
+func (x *Fault) GetSecrets() []*Secret {
+	if x != nil {
+		return x.Secrets
 	}
 	return nil
 }
@@ -1820,7 +1830,7 @@ const file_testmesh_plugin_v1_plugin_proto_rawDesc = "" +
 	"retryAfter\"2\n" +
 	"\x06Secret\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\fR\x05value\"\xfe\x01\n" +
+	"\x05value\x18\x02 \x01(\fR\x05value\"\xb4\x02\n" +
 	"\x05Fault\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\tR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x12\n" +
@@ -1830,7 +1840,8 @@ const file_testmesh_plugin_v1_plugin_proto_rawDesc = "" +
 	"\adetails\x18\x06 \x03(\tR\adetails\x12\x16\n" +
 	"\x06failed\x18\a \x01(\bR\x06failed\x12:\n" +
 	"\vretry_after\x18\b \x01(\v2\x19.google.protobuf.DurationR\n" +
-	"retryAfter\"d\n" +
+	"retryAfter\x124\n" +
+	"\asecrets\x18\t \x03(\v2\x1a.testmesh.plugin.v1.SecretR\asecrets\"d\n" +
 	"\x12OpenSessionRequest\x12\x1d\n" +
 	"\n" +
 	"session_id\x18\x01 \x01(\tR\tsessionId\x12\x15\n" +
@@ -1943,29 +1954,30 @@ var file_testmesh_plugin_v1_plugin_proto_depIdxs = []int32{
 	28, // 12: testmesh.plugin.v1.Result.retry_after:type_name -> google.protobuf.Duration
 	0,  // 13: testmesh.plugin.v1.Fault.blame:type_name -> testmesh.plugin.v1.Blame
 	28, // 14: testmesh.plugin.v1.Fault.retry_after:type_name -> google.protobuf.Duration
-	17, // 15: testmesh.plugin.v1.OpenSessionResponse.opened:type_name -> testmesh.plugin.v1.SessionOpened
-	14, // 16: testmesh.plugin.v1.CallResponse.fault:type_name -> testmesh.plugin.v1.Fault
-	1,  // 17: testmesh.plugin.v1.PluginService.Describe:input_type -> testmesh.plugin.v1.DescribeRequest
-	3,  // 18: testmesh.plugin.v1.PluginService.Configure:input_type -> testmesh.plugin.v1.ConfigureRequest
-	5,  // 19: testmesh.plugin.v1.PluginService.Execute:input_type -> testmesh.plugin.v1.ExecuteRequest
-	15, // 20: testmesh.plugin.v1.PluginService.OpenSession:input_type -> testmesh.plugin.v1.OpenSessionRequest
-	18, // 21: testmesh.plugin.v1.PluginService.CloseSession:input_type -> testmesh.plugin.v1.CloseSessionRequest
-	20, // 22: testmesh.plugin.v1.PluginService.Call:input_type -> testmesh.plugin.v1.CallRequest
-	22, // 23: testmesh.plugin.v1.PluginService.Cancel:input_type -> testmesh.plugin.v1.CancelRequest
-	24, // 24: testmesh.plugin.v1.PluginService.Health:input_type -> testmesh.plugin.v1.HealthRequest
-	2,  // 25: testmesh.plugin.v1.PluginService.Describe:output_type -> testmesh.plugin.v1.DescribeResponse
-	4,  // 26: testmesh.plugin.v1.PluginService.Configure:output_type -> testmesh.plugin.v1.ConfigureResponse
-	6,  // 27: testmesh.plugin.v1.PluginService.Execute:output_type -> testmesh.plugin.v1.ExecuteResponse
-	16, // 28: testmesh.plugin.v1.PluginService.OpenSession:output_type -> testmesh.plugin.v1.OpenSessionResponse
-	19, // 29: testmesh.plugin.v1.PluginService.CloseSession:output_type -> testmesh.plugin.v1.CloseSessionResponse
-	21, // 30: testmesh.plugin.v1.PluginService.Call:output_type -> testmesh.plugin.v1.CallResponse
-	23, // 31: testmesh.plugin.v1.PluginService.Cancel:output_type -> testmesh.plugin.v1.CancelResponse
-	25, // 32: testmesh.plugin.v1.PluginService.Health:output_type -> testmesh.plugin.v1.HealthResponse
-	25, // [25:33] is the sub-list for method output_type
-	17, // [17:25] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	13, // 15: testmesh.plugin.v1.Fault.secrets:type_name -> testmesh.plugin.v1.Secret
+	17, // 16: testmesh.plugin.v1.OpenSessionResponse.opened:type_name -> testmesh.plugin.v1.SessionOpened
+	14, // 17: testmesh.plugin.v1.CallResponse.fault:type_name -> testmesh.plugin.v1.Fault
+	1,  // 18: testmesh.plugin.v1.PluginService.Describe:input_type -> testmesh.plugin.v1.DescribeRequest
+	3,  // 19: testmesh.plugin.v1.PluginService.Configure:input_type -> testmesh.plugin.v1.ConfigureRequest
+	5,  // 20: testmesh.plugin.v1.PluginService.Execute:input_type -> testmesh.plugin.v1.ExecuteRequest
+	15, // 21: testmesh.plugin.v1.PluginService.OpenSession:input_type -> testmesh.plugin.v1.OpenSessionRequest
+	18, // 22: testmesh.plugin.v1.PluginService.CloseSession:input_type -> testmesh.plugin.v1.CloseSessionRequest
+	20, // 23: testmesh.plugin.v1.PluginService.Call:input_type -> testmesh.plugin.v1.CallRequest
+	22, // 24: testmesh.plugin.v1.PluginService.Cancel:input_type -> testmesh.plugin.v1.CancelRequest
+	24, // 25: testmesh.plugin.v1.PluginService.Health:input_type -> testmesh.plugin.v1.HealthRequest
+	2,  // 26: testmesh.plugin.v1.PluginService.Describe:output_type -> testmesh.plugin.v1.DescribeResponse
+	4,  // 27: testmesh.plugin.v1.PluginService.Configure:output_type -> testmesh.plugin.v1.ConfigureResponse
+	6,  // 28: testmesh.plugin.v1.PluginService.Execute:output_type -> testmesh.plugin.v1.ExecuteResponse
+	16, // 29: testmesh.plugin.v1.PluginService.OpenSession:output_type -> testmesh.plugin.v1.OpenSessionResponse
+	19, // 30: testmesh.plugin.v1.PluginService.CloseSession:output_type -> testmesh.plugin.v1.CloseSessionResponse
+	21, // 31: testmesh.plugin.v1.PluginService.Call:output_type -> testmesh.plugin.v1.CallResponse
+	23, // 32: testmesh.plugin.v1.PluginService.Cancel:output_type -> testmesh.plugin.v1.CancelResponse
+	25, // 33: testmesh.plugin.v1.PluginService.Health:output_type -> testmesh.plugin.v1.HealthResponse
+	26, // [26:34] is the sub-list for method output_type
+	18, // [18:26] is the sub-list for method input_type
+	18, // [18:18] is the sub-list for extension type_name
+	18, // [18:18] is the sub-list for extension extendee
+	0,  // [0:18] is the sub-list for field type_name
 }
 
 func init() { file_testmesh_plugin_v1_plugin_proto_init() }
