@@ -20,12 +20,12 @@ func kitConfig(t *testing.T) plugintest.Config {
 	const text = `{"connection": "sqlite::memory:", "query": "SELECT :v AS v", "params": {"v": "${payload}"}, "max_bytes": 50331648}`
 	return plugintest.Config{
 		Descriptor: New().Describe(),
-		Vars:       map[string]any{"postgres": postgresURL(t), "table": table},
+		Vars:       map[string]any{"postgres": postgresURL(t), "mariadb": mariadbURL(t), "table": table},
 		Conformance: plugintest.Conformance{
 			Echo:    &plugintest.Echo{Call: call("sql.query", text), Result: "rows.0.v"},
 			JSON:    &plugintest.Echo{Call: call("sql.query", `{"connection": "${postgres}", "query": "SELECT :v::json AS v", "params": {"v": {"in": "${payload}"}}, "max_bytes": 50331648}`), Result: "rows.0.v.in"},
 			Binary:  &plugintest.Echo{Call: call("sql.query", `{"connection": "${postgres}", "query": "SELECT :v::bytea AS v", "params": {"v": {"$bytes": "${payload}"}}, "max_bytes": 50331648}`), Result: "rows.0.v"},
-			Slow:    new(call("sql.query", `{"connection": "${postgres}", "query": "SELECT pg_sleep(60)"}`)),
+			Slow:    new(call("sql.query", `{"connection": "${mariadb}", "query": "SELECT SLEEP(60)"}`)),
 			Bad:     &plugintest.Bad{Call: call("sql.query", `{"connection": "${postgres}", "query": "SELECT 1", "max_rows": 0}`), Field: "max_rows"},
 			Observe: &plugintest.Repeat{Call: call("sql.query", `{"connection": "${postgres}", "query": "SELECT 1 AS n"}`)},
 			Idempotent: &plugintest.Repeat{
