@@ -78,10 +78,7 @@ const maxRequest = 8 << 20
 const workspace = "default"
 
 // server implements the services.
-type server struct {
-	Config
-	apiv1connect.UnimplementedClusterServiceHandler // Restore is offline: testmesh cluster restore
-}
+type server struct{ Config }
 
 // New is the API as a handler.
 func New(cfg Config) (http.Handler, error) {

@@ -20,7 +20,7 @@ type Members interface {
 	Admit(ctx context.Context, req *apiv1.JoinNodeRequest) (*apiv1.JoinNodeResponse, error)
 	Remove(ctx context.Context, id string) error
 	Transfer(ctx context.Context, id string) error
-	// Snapshot writes the state, Restore replaces it.
+	// Snapshot writes the state.
 	Snapshot(ctx context.Context, w io.Writer) error
 }
 

@@ -4579,94 +4579,6 @@ func (x *SnapshotResponse) GetData() []byte {
 	return nil
 }
 
-type RestoreRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *RestoreRequest) Reset() {
-	*x = RestoreRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[80]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *RestoreRequest) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*RestoreRequest) ProtoMessage() {}
-
-func (x *RestoreRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[80]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use RestoreRequest.ProtoReflect.Descriptor instead.
-func (*RestoreRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{80}
-}
-
-func (x *RestoreRequest) GetData() []byte {
-	if x != nil {
-		return x.Data
-	}
-	return nil
-}
-
-type RestoreResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Incarnation   uint64                 `protobuf:"varint,1,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
-}
-
-func (x *RestoreResponse) Reset() {
-	*x = RestoreResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[81]
-	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-	ms.StoreMessageInfo(mi)
-}
-
-func (x *RestoreResponse) String() string {
-	return protoimpl.X.MessageStringOf(x)
-}
-
-func (*RestoreResponse) ProtoMessage() {}
-
-func (x *RestoreResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[81]
-	if x != nil {
-		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
-		if ms.LoadMessageInfo() == nil {
-			ms.StoreMessageInfo(mi)
-		}
-		return ms
-	}
-	return mi.MessageOf(x)
-}
-
-// Deprecated: Use RestoreResponse.ProtoReflect.Descriptor instead.
-func (*RestoreResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{81}
-}
-
-func (x *RestoreResponse) GetIncarnation() uint64 {
-	if x != nil {
-		return x.Incarnation
-	}
-	return 0
-}
-
 var File_testmesh_api_v1_api_proto protoreflect.FileDescriptor
 
 const file_testmesh_api_v1_api_proto_rawDesc = "" +
@@ -4975,11 +4887,7 @@ const file_testmesh_api_v1_api_proto_rawDesc = "" +
 	"\x1aTransferLeadershipResponse\"\x11\n" +
 	"\x0fSnapshotRequest\"&\n" +
 	"\x10SnapshotResponse\x12\x12\n" +
-	"\x04data\x18\x01 \x01(\fR\x04data\"$\n" +
-	"\x0eRestoreRequest\x12\x12\n" +
-	"\x04data\x18\x01 \x01(\fR\x04data\"3\n" +
-	"\x0fRestoreResponse\x12 \n" +
-	"\vincarnation\x18\x01 \x01(\x04R\vincarnation*=\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data*=\n" +
 	"\x04Read\x12\x14\n" +
 	"\x10READ_UNSPECIFIED\x10\x00\x12\x0e\n" +
 	"\n" +
@@ -5035,7 +4943,7 @@ const file_testmesh_api_v1_api_proto_rawDesc = "" +
 	"\tQueryLogs\x12!.testmesh.api.v1.QueryLogsRequest\x1a\".testmesh.api.v1.QueryLogsResponse\"\x04\x88\xb5\x18\x020\x01\x12\x8b\x01\n" +
 	"\rListArtifacts\x12%.testmesh.api.v1.ListArtifactsRequest\x1a&.testmesh.api.v1.ListArtifactsResponse\"+\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02!\x12\x1f/api/v1/runs/{run_id}/artifacts2\x86\x01\n" +
 	"\rPluginService\x12u\n" +
-	"\vListPlugins\x12#.testmesh.api.v1.ListPluginsRequest\x1a$.testmesh.api.v1.ListPluginsResponse\"\x1b\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\x11\x12\x0f/api/v1/plugins2\xb2\x06\n" +
+	"\vListPlugins\x12#.testmesh.api.v1.ListPluginsRequest\x1a$.testmesh.api.v1.ListPluginsResponse\"\x1b\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\x11\x12\x0f/api/v1/plugins2\xdc\x05\n" +
 	"\x0eClusterService\x12r\n" +
 	"\n" +
 	"GetCluster\x12\".testmesh.api.v1.GetClusterRequest\x1a#.testmesh.api.v1.GetClusterResponse\"\x1b\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\x11\x12\x0f/api/v1/cluster\x12\x8b\x01\n" +
@@ -5044,8 +4952,7 @@ const file_testmesh_api_v1_api_proto_rawDesc = "" +
 	"\n" +
 	"RemoveNode\x12\".testmesh.api.v1.RemoveNodeRequest\x1a#.testmesh.api.v1.RemoveNodeResponse\"(\x88\xb5\x18\x05\x82\xd3\xe4\x93\x02\x1e*\x1c/api/v1/cluster/members/{id}\x12\x96\x01\n" +
 	"\x12TransferLeadership\x12*.testmesh.api.v1.TransferLeadershipRequest\x1a+.testmesh.api.v1.TransferLeadershipResponse\"'\x88\xb5\x18\x05\x82\xd3\xe4\x93\x02\x1d:\x01*\"\x18/api/v1/cluster:transfer\x12W\n" +
-	"\bSnapshot\x12 .testmesh.api.v1.SnapshotRequest\x1a!.testmesh.api.v1.SnapshotResponse\"\x04\x88\xb5\x18\x050\x01\x12T\n" +
-	"\aRestore\x12\x1f.testmesh.api.v1.RestoreRequest\x1a .testmesh.api.v1.RestoreResponse\"\x04\x88\xb5\x18\x05(\x01B:Z8github.com/testmesh/testmesh/proto/testmesh/api/v1;apiv1b\x06proto3"
+	"\bSnapshot\x12 .testmesh.api.v1.SnapshotRequest\x1a!.testmesh.api.v1.SnapshotResponse\"\x04\x88\xb5\x18\x050\x01B:Z8github.com/testmesh/testmesh/proto/testmesh/api/v1;apiv1b\x06proto3"
 
 var (
 	file_testmesh_api_v1_api_proto_rawDescOnce sync.Once
@@ -5060,7 +4967,7 @@ func file_testmesh_api_v1_api_proto_rawDescGZIP() []byte {
 }
 
 var file_testmesh_api_v1_api_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_testmesh_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 86)
+var file_testmesh_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 84)
 var file_testmesh_api_v1_api_proto_goTypes = []any{
 	(Read)(0),                          // 0: testmesh.api.v1.Read
 	(AgentChange)(0),                   // 1: testmesh.api.v1.AgentChange
@@ -5144,160 +5051,156 @@ var file_testmesh_api_v1_api_proto_goTypes = []any{
 	(*TransferLeadershipResponse)(nil), // 79: testmesh.api.v1.TransferLeadershipResponse
 	(*SnapshotRequest)(nil),            // 80: testmesh.api.v1.SnapshotRequest
 	(*SnapshotResponse)(nil),           // 81: testmesh.api.v1.SnapshotResponse
-	(*RestoreRequest)(nil),             // 82: testmesh.api.v1.RestoreRequest
-	(*RestoreResponse)(nil),            // 83: testmesh.api.v1.RestoreResponse
-	nil,                                // 84: testmesh.api.v1.PutEnvironmentRequest.SecretsEntry
-	nil,                                // 85: testmesh.api.v1.CreateJoinTokenRequest.PinsEntry
-	nil,                                // 86: testmesh.api.v1.ListAgentsRequest.LabelsEntry
-	nil,                                // 87: testmesh.api.v1.SetAgentRequest.PinsEntry
-	(*BundleFile)(nil),                 // 88: testmesh.api.v1.BundleFile
-	(*Flow)(nil),                       // 89: testmesh.api.v1.Flow
-	(*Environment)(nil),                // 90: testmesh.api.v1.Environment
-	(*Source)(nil),                     // 91: testmesh.api.v1.Source
-	(*Batch)(nil),                      // 92: testmesh.api.v1.Batch
-	(RunStatus)(0),                     // 93: testmesh.api.v1.RunStatus
-	(*timestamppb.Timestamp)(nil),      // 94: google.protobuf.Timestamp
-	(*Run)(nil),                        // 95: testmesh.api.v1.Run
-	(*durationpb.Duration)(nil),        // 96: google.protobuf.Duration
-	(*JoinToken)(nil),                  // 97: testmesh.api.v1.JoinToken
-	(*Agent)(nil),                      // 98: testmesh.api.v1.Agent
-	(*LogLine)(nil),                    // 99: testmesh.api.v1.LogLine
-	(*Artifact)(nil),                   // 100: testmesh.api.v1.Artifact
-	(*Member)(nil),                     // 101: testmesh.api.v1.Member
+	nil,                                // 82: testmesh.api.v1.PutEnvironmentRequest.SecretsEntry
+	nil,                                // 83: testmesh.api.v1.CreateJoinTokenRequest.PinsEntry
+	nil,                                // 84: testmesh.api.v1.ListAgentsRequest.LabelsEntry
+	nil,                                // 85: testmesh.api.v1.SetAgentRequest.PinsEntry
+	(*BundleFile)(nil),                 // 86: testmesh.api.v1.BundleFile
+	(*Flow)(nil),                       // 87: testmesh.api.v1.Flow
+	(*Environment)(nil),                // 88: testmesh.api.v1.Environment
+	(*Source)(nil),                     // 89: testmesh.api.v1.Source
+	(*Batch)(nil),                      // 90: testmesh.api.v1.Batch
+	(RunStatus)(0),                     // 91: testmesh.api.v1.RunStatus
+	(*timestamppb.Timestamp)(nil),      // 92: google.protobuf.Timestamp
+	(*Run)(nil),                        // 93: testmesh.api.v1.Run
+	(*durationpb.Duration)(nil),        // 94: google.protobuf.Duration
+	(*JoinToken)(nil),                  // 95: testmesh.api.v1.JoinToken
+	(*Agent)(nil),                      // 96: testmesh.api.v1.Agent
+	(*LogLine)(nil),                    // 97: testmesh.api.v1.LogLine
+	(*Artifact)(nil),                   // 98: testmesh.api.v1.Artifact
+	(*Member)(nil),                     // 99: testmesh.api.v1.Member
 }
 var file_testmesh_api_v1_api_proto_depIdxs = []int32{
-	88,  // 0: testmesh.api.v1.PutBundleRequest.files:type_name -> testmesh.api.v1.BundleFile
-	88,  // 1: testmesh.api.v1.GetBundleResponse.files:type_name -> testmesh.api.v1.BundleFile
-	89,  // 2: testmesh.api.v1.ListFlowsResponse.flows:type_name -> testmesh.api.v1.Flow
-	89,  // 3: testmesh.api.v1.GetFlowResponse.flow:type_name -> testmesh.api.v1.Flow
-	84,  // 4: testmesh.api.v1.PutEnvironmentRequest.secrets:type_name -> testmesh.api.v1.PutEnvironmentRequest.SecretsEntry
-	90,  // 5: testmesh.api.v1.PutEnvironmentResponse.environment:type_name -> testmesh.api.v1.Environment
-	90,  // 6: testmesh.api.v1.ListEnvironmentsResponse.environments:type_name -> testmesh.api.v1.Environment
-	90,  // 7: testmesh.api.v1.GetEnvironmentResponse.environment:type_name -> testmesh.api.v1.Environment
-	91,  // 8: testmesh.api.v1.CreateBatchRequest.source:type_name -> testmesh.api.v1.Source
-	92,  // 9: testmesh.api.v1.CreateBatchResponse.batch:type_name -> testmesh.api.v1.Batch
-	92,  // 10: testmesh.api.v1.ListBatchesResponse.batches:type_name -> testmesh.api.v1.Batch
-	0,   // 11: testmesh.api.v1.GetBatchRequest.read:type_name -> testmesh.api.v1.Read
-	92,  // 12: testmesh.api.v1.GetBatchResponse.batch:type_name -> testmesh.api.v1.Batch
-	93,  // 13: testmesh.api.v1.ListRunsRequest.status:type_name -> testmesh.api.v1.RunStatus
-	94,  // 14: testmesh.api.v1.ListRunsRequest.since:type_name -> google.protobuf.Timestamp
-	94,  // 15: testmesh.api.v1.ListRunsRequest.until:type_name -> google.protobuf.Timestamp
-	0,   // 16: testmesh.api.v1.ListRunsRequest.read:type_name -> testmesh.api.v1.Read
-	95,  // 17: testmesh.api.v1.ListRunsResponse.runs:type_name -> testmesh.api.v1.Run
-	0,   // 18: testmesh.api.v1.GetRunRequest.read:type_name -> testmesh.api.v1.Read
-	95,  // 19: testmesh.api.v1.GetRunResponse.run:type_name -> testmesh.api.v1.Run
-	92,  // 20: testmesh.api.v1.RerunResponse.batch:type_name -> testmesh.api.v1.Batch
-	40,  // 21: testmesh.api.v1.WhyResponse.agents:type_name -> testmesh.api.v1.AgentFit
-	95,  // 22: testmesh.api.v1.ListQuarantineResponse.runs:type_name -> testmesh.api.v1.Run
-	96,  // 23: testmesh.api.v1.QueueStatsResponse.oldest_wait:type_name -> google.protobuf.Duration
-	95,  // 24: testmesh.api.v1.WatchResponse.run:type_name -> testmesh.api.v1.Run
-	95,  // 25: testmesh.api.v1.WatchBatchResponse.runs:type_name -> testmesh.api.v1.Run
-	92,  // 26: testmesh.api.v1.WatchBatchResponse.batch:type_name -> testmesh.api.v1.Batch
-	85,  // 27: testmesh.api.v1.CreateJoinTokenRequest.pins:type_name -> testmesh.api.v1.CreateJoinTokenRequest.PinsEntry
-	96,  // 28: testmesh.api.v1.CreateJoinTokenRequest.ttl:type_name -> google.protobuf.Duration
-	97,  // 29: testmesh.api.v1.CreateJoinTokenResponse.token:type_name -> testmesh.api.v1.JoinToken
-	97,  // 30: testmesh.api.v1.ListJoinTokensResponse.tokens:type_name -> testmesh.api.v1.JoinToken
-	86,  // 31: testmesh.api.v1.ListAgentsRequest.labels:type_name -> testmesh.api.v1.ListAgentsRequest.LabelsEntry
-	98,  // 32: testmesh.api.v1.ListAgentsResponse.agents:type_name -> testmesh.api.v1.Agent
-	98,  // 33: testmesh.api.v1.GetAgentResponse.agent:type_name -> testmesh.api.v1.Agent
-	1,   // 34: testmesh.api.v1.SetAgentRequest.change:type_name -> testmesh.api.v1.AgentChange
-	96,  // 35: testmesh.api.v1.SetAgentRequest.duration:type_name -> google.protobuf.Duration
-	87,  // 36: testmesh.api.v1.SetAgentRequest.pins:type_name -> testmesh.api.v1.SetAgentRequest.PinsEntry
-	98,  // 37: testmesh.api.v1.SetAgentResponse.agent:type_name -> testmesh.api.v1.Agent
-	94,  // 38: testmesh.api.v1.QueryLogsRequest.since:type_name -> google.protobuf.Timestamp
-	94,  // 39: testmesh.api.v1.QueryLogsRequest.until:type_name -> google.protobuf.Timestamp
-	99,  // 40: testmesh.api.v1.QueryLogsResponse.lines:type_name -> testmesh.api.v1.LogLine
-	100, // 41: testmesh.api.v1.ListArtifactsResponse.artifacts:type_name -> testmesh.api.v1.Artifact
-	69,  // 42: testmesh.api.v1.ListPluginsResponse.plugins:type_name -> testmesh.api.v1.PluginInfo
-	101, // 43: testmesh.api.v1.GetClusterResponse.members:type_name -> testmesh.api.v1.Member
-	94,  // 44: testmesh.api.v1.GetClusterResponse.last_snapshot:type_name -> google.protobuf.Timestamp
-	96,  // 45: testmesh.api.v1.CreateNodeTokenRequest.ttl:type_name -> google.protobuf.Duration
-	101, // 46: testmesh.api.v1.JoinNodeResponse.members:type_name -> testmesh.api.v1.Member
-	2,   // 47: testmesh.api.v1.FlowService.MissingBlobs:input_type -> testmesh.api.v1.MissingBlobsRequest
-	4,   // 48: testmesh.api.v1.FlowService.PutBundle:input_type -> testmesh.api.v1.PutBundleRequest
-	6,   // 49: testmesh.api.v1.FlowService.GetBundle:input_type -> testmesh.api.v1.GetBundleRequest
-	8,   // 50: testmesh.api.v1.FlowService.Push:input_type -> testmesh.api.v1.PushRequest
-	10,  // 51: testmesh.api.v1.FlowService.ListFlows:input_type -> testmesh.api.v1.ListFlowsRequest
-	12,  // 52: testmesh.api.v1.FlowService.GetFlow:input_type -> testmesh.api.v1.GetFlowRequest
-	14,  // 53: testmesh.api.v1.EnvironmentService.PutEnvironment:input_type -> testmesh.api.v1.PutEnvironmentRequest
-	16,  // 54: testmesh.api.v1.EnvironmentService.ListEnvironments:input_type -> testmesh.api.v1.ListEnvironmentsRequest
-	18,  // 55: testmesh.api.v1.EnvironmentService.GetEnvironment:input_type -> testmesh.api.v1.GetEnvironmentRequest
-	20,  // 56: testmesh.api.v1.EnvironmentService.DeleteEnvironment:input_type -> testmesh.api.v1.DeleteEnvironmentRequest
-	22,  // 57: testmesh.api.v1.RunService.CreateBatch:input_type -> testmesh.api.v1.CreateBatchRequest
-	24,  // 58: testmesh.api.v1.RunService.ListBatches:input_type -> testmesh.api.v1.ListBatchesRequest
-	26,  // 59: testmesh.api.v1.RunService.GetBatch:input_type -> testmesh.api.v1.GetBatchRequest
-	28,  // 60: testmesh.api.v1.RunService.ListRuns:input_type -> testmesh.api.v1.ListRunsRequest
-	30,  // 61: testmesh.api.v1.RunService.GetRun:input_type -> testmesh.api.v1.GetRunRequest
-	32,  // 62: testmesh.api.v1.RunService.Cancel:input_type -> testmesh.api.v1.CancelRequest
-	34,  // 63: testmesh.api.v1.RunService.Rerun:input_type -> testmesh.api.v1.RerunRequest
-	36,  // 64: testmesh.api.v1.RunService.SetPriority:input_type -> testmesh.api.v1.SetPriorityRequest
-	38,  // 65: testmesh.api.v1.RunService.Why:input_type -> testmesh.api.v1.WhyRequest
-	41,  // 66: testmesh.api.v1.RunService.ListQuarantine:input_type -> testmesh.api.v1.ListQuarantineRequest
-	43,  // 67: testmesh.api.v1.RunService.Release:input_type -> testmesh.api.v1.ReleaseRequest
-	45,  // 68: testmesh.api.v1.RunService.QueueStats:input_type -> testmesh.api.v1.QueueStatsRequest
-	47,  // 69: testmesh.api.v1.RunService.Watch:input_type -> testmesh.api.v1.WatchRequest
-	49,  // 70: testmesh.api.v1.RunService.WatchBatch:input_type -> testmesh.api.v1.WatchBatchRequest
-	51,  // 71: testmesh.api.v1.AgentService.CreateJoinToken:input_type -> testmesh.api.v1.CreateJoinTokenRequest
-	53,  // 72: testmesh.api.v1.AgentService.ListJoinTokens:input_type -> testmesh.api.v1.ListJoinTokensRequest
-	55,  // 73: testmesh.api.v1.AgentService.RevokeJoinToken:input_type -> testmesh.api.v1.RevokeJoinTokenRequest
-	57,  // 74: testmesh.api.v1.AgentService.ListAgents:input_type -> testmesh.api.v1.ListAgentsRequest
-	59,  // 75: testmesh.api.v1.AgentService.GetAgent:input_type -> testmesh.api.v1.GetAgentRequest
-	61,  // 76: testmesh.api.v1.AgentService.SetAgent:input_type -> testmesh.api.v1.SetAgentRequest
-	63,  // 77: testmesh.api.v1.LogService.QueryLogs:input_type -> testmesh.api.v1.QueryLogsRequest
-	65,  // 78: testmesh.api.v1.LogService.ListArtifacts:input_type -> testmesh.api.v1.ListArtifactsRequest
-	67,  // 79: testmesh.api.v1.PluginService.ListPlugins:input_type -> testmesh.api.v1.ListPluginsRequest
-	70,  // 80: testmesh.api.v1.ClusterService.GetCluster:input_type -> testmesh.api.v1.GetClusterRequest
-	72,  // 81: testmesh.api.v1.ClusterService.CreateNodeToken:input_type -> testmesh.api.v1.CreateNodeTokenRequest
-	74,  // 82: testmesh.api.v1.ClusterService.JoinNode:input_type -> testmesh.api.v1.JoinNodeRequest
-	76,  // 83: testmesh.api.v1.ClusterService.RemoveNode:input_type -> testmesh.api.v1.RemoveNodeRequest
-	78,  // 84: testmesh.api.v1.ClusterService.TransferLeadership:input_type -> testmesh.api.v1.TransferLeadershipRequest
-	80,  // 85: testmesh.api.v1.ClusterService.Snapshot:input_type -> testmesh.api.v1.SnapshotRequest
-	82,  // 86: testmesh.api.v1.ClusterService.Restore:input_type -> testmesh.api.v1.RestoreRequest
-	3,   // 87: testmesh.api.v1.FlowService.MissingBlobs:output_type -> testmesh.api.v1.MissingBlobsResponse
-	5,   // 88: testmesh.api.v1.FlowService.PutBundle:output_type -> testmesh.api.v1.PutBundleResponse
-	7,   // 89: testmesh.api.v1.FlowService.GetBundle:output_type -> testmesh.api.v1.GetBundleResponse
-	9,   // 90: testmesh.api.v1.FlowService.Push:output_type -> testmesh.api.v1.PushResponse
-	11,  // 91: testmesh.api.v1.FlowService.ListFlows:output_type -> testmesh.api.v1.ListFlowsResponse
-	13,  // 92: testmesh.api.v1.FlowService.GetFlow:output_type -> testmesh.api.v1.GetFlowResponse
-	15,  // 93: testmesh.api.v1.EnvironmentService.PutEnvironment:output_type -> testmesh.api.v1.PutEnvironmentResponse
-	17,  // 94: testmesh.api.v1.EnvironmentService.ListEnvironments:output_type -> testmesh.api.v1.ListEnvironmentsResponse
-	19,  // 95: testmesh.api.v1.EnvironmentService.GetEnvironment:output_type -> testmesh.api.v1.GetEnvironmentResponse
-	21,  // 96: testmesh.api.v1.EnvironmentService.DeleteEnvironment:output_type -> testmesh.api.v1.DeleteEnvironmentResponse
-	23,  // 97: testmesh.api.v1.RunService.CreateBatch:output_type -> testmesh.api.v1.CreateBatchResponse
-	25,  // 98: testmesh.api.v1.RunService.ListBatches:output_type -> testmesh.api.v1.ListBatchesResponse
-	27,  // 99: testmesh.api.v1.RunService.GetBatch:output_type -> testmesh.api.v1.GetBatchResponse
-	29,  // 100: testmesh.api.v1.RunService.ListRuns:output_type -> testmesh.api.v1.ListRunsResponse
-	31,  // 101: testmesh.api.v1.RunService.GetRun:output_type -> testmesh.api.v1.GetRunResponse
-	33,  // 102: testmesh.api.v1.RunService.Cancel:output_type -> testmesh.api.v1.CancelResponse
-	35,  // 103: testmesh.api.v1.RunService.Rerun:output_type -> testmesh.api.v1.RerunResponse
-	37,  // 104: testmesh.api.v1.RunService.SetPriority:output_type -> testmesh.api.v1.SetPriorityResponse
-	39,  // 105: testmesh.api.v1.RunService.Why:output_type -> testmesh.api.v1.WhyResponse
-	42,  // 106: testmesh.api.v1.RunService.ListQuarantine:output_type -> testmesh.api.v1.ListQuarantineResponse
-	44,  // 107: testmesh.api.v1.RunService.Release:output_type -> testmesh.api.v1.ReleaseResponse
-	46,  // 108: testmesh.api.v1.RunService.QueueStats:output_type -> testmesh.api.v1.QueueStatsResponse
-	48,  // 109: testmesh.api.v1.RunService.Watch:output_type -> testmesh.api.v1.WatchResponse
-	50,  // 110: testmesh.api.v1.RunService.WatchBatch:output_type -> testmesh.api.v1.WatchBatchResponse
-	52,  // 111: testmesh.api.v1.AgentService.CreateJoinToken:output_type -> testmesh.api.v1.CreateJoinTokenResponse
-	54,  // 112: testmesh.api.v1.AgentService.ListJoinTokens:output_type -> testmesh.api.v1.ListJoinTokensResponse
-	56,  // 113: testmesh.api.v1.AgentService.RevokeJoinToken:output_type -> testmesh.api.v1.RevokeJoinTokenResponse
-	58,  // 114: testmesh.api.v1.AgentService.ListAgents:output_type -> testmesh.api.v1.ListAgentsResponse
-	60,  // 115: testmesh.api.v1.AgentService.GetAgent:output_type -> testmesh.api.v1.GetAgentResponse
-	62,  // 116: testmesh.api.v1.AgentService.SetAgent:output_type -> testmesh.api.v1.SetAgentResponse
-	64,  // 117: testmesh.api.v1.LogService.QueryLogs:output_type -> testmesh.api.v1.QueryLogsResponse
-	66,  // 118: testmesh.api.v1.LogService.ListArtifacts:output_type -> testmesh.api.v1.ListArtifactsResponse
-	68,  // 119: testmesh.api.v1.PluginService.ListPlugins:output_type -> testmesh.api.v1.ListPluginsResponse
-	71,  // 120: testmesh.api.v1.ClusterService.GetCluster:output_type -> testmesh.api.v1.GetClusterResponse
-	73,  // 121: testmesh.api.v1.ClusterService.CreateNodeToken:output_type -> testmesh.api.v1.CreateNodeTokenResponse
-	75,  // 122: testmesh.api.v1.ClusterService.JoinNode:output_type -> testmesh.api.v1.JoinNodeResponse
-	77,  // 123: testmesh.api.v1.ClusterService.RemoveNode:output_type -> testmesh.api.v1.RemoveNodeResponse
-	79,  // 124: testmesh.api.v1.ClusterService.TransferLeadership:output_type -> testmesh.api.v1.TransferLeadershipResponse
-	81,  // 125: testmesh.api.v1.ClusterService.Snapshot:output_type -> testmesh.api.v1.SnapshotResponse
-	83,  // 126: testmesh.api.v1.ClusterService.Restore:output_type -> testmesh.api.v1.RestoreResponse
-	87,  // [87:127] is the sub-list for method output_type
-	47,  // [47:87] is the sub-list for method input_type
-	47,  // [47:47] is the sub-list for extension type_name
-	47,  // [47:47] is the sub-list for extension extendee
-	0,   // [0:47] is the sub-list for field type_name
+	86, // 0: testmesh.api.v1.PutBundleRequest.files:type_name -> testmesh.api.v1.BundleFile
+	86, // 1: testmesh.api.v1.GetBundleResponse.files:type_name -> testmesh.api.v1.BundleFile
+	87, // 2: testmesh.api.v1.ListFlowsResponse.flows:type_name -> testmesh.api.v1.Flow
+	87, // 3: testmesh.api.v1.GetFlowResponse.flow:type_name -> testmesh.api.v1.Flow
+	82, // 4: testmesh.api.v1.PutEnvironmentRequest.secrets:type_name -> testmesh.api.v1.PutEnvironmentRequest.SecretsEntry
+	88, // 5: testmesh.api.v1.PutEnvironmentResponse.environment:type_name -> testmesh.api.v1.Environment
+	88, // 6: testmesh.api.v1.ListEnvironmentsResponse.environments:type_name -> testmesh.api.v1.Environment
+	88, // 7: testmesh.api.v1.GetEnvironmentResponse.environment:type_name -> testmesh.api.v1.Environment
+	89, // 8: testmesh.api.v1.CreateBatchRequest.source:type_name -> testmesh.api.v1.Source
+	90, // 9: testmesh.api.v1.CreateBatchResponse.batch:type_name -> testmesh.api.v1.Batch
+	90, // 10: testmesh.api.v1.ListBatchesResponse.batches:type_name -> testmesh.api.v1.Batch
+	0,  // 11: testmesh.api.v1.GetBatchRequest.read:type_name -> testmesh.api.v1.Read
+	90, // 12: testmesh.api.v1.GetBatchResponse.batch:type_name -> testmesh.api.v1.Batch
+	91, // 13: testmesh.api.v1.ListRunsRequest.status:type_name -> testmesh.api.v1.RunStatus
+	92, // 14: testmesh.api.v1.ListRunsRequest.since:type_name -> google.protobuf.Timestamp
+	92, // 15: testmesh.api.v1.ListRunsRequest.until:type_name -> google.protobuf.Timestamp
+	0,  // 16: testmesh.api.v1.ListRunsRequest.read:type_name -> testmesh.api.v1.Read
+	93, // 17: testmesh.api.v1.ListRunsResponse.runs:type_name -> testmesh.api.v1.Run
+	0,  // 18: testmesh.api.v1.GetRunRequest.read:type_name -> testmesh.api.v1.Read
+	93, // 19: testmesh.api.v1.GetRunResponse.run:type_name -> testmesh.api.v1.Run
+	90, // 20: testmesh.api.v1.RerunResponse.batch:type_name -> testmesh.api.v1.Batch
+	40, // 21: testmesh.api.v1.WhyResponse.agents:type_name -> testmesh.api.v1.AgentFit
+	93, // 22: testmesh.api.v1.ListQuarantineResponse.runs:type_name -> testmesh.api.v1.Run
+	94, // 23: testmesh.api.v1.QueueStatsResponse.oldest_wait:type_name -> google.protobuf.Duration
+	93, // 24: testmesh.api.v1.WatchResponse.run:type_name -> testmesh.api.v1.Run
+	93, // 25: testmesh.api.v1.WatchBatchResponse.runs:type_name -> testmesh.api.v1.Run
+	90, // 26: testmesh.api.v1.WatchBatchResponse.batch:type_name -> testmesh.api.v1.Batch
+	83, // 27: testmesh.api.v1.CreateJoinTokenRequest.pins:type_name -> testmesh.api.v1.CreateJoinTokenRequest.PinsEntry
+	94, // 28: testmesh.api.v1.CreateJoinTokenRequest.ttl:type_name -> google.protobuf.Duration
+	95, // 29: testmesh.api.v1.CreateJoinTokenResponse.token:type_name -> testmesh.api.v1.JoinToken
+	95, // 30: testmesh.api.v1.ListJoinTokensResponse.tokens:type_name -> testmesh.api.v1.JoinToken
+	84, // 31: testmesh.api.v1.ListAgentsRequest.labels:type_name -> testmesh.api.v1.ListAgentsRequest.LabelsEntry
+	96, // 32: testmesh.api.v1.ListAgentsResponse.agents:type_name -> testmesh.api.v1.Agent
+	96, // 33: testmesh.api.v1.GetAgentResponse.agent:type_name -> testmesh.api.v1.Agent
+	1,  // 34: testmesh.api.v1.SetAgentRequest.change:type_name -> testmesh.api.v1.AgentChange
+	94, // 35: testmesh.api.v1.SetAgentRequest.duration:type_name -> google.protobuf.Duration
+	85, // 36: testmesh.api.v1.SetAgentRequest.pins:type_name -> testmesh.api.v1.SetAgentRequest.PinsEntry
+	96, // 37: testmesh.api.v1.SetAgentResponse.agent:type_name -> testmesh.api.v1.Agent
+	92, // 38: testmesh.api.v1.QueryLogsRequest.since:type_name -> google.protobuf.Timestamp
+	92, // 39: testmesh.api.v1.QueryLogsRequest.until:type_name -> google.protobuf.Timestamp
+	97, // 40: testmesh.api.v1.QueryLogsResponse.lines:type_name -> testmesh.api.v1.LogLine
+	98, // 41: testmesh.api.v1.ListArtifactsResponse.artifacts:type_name -> testmesh.api.v1.Artifact
+	69, // 42: testmesh.api.v1.ListPluginsResponse.plugins:type_name -> testmesh.api.v1.PluginInfo
+	99, // 43: testmesh.api.v1.GetClusterResponse.members:type_name -> testmesh.api.v1.Member
+	92, // 44: testmesh.api.v1.GetClusterResponse.last_snapshot:type_name -> google.protobuf.Timestamp
+	94, // 45: testmesh.api.v1.CreateNodeTokenRequest.ttl:type_name -> google.protobuf.Duration
+	99, // 46: testmesh.api.v1.JoinNodeResponse.members:type_name -> testmesh.api.v1.Member
+	2,  // 47: testmesh.api.v1.FlowService.MissingBlobs:input_type -> testmesh.api.v1.MissingBlobsRequest
+	4,  // 48: testmesh.api.v1.FlowService.PutBundle:input_type -> testmesh.api.v1.PutBundleRequest
+	6,  // 49: testmesh.api.v1.FlowService.GetBundle:input_type -> testmesh.api.v1.GetBundleRequest
+	8,  // 50: testmesh.api.v1.FlowService.Push:input_type -> testmesh.api.v1.PushRequest
+	10, // 51: testmesh.api.v1.FlowService.ListFlows:input_type -> testmesh.api.v1.ListFlowsRequest
+	12, // 52: testmesh.api.v1.FlowService.GetFlow:input_type -> testmesh.api.v1.GetFlowRequest
+	14, // 53: testmesh.api.v1.EnvironmentService.PutEnvironment:input_type -> testmesh.api.v1.PutEnvironmentRequest
+	16, // 54: testmesh.api.v1.EnvironmentService.ListEnvironments:input_type -> testmesh.api.v1.ListEnvironmentsRequest
+	18, // 55: testmesh.api.v1.EnvironmentService.GetEnvironment:input_type -> testmesh.api.v1.GetEnvironmentRequest
+	20, // 56: testmesh.api.v1.EnvironmentService.DeleteEnvironment:input_type -> testmesh.api.v1.DeleteEnvironmentRequest
+	22, // 57: testmesh.api.v1.RunService.CreateBatch:input_type -> testmesh.api.v1.CreateBatchRequest
+	24, // 58: testmesh.api.v1.RunService.ListBatches:input_type -> testmesh.api.v1.ListBatchesRequest
+	26, // 59: testmesh.api.v1.RunService.GetBatch:input_type -> testmesh.api.v1.GetBatchRequest
+	28, // 60: testmesh.api.v1.RunService.ListRuns:input_type -> testmesh.api.v1.ListRunsRequest
+	30, // 61: testmesh.api.v1.RunService.GetRun:input_type -> testmesh.api.v1.GetRunRequest
+	32, // 62: testmesh.api.v1.RunService.Cancel:input_type -> testmesh.api.v1.CancelRequest
+	34, // 63: testmesh.api.v1.RunService.Rerun:input_type -> testmesh.api.v1.RerunRequest
+	36, // 64: testmesh.api.v1.RunService.SetPriority:input_type -> testmesh.api.v1.SetPriorityRequest
+	38, // 65: testmesh.api.v1.RunService.Why:input_type -> testmesh.api.v1.WhyRequest
+	41, // 66: testmesh.api.v1.RunService.ListQuarantine:input_type -> testmesh.api.v1.ListQuarantineRequest
+	43, // 67: testmesh.api.v1.RunService.Release:input_type -> testmesh.api.v1.ReleaseRequest
+	45, // 68: testmesh.api.v1.RunService.QueueStats:input_type -> testmesh.api.v1.QueueStatsRequest
+	47, // 69: testmesh.api.v1.RunService.Watch:input_type -> testmesh.api.v1.WatchRequest
+	49, // 70: testmesh.api.v1.RunService.WatchBatch:input_type -> testmesh.api.v1.WatchBatchRequest
+	51, // 71: testmesh.api.v1.AgentService.CreateJoinToken:input_type -> testmesh.api.v1.CreateJoinTokenRequest
+	53, // 72: testmesh.api.v1.AgentService.ListJoinTokens:input_type -> testmesh.api.v1.ListJoinTokensRequest
+	55, // 73: testmesh.api.v1.AgentService.RevokeJoinToken:input_type -> testmesh.api.v1.RevokeJoinTokenRequest
+	57, // 74: testmesh.api.v1.AgentService.ListAgents:input_type -> testmesh.api.v1.ListAgentsRequest
+	59, // 75: testmesh.api.v1.AgentService.GetAgent:input_type -> testmesh.api.v1.GetAgentRequest
+	61, // 76: testmesh.api.v1.AgentService.SetAgent:input_type -> testmesh.api.v1.SetAgentRequest
+	63, // 77: testmesh.api.v1.LogService.QueryLogs:input_type -> testmesh.api.v1.QueryLogsRequest
+	65, // 78: testmesh.api.v1.LogService.ListArtifacts:input_type -> testmesh.api.v1.ListArtifactsRequest
+	67, // 79: testmesh.api.v1.PluginService.ListPlugins:input_type -> testmesh.api.v1.ListPluginsRequest
+	70, // 80: testmesh.api.v1.ClusterService.GetCluster:input_type -> testmesh.api.v1.GetClusterRequest
+	72, // 81: testmesh.api.v1.ClusterService.CreateNodeToken:input_type -> testmesh.api.v1.CreateNodeTokenRequest
+	74, // 82: testmesh.api.v1.ClusterService.JoinNode:input_type -> testmesh.api.v1.JoinNodeRequest
+	76, // 83: testmesh.api.v1.ClusterService.RemoveNode:input_type -> testmesh.api.v1.RemoveNodeRequest
+	78, // 84: testmesh.api.v1.ClusterService.TransferLeadership:input_type -> testmesh.api.v1.TransferLeadershipRequest
+	80, // 85: testmesh.api.v1.ClusterService.Snapshot:input_type -> testmesh.api.v1.SnapshotRequest
+	3,  // 86: testmesh.api.v1.FlowService.MissingBlobs:output_type -> testmesh.api.v1.MissingBlobsResponse
+	5,  // 87: testmesh.api.v1.FlowService.PutBundle:output_type -> testmesh.api.v1.PutBundleResponse
+	7,  // 88: testmesh.api.v1.FlowService.GetBundle:output_type -> testmesh.api.v1.GetBundleResponse
+	9,  // 89: testmesh.api.v1.FlowService.Push:output_type -> testmesh.api.v1.PushResponse
+	11, // 90: testmesh.api.v1.FlowService.ListFlows:output_type -> testmesh.api.v1.ListFlowsResponse
+	13, // 91: testmesh.api.v1.FlowService.GetFlow:output_type -> testmesh.api.v1.GetFlowResponse
+	15, // 92: testmesh.api.v1.EnvironmentService.PutEnvironment:output_type -> testmesh.api.v1.PutEnvironmentResponse
+	17, // 93: testmesh.api.v1.EnvironmentService.ListEnvironments:output_type -> testmesh.api.v1.ListEnvironmentsResponse
+	19, // 94: testmesh.api.v1.EnvironmentService.GetEnvironment:output_type -> testmesh.api.v1.GetEnvironmentResponse
+	21, // 95: testmesh.api.v1.EnvironmentService.DeleteEnvironment:output_type -> testmesh.api.v1.DeleteEnvironmentResponse
+	23, // 96: testmesh.api.v1.RunService.CreateBatch:output_type -> testmesh.api.v1.CreateBatchResponse
+	25, // 97: testmesh.api.v1.RunService.ListBatches:output_type -> testmesh.api.v1.ListBatchesResponse
+	27, // 98: testmesh.api.v1.RunService.GetBatch:output_type -> testmesh.api.v1.GetBatchResponse
+	29, // 99: testmesh.api.v1.RunService.ListRuns:output_type -> testmesh.api.v1.ListRunsResponse
+	31, // 100: testmesh.api.v1.RunService.GetRun:output_type -> testmesh.api.v1.GetRunResponse
+	33, // 101: testmesh.api.v1.RunService.Cancel:output_type -> testmesh.api.v1.CancelResponse
+	35, // 102: testmesh.api.v1.RunService.Rerun:output_type -> testmesh.api.v1.RerunResponse
+	37, // 103: testmesh.api.v1.RunService.SetPriority:output_type -> testmesh.api.v1.SetPriorityResponse
+	39, // 104: testmesh.api.v1.RunService.Why:output_type -> testmesh.api.v1.WhyResponse
+	42, // 105: testmesh.api.v1.RunService.ListQuarantine:output_type -> testmesh.api.v1.ListQuarantineResponse
+	44, // 106: testmesh.api.v1.RunService.Release:output_type -> testmesh.api.v1.ReleaseResponse
+	46, // 107: testmesh.api.v1.RunService.QueueStats:output_type -> testmesh.api.v1.QueueStatsResponse
+	48, // 108: testmesh.api.v1.RunService.Watch:output_type -> testmesh.api.v1.WatchResponse
+	50, // 109: testmesh.api.v1.RunService.WatchBatch:output_type -> testmesh.api.v1.WatchBatchResponse
+	52, // 110: testmesh.api.v1.AgentService.CreateJoinToken:output_type -> testmesh.api.v1.CreateJoinTokenResponse
+	54, // 111: testmesh.api.v1.AgentService.ListJoinTokens:output_type -> testmesh.api.v1.ListJoinTokensResponse
+	56, // 112: testmesh.api.v1.AgentService.RevokeJoinToken:output_type -> testmesh.api.v1.RevokeJoinTokenResponse
+	58, // 113: testmesh.api.v1.AgentService.ListAgents:output_type -> testmesh.api.v1.ListAgentsResponse
+	60, // 114: testmesh.api.v1.AgentService.GetAgent:output_type -> testmesh.api.v1.GetAgentResponse
+	62, // 115: testmesh.api.v1.AgentService.SetAgent:output_type -> testmesh.api.v1.SetAgentResponse
+	64, // 116: testmesh.api.v1.LogService.QueryLogs:output_type -> testmesh.api.v1.QueryLogsResponse
+	66, // 117: testmesh.api.v1.LogService.ListArtifacts:output_type -> testmesh.api.v1.ListArtifactsResponse
+	68, // 118: testmesh.api.v1.PluginService.ListPlugins:output_type -> testmesh.api.v1.ListPluginsResponse
+	71, // 119: testmesh.api.v1.ClusterService.GetCluster:output_type -> testmesh.api.v1.GetClusterResponse
+	73, // 120: testmesh.api.v1.ClusterService.CreateNodeToken:output_type -> testmesh.api.v1.CreateNodeTokenResponse
+	75, // 121: testmesh.api.v1.ClusterService.JoinNode:output_type -> testmesh.api.v1.JoinNodeResponse
+	77, // 122: testmesh.api.v1.ClusterService.RemoveNode:output_type -> testmesh.api.v1.RemoveNodeResponse
+	79, // 123: testmesh.api.v1.ClusterService.TransferLeadership:output_type -> testmesh.api.v1.TransferLeadershipResponse
+	81, // 124: testmesh.api.v1.ClusterService.Snapshot:output_type -> testmesh.api.v1.SnapshotResponse
+	86, // [86:125] is the sub-list for method output_type
+	47, // [47:86] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_testmesh_api_v1_api_proto_init() }
@@ -5313,7 +5216,7 @@ func file_testmesh_api_v1_api_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_testmesh_api_v1_api_proto_rawDesc), len(file_testmesh_api_v1_api_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   86,
+			NumMessages:   84,
 			NumExtensions: 0,
 			NumServices:   7,
 		},

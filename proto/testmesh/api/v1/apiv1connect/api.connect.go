@@ -138,8 +138,6 @@ const (
 	ClusterServiceTransferLeadershipProcedure = "/testmesh.api.v1.ClusterService/TransferLeadership"
 	// ClusterServiceSnapshotProcedure is the fully-qualified name of the ClusterService's Snapshot RPC.
 	ClusterServiceSnapshotProcedure = "/testmesh.api.v1.ClusterService/Snapshot"
-	// ClusterServiceRestoreProcedure is the fully-qualified name of the ClusterService's Restore RPC.
-	ClusterServiceRestoreProcedure = "/testmesh.api.v1.ClusterService/Restore"
 )
 
 // FlowServiceClient is a client for the testmesh.api.v1.FlowService service.
@@ -1433,11 +1431,8 @@ type ClusterServiceClient interface {
 	RemoveNode(context.Context, *v1.RemoveNodeRequest) (*v1.RemoveNodeResponse, error)
 	// TransferLeadership gives the lead to another node.
 	TransferLeadership(context.Context, *v1.TransferLeadershipRequest) (*v1.TransferLeadershipResponse, error)
-	// Snapshot streams a snapshot of the state, for `cluster restore`.
+	// Snapshot streams a snapshot of the state.
 	Snapshot(context.Context, *v1.SnapshotRequest) (*connect.ServerStreamForClient[v1.SnapshotResponse], error)
-	// Restore replaces the state by a snapshot, raises the incarnation and so ends
-	// every lease.
-	Restore(context.Context) (*connect.ClientStreamForClientSimple[v1.RestoreRequest, v1.RestoreResponse], error)
 }
 
 // NewClusterServiceClient constructs a client for the testmesh.api.v1.ClusterService service. By
@@ -1487,12 +1482,6 @@ func NewClusterServiceClient(httpClient connect.HTTPClient, baseURL string, opts
 			connect.WithSchema(clusterServiceMethods.ByName("Snapshot")),
 			connect.WithClientOptions(opts...),
 		),
-		restore: connect.NewClient[v1.RestoreRequest, v1.RestoreResponse](
-			httpClient,
-			baseURL+ClusterServiceRestoreProcedure,
-			connect.WithSchema(clusterServiceMethods.ByName("Restore")),
-			connect.WithClientOptions(opts...),
-		),
 	}
 }
 
@@ -1504,7 +1493,6 @@ type clusterServiceClient struct {
 	removeNode         *connect.Client[v1.RemoveNodeRequest, v1.RemoveNodeResponse]
 	transferLeadership *connect.Client[v1.TransferLeadershipRequest, v1.TransferLeadershipResponse]
 	snapshot           *connect.Client[v1.SnapshotRequest, v1.SnapshotResponse]
-	restore            *connect.Client[v1.RestoreRequest, v1.RestoreResponse]
 }
 
 // GetCluster calls testmesh.api.v1.ClusterService.GetCluster.
@@ -1557,11 +1545,6 @@ func (c *clusterServiceClient) Snapshot(ctx context.Context, req *v1.SnapshotReq
 	return c.snapshot.CallServerStream(ctx, connect.NewRequest(req))
 }
 
-// Restore calls testmesh.api.v1.ClusterService.Restore.
-func (c *clusterServiceClient) Restore(ctx context.Context) (*connect.ClientStreamForClientSimple[v1.RestoreRequest, v1.RestoreResponse], error) {
-	return c.restore.CallClientStreamSimple(ctx)
-}
-
 // ClusterServiceHandler is an implementation of the testmesh.api.v1.ClusterService service.
 type ClusterServiceHandler interface {
 	GetCluster(context.Context, *v1.GetClusterRequest) (*v1.GetClusterResponse, error)
@@ -1573,11 +1556,8 @@ type ClusterServiceHandler interface {
 	RemoveNode(context.Context, *v1.RemoveNodeRequest) (*v1.RemoveNodeResponse, error)
 	// TransferLeadership gives the lead to another node.
 	TransferLeadership(context.Context, *v1.TransferLeadershipRequest) (*v1.TransferLeadershipResponse, error)
-	// Snapshot streams a snapshot of the state, for `cluster restore`.
+	// Snapshot streams a snapshot of the state.
 	Snapshot(context.Context, *v1.SnapshotRequest, *connect.ServerStream[v1.SnapshotResponse]) error
-	// Restore replaces the state by a snapshot, raises the incarnation and so ends
-	// every lease.
-	Restore(context.Context, *connect.ClientStream[v1.RestoreRequest]) (*v1.RestoreResponse, error)
 }
 
 // NewClusterServiceHandler builds an HTTP handler from the service implementation. It returns the
@@ -1623,12 +1603,6 @@ func NewClusterServiceHandler(svc ClusterServiceHandler, opts ...connect.Handler
 		connect.WithSchema(clusterServiceMethods.ByName("Snapshot")),
 		connect.WithHandlerOptions(opts...),
 	)
-	clusterServiceRestoreHandler := connect.NewClientStreamHandlerSimple(
-		ClusterServiceRestoreProcedure,
-		svc.Restore,
-		connect.WithSchema(clusterServiceMethods.ByName("Restore")),
-		connect.WithHandlerOptions(opts...),
-	)
 	return "/testmesh.api.v1.ClusterService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case ClusterServiceGetClusterProcedure:
@@ -1643,8 +1617,6 @@ func NewClusterServiceHandler(svc ClusterServiceHandler, opts ...connect.Handler
 			clusterServiceTransferLeadershipHandler.ServeHTTP(w, r)
 		case ClusterServiceSnapshotProcedure:
 			clusterServiceSnapshotHandler.ServeHTTP(w, r)
-		case ClusterServiceRestoreProcedure:
-			clusterServiceRestoreHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -1676,8 +1648,4 @@ func (UnimplementedClusterServiceHandler) TransferLeadership(context.Context, *v
 
 func (UnimplementedClusterServiceHandler) Snapshot(context.Context, *v1.SnapshotRequest, *connect.ServerStream[v1.SnapshotResponse]) error {
 	return connect.NewError(connect.CodeUnimplemented, errors.New("testmesh.api.v1.ClusterService.Snapshot is not implemented"))
-}
-
-func (UnimplementedClusterServiceHandler) Restore(context.Context, *connect.ClientStream[v1.RestoreRequest]) (*v1.RestoreResponse, error) {
-	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("testmesh.api.v1.ClusterService.Restore is not implemented"))
 }
