@@ -56,7 +56,7 @@ quick: setup ## every test but e2e once, without the race detector
 lint: setup ## golangci-lint with gofumpt, buf lint and format, a tidy go.mod
 	@$(BIN)/golangci-lint run ./... ./.ci/gate ./.ci/bench ./.ci/bench/floor ./.ci/bench/client ./.ci/pack
 	@$(BUF) lint
-	@$(BUF) format --diff --exit-code
+	@$(BUF) format --diff --exit-code proto && $(BUF) format --diff --exit-code examples/demo/proto
 	@go mod tidy -diff
 
 fmt: setup ## format Go and proto in place
