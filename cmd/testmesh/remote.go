@@ -1,0 +1,81 @@
+//go:build !slim
+
+package main
+
+import (
+	"context"
+	"errors"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	"github.com/testmesh/testmesh/cli"
+	"github.com/testmesh/testmesh/cli/batch"
+	"github.com/testmesh/testmesh/cli/mesh"
+	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
+	"github.com/testmesh/testmesh/sdk/client"
+)
+
+// remote runs flows at a control plane.
+func remote(ctx context.Context, s *cli.State, r cli.RemoteRun) (res cli.RemoteResult, err error) {
+	address := r.Server
+	if address == "" {
+		address, _ = s.LookupEnv("TESTMESH_SERVER")
+	}
+	if address == "" {
+		return res, errors.New("which control plane? --server, or TESTMESH_SERVER, says it")
+	}
+	key := r.Key
+	if key == "" {
+		key, _ = s.LookupEnv("TESTMESH_KEY")
+	}
+	c, err := client.New(client.Config{Address: address, Key: key, CAFile: r.CAFile})
+	if err != nil {
+		return res, err
+	}
+	got, err := mesh.Run(ctx, mesh.Batch{Client: c, Files: r.Files, Source: source(r), Emit: r.Emit, Note: r.Note})
+	if err != nil {
+		return res, err
+	}
+	res = cli.RemoteResult{BatchID: got.BatchID, Counts: got.Counts, ExitCode: exitCode(ctx, got), Reason: got.Reason}
+	return res, r.Emit(mesh.Finished(got, res.ExitCode))
+}
+
+func source(r cli.RemoteRun) *apiv1.Source {
+	src := &apiv1.Source{
+		Environment: r.Environment, Vars: r.Vars, Data: r.Data, Iterations: int32(r.Iterations), Repeat: int32(r.Repeat), Parallelism: int32(r.Parallel),
+		KeepVariables: r.KeepVariables, StopOnFailure: r.StopOnFailure, StepTags: r.StepTags, From: r.From, To: r.To, Priority: 2, Seed: r.Seed, Trigger: r.Trigger,
+	}
+	if r.Delay > 0 {
+		src.Delay = durationpb.New(r.Delay)
+	}
+	for _, f := range r.Flows {
+		src.Flows = append(src.Flows, &apiv1.FlowRef{File: f.File, Index: int32(f.Index)})
+	}
+	if len(r.Target) > 0 {
+		src.Target = &apiv1.Target{Match: map[string]*apiv1.Values{}}
+		for label, values := range r.Target {
+			src.Target.Match[label] = &apiv1.Values{Values: values}
+		}
+	}
+	return src
+}
+
+// exitCode is that of `testmesh run`, by the batch's verdict.
+func exitCode(ctx context.Context, r *mesh.Result) int {
+	var signal *batch.SignalError
+	switch cause := context.Cause(ctx); {
+	case errors.As(cause, &signal):
+		return signal.ExitCode
+	case errors.Is(cause, batch.ErrDeadline):
+		return batch.ExitDeadline
+	}
+	switch r.Status {
+	case apiv1.BatchStatus_BATCH_STATUS_PASSED:
+		return batch.ExitPassed
+	case apiv1.BatchStatus_BATCH_STATUS_FAILED:
+		return batch.ExitFailed
+	case apiv1.BatchStatus_BATCH_STATUS_SKIPPED:
+		return batch.ExitNothing
+	}
+	return batch.ExitErrored
+}
