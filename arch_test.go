@@ -41,10 +41,10 @@ var mayImport = map[string][]string{
 
 	// The three parts meet on the wire, never in the source. The root of a part
 	// wires its leaves; a leaf imports no sibling, it declares what it reads.
-	"controlplane":       {"proto", "flow", "sdk", "controlplane"},
-	"controlplane/":      {"proto", "flow", "sdk"},
-	"agent":              {"proto", "flow", "sdk", "agent"},
-	"agent/":             {"proto", "flow", "sdk"},
+	"controlplane":  {"proto", "flow", "sdk", "controlplane"},
+	"controlplane/": {"proto", "flow", "sdk"},
+	"agent":         {"proto", "flow", "sdk", "agent"},
+	"agent/":        {"proto", "flow", "sdk"},
 	// Apart from its root, so that what starts no plugin links no gRPC.
 	"agent/pluginhost/process": {"proto", "sdk", "agent/pluginhost"},
 	"plugins":                  {"proto", "sdk", "plugins"},
