@@ -9,6 +9,7 @@ import (
 
 	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
 	clusterv1 "github.com/testmesh/testmesh/proto/testmesh/cluster/v1"
+	failpoint "github.com/testmesh/testmesh/sdk/fault"
 )
 
 // CommandVersion is the newest version of commands that this program applies.
@@ -29,7 +30,7 @@ func (s *Store) Apply(entries []Entry) []*clusterv1.Answer {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	answers := make([]*clusterv1.Answer, len(entries))
-	a := &applying{writer: s.writer}
+	a := &applying{writer: s.writer, fault: s.fault}
 	if err := a.all(entries, answers); err != nil {
 		_ = a.raw("ROLLBACK") // the file is closed next anyway
 		panic(&Broken{err})
@@ -42,6 +43,7 @@ func (s *Store) Apply(entries []Entry) []*clusterv1.Answer {
 // applying is one call of Apply.
 type applying struct {
 	*writer
+	fault   *failpoint.Set
 	index   uint64
 	command *clusterv1.Command
 	touched touched
@@ -61,15 +63,20 @@ func (a *applying) all(entries []Entry, answers []*clusterv1.Answer) error {
 		}
 		answers[i] = answer
 	}
-	a.quiet("INSERT OR REPLACE INTO meta (key, value) VALUES ('applied', ?)", number(a.applied))
+	if !a.fault.Off("no_applied_index") {
+		a.quiet("INSERT OR REPLACE INTO meta (key, value) VALUES ('applied', ?)", number(a.applied))
+	}
 	a.quiet("INSERT OR REPLACE INTO meta (key, value) VALUES ('chain', ?)", a.chain)
 	if err := a.take(); err != nil {
+		return err
+	}
+	if err := a.fault.Point("store.commit.before"); err != nil {
 		return err
 	}
 	if err := a.raw("COMMIT"); err != nil {
 		return fmt.Errorf("commit: %w", err)
 	}
-	return nil
+	return a.fault.Point("store.commit.after")
 }
 
 func (a *applying) apply(e Entry) (*clusterv1.Answer, error) {
@@ -95,7 +102,7 @@ func (a *applying) apply(e Entry) (*clusterv1.Answer, error) {
 
 // answered gives the answer of a request that was applied before.
 func (a *applying) answered(c *clusterv1.Command) (*clusterv1.Answer, bool) {
-	if c.GetRequestId() == "" {
+	if c.GetRequestId() == "" || a.fault.Off("no_idempotency") {
 		return nil, false
 	}
 	var digest, raw []byte
@@ -113,7 +120,7 @@ func (a *applying) answered(c *clusterv1.Command) (*clusterv1.Answer, bool) {
 }
 
 func (a *applying) remember(c *clusterv1.Command, answer *clusterv1.Answer) {
-	if c.GetRequestId() == "" {
+	if c.GetRequestId() == "" || a.fault.Off("no_idempotency") {
 		return
 	}
 	a.exec("INSERT INTO answers (request, digest, answer, time) VALUES (?, ?, ?, ?)",

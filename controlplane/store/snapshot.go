@@ -15,6 +15,8 @@ import (
 	"strconv"
 
 	"github.com/mattn/go-sqlite3"
+
+	failpoint "github.com/testmesh/testmesh/sdk/fault"
 )
 
 const (
@@ -35,8 +37,9 @@ type Snapshot struct {
 	// Index of the newest entry in it.
 	Index uint64
 
-	dir  string
-	conn *sql.Conn
+	dir   string
+	fault *failpoint.Set
+	conn  *sql.Conn
 }
 
 // Snapshot pins the state in a read transaction, which takes no time. Release must
@@ -48,7 +51,7 @@ func (s *Store) Snapshot(ctx context.Context) (*Snapshot, error) {
 	if err != nil {
 		return nil, fmt.Errorf("pin the state: %w", err)
 	}
-	snap := &Snapshot{dir: s.dir, conn: conn}
+	snap := &Snapshot{dir: s.dir, fault: s.fault, conn: conn}
 	var applied []byte
 	if _, err := conn.ExecContext(ctx, "BEGIN"); err != nil {
 		return nil, errors.Join(fmt.Errorf("pin the state: %w", err), conn.Close())
@@ -83,6 +86,9 @@ func (s *Snapshot) Write(ctx context.Context, w io.Writer) (err error) {
 	defer func() { err = errors.Join(err, f.Close(), os.Remove(name)) }()
 	if err := s.copyTo(ctx, name); err != nil {
 		return fmt.Errorf("copy the state: %w", err)
+	}
+	if err := s.fault.Point("store.snapshot.copied"); err != nil {
+		return err
 	}
 	info, err := f.Stat()
 	if err != nil {
@@ -145,6 +151,9 @@ func (s *Store) Restore(r io.Reader) error {
 	if err := receive(bufio.NewReaderSize(r, 1<<20), file); err != nil {
 		return errors.Join(fmt.Errorf("restore: %w", err), removeDatabase(file))
 	}
+	if err := s.fault.Point("store.restore.written"); err != nil {
+		return errors.Join(err, removeDatabase(file))
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err := s.replace(file); err != nil {
@@ -169,7 +178,7 @@ func (s *Store) replace(file string) error {
 	if err := os.Rename(file, name); err != nil {
 		return err
 	}
-	if err := syncDir(s.dir); err != nil {
+	if err := errors.Join(syncDir(s.dir), s.fault.Point("store.restore.swapped")); err != nil {
 		return err
 	}
 	return s.open()

@@ -18,6 +18,8 @@ import (
 	"sync/atomic"
 
 	_ "github.com/mattn/go-sqlite3" // the driver "sqlite3"
+
+	failpoint "github.com/testmesh/testmesh/sdk/fault"
 )
 
 const (
@@ -44,12 +46,15 @@ func (b *Broken) Unwrap() error { return b.Err }
 type Config struct {
 	// Dir holds the file.
 	Dir string
+	// Fault is nil but in test builds.
+	Fault *failpoint.Set
 }
 
 // Store is the state. Apply and Restore are called by one goroutine at a time;
 // everything else by any number.
 type Store struct {
 	dir     string
+	fault   *failpoint.Set
 	applied atomic.Uint64
 	changes feed
 
@@ -61,7 +66,7 @@ type Store struct {
 
 // Open opens the state in a folder, or makes it.
 func Open(cfg Config) (*Store, error) {
-	s := &Store{dir: cfg.Dir}
+	s := &Store{dir: cfg.Dir, fault: cfg.Fault}
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open state: %w", err)
 	}
