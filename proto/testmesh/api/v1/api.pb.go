@@ -4899,19 +4899,19 @@ const file_testmesh_api_v1_api_proto_rawDesc = "" +
 	"\x13AGENT_CHANGE_RESUME\x10\x02\x12\x16\n" +
 	"\x12AGENT_CHANGE_DRAIN\x10\x03\x12\x17\n" +
 	"\x13AGENT_CHANGE_REVOKE\x10\x04\x12\x15\n" +
-	"\x11AGENT_CHANGE_PINS\x10\x052\xcf\x05\n" +
+	"\x11AGENT_CHANGE_PINS\x10\x052\x8f\x06\n" +
 	"\vFlowService\x12\x81\x01\n" +
 	"\fMissingBlobs\x12$.testmesh.api.v1.MissingBlobsRequest\x1a%.testmesh.api.v1.MissingBlobsResponse\"$\x88\xb5\x18\x03\x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/api/v1/blobs:missing\x12r\n" +
 	"\tPutBundle\x12!.testmesh.api.v1.PutBundleRequest\x1a\".testmesh.api.v1.PutBundleResponse\"\x1e\x88\xb5\x18\x03\x82\xd3\xe4\x93\x02\x14:\x01*\"\x0f/api/v1/bundles\x12x\n" +
-	"\tGetBundle\x12!.testmesh.api.v1.GetBundleRequest\x1a\".testmesh.api.v1.GetBundleResponse\"$\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\x1a\x12\x18/api/v1/bundles/{digest}\x12f\n" +
-	"\x04Push\x12\x1c.testmesh.api.v1.PushRequest\x1a\x1d.testmesh.api.v1.PushResponse\"!\x88\xb5\x18\x03\x82\xd3\xe4\x93\x02\x17:\x01*\"\x12/api/v1/flows:push\x12~\n" +
-	"\tListFlows\x12!.testmesh.api.v1.ListFlowsRequest\x1a\".testmesh.api.v1.ListFlowsResponse\"*\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02 Z\x0f\x12\r/api/v1/tests\x12\r/api/v1/flows\x12f\n" +
-	"\aGetFlow\x12\x1f.testmesh.api.v1.GetFlowRequest\x1a .testmesh.api.v1.GetFlowResponse\"\x18\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\x0e\x12\f/api/v1/flow2\xd3\x04\n" +
+	"\tGetBundle\x12!.testmesh.api.v1.GetBundleRequest\x1a\".testmesh.api.v1.GetBundleResponse\"$\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\x1a\x12\x18/api/v1/bundles/{digest}\x12\x7f\n" +
+	"\x04Push\x12\x1c.testmesh.api.v1.PushRequest\x1a\x1d.testmesh.api.v1.PushResponse\":\x88\xb5\x18\x03\x82\xd3\xe4\x93\x020:\x01*Z\x17:\x01*\"\x12/api/v1/tests:push\"\x12/api/v1/flows:push\x12~\n" +
+	"\tListFlows\x12!.testmesh.api.v1.ListFlowsRequest\x1a\".testmesh.api.v1.ListFlowsResponse\"*\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02 Z\x0f\x12\r/api/v1/tests\x12\r/api/v1/flows\x12\x8c\x01\n" +
+	"\aGetFlow\x12\x1f.testmesh.api.v1.GetFlowRequest\x1a .testmesh.api.v1.GetFlowResponse\">\x88\xb5\x18\x02\x82\xd3\xe4\x93\x024Z\x19\x12\x17/api/v1/tests/{file=**}\x12\x17/api/v1/flows/{file=**}2\xd3\x04\n" +
 	"\x12EnvironmentService\x12\x8d\x01\n" +
 	"\x0ePutEnvironment\x12&.testmesh.api.v1.PutEnvironmentRequest\x1a'.testmesh.api.v1.PutEnvironmentResponse\"*\x88\xb5\x18\x04\x82\xd3\xe4\x93\x02 :\x01*\x1a\x1b/api/v1/environments/{name}\x12\x89\x01\n" +
 	"\x10ListEnvironments\x12(.testmesh.api.v1.ListEnvironmentsRequest\x1a).testmesh.api.v1.ListEnvironmentsResponse\" \x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\x16\x12\x14/api/v1/environments\x12\x8a\x01\n" +
 	"\x0eGetEnvironment\x12&.testmesh.api.v1.GetEnvironmentRequest\x1a'.testmesh.api.v1.GetEnvironmentResponse\"'\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\x1d\x12\x1b/api/v1/environments/{name}\x12\x93\x01\n" +
-	"\x11DeleteEnvironment\x12).testmesh.api.v1.DeleteEnvironmentRequest\x1a*.testmesh.api.v1.DeleteEnvironmentResponse\"'\x88\xb5\x18\x04\x82\xd3\xe4\x93\x02\x1d*\x1b/api/v1/environments/{name}2\xbe\r\n" +
+	"\x11DeleteEnvironment\x12).testmesh.api.v1.DeleteEnvironmentRequest\x1a*.testmesh.api.v1.DeleteEnvironmentResponse\"'\x88\xb5\x18\x04\x82\xd3\xe4\x93\x02\x1d*\x1b/api/v1/environments/{name}2\x85\x0e\n" +
 	"\n" +
 	"RunService\x12\xa4\x01\n" +
 	"\vCreateBatch\x12#.testmesh.api.v1.CreateBatchRequest\x1a$.testmesh.api.v1.CreateBatchResponse\"J\x88\xb5\x18\x03\x82\xd3\xe4\x93\x02@:\x01*Z\x11:\x01*\"\f/api/v1/runsZ\x17:\x01*\"\x12/api/v1/executions\"\x0f/api/v1/batches\x12u\n" +
@@ -4920,9 +4920,9 @@ const file_testmesh_api_v1_api_proto_rawDesc = "" +
 	"\bListRuns\x12 .testmesh.api.v1.ListRunsRequest\x1a!.testmesh.api.v1.ListRunsResponse\".\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02$Z\x14\x12\x12/api/v1/executions\x12\f/api/v1/runs\x12\x83\x01\n" +
 	"\x06GetRun\x12\x1e.testmesh.api.v1.GetRunRequest\x1a\x1f.testmesh.api.v1.GetRunResponse\"8\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02.Z\x19\x12\x17/api/v1/executions/{id}\x12\x11/api/v1/runs/{id}\x12\x8d\x01\n" +
 	"\x06Cancel\x12\x1e.testmesh.api.v1.CancelRequest\x1a\x1f.testmesh.api.v1.CancelResponse\"B\x88\xb5\x18\x03\x82\xd3\xe4\x93\x028:\x01*Z\x1e:\x01*\"\x19/api/v1/executions:cancel\"\x13/api/v1/runs:cancel\x12w\n" +
-	"\x05Rerun\x12\x1d.testmesh.api.v1.RerunRequest\x1a\x1e.testmesh.api.v1.RerunResponse\"/\x88\xb5\x18\x03\x82\xd3\xe4\x93\x02%:\x01*\" /api/v1/batches/{batch_id}:rerun\x12~\n" +
-	"\vSetPriority\x12#.testmesh.api.v1.SetPriorityRequest\x1a$.testmesh.api.v1.SetPriorityResponse\"$\x88\xb5\x18\x03\x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/api/v1/runs:priority\x12g\n" +
-	"\x03Why\x12\x1b.testmesh.api.v1.WhyRequest\x1a\x1c.testmesh.api.v1.WhyResponse\"%\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\x1b\x12\x19/api/v1/runs/{run_id}/why\x12\x81\x01\n" +
+	"\x05Rerun\x12\x1d.testmesh.api.v1.RerunRequest\x1a\x1e.testmesh.api.v1.RerunResponse\"/\x88\xb5\x18\x03\x82\xd3\xe4\x93\x02%:\x01*\" /api/v1/batches/{batch_id}:rerun\x12\xa0\x01\n" +
+	"\vSetPriority\x12#.testmesh.api.v1.SetPriorityRequest\x1a$.testmesh.api.v1.SetPriorityResponse\"F\x88\xb5\x18\x03\x82\xd3\xe4\x93\x02<:\x01*Z :\x01*\"\x1b/api/v1/executions:priority\"\x15/api/v1/runs:priority\x12\x8a\x01\n" +
+	"\x03Why\x12\x1b.testmesh.api.v1.WhyRequest\x1a\x1c.testmesh.api.v1.WhyResponse\"H\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02>Z!\x12\x1f/api/v1/executions/{run_id}/why\x12\x19/api/v1/runs/{run_id}/why\x12\x81\x01\n" +
 	"\x0eListQuarantine\x12&.testmesh.api.v1.ListQuarantineRequest\x1a'.testmesh.api.v1.ListQuarantineResponse\"\x1e\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\x14\x12\x12/api/v1/quarantine\x12\x80\x01\n" +
 	"\aRelease\x12\x1f.testmesh.api.v1.ReleaseRequest\x1a .testmesh.api.v1.ReleaseResponse\"2\x88\xb5\x18\x04\x82\xd3\xe4\x93\x02(:\x01*\"#/api/v1/quarantine/{run_id}:release\x12p\n" +
 	"\n" +
@@ -4937,11 +4937,11 @@ const file_testmesh_api_v1_api_proto_rawDesc = "" +
 	"\n" +
 	"ListAgents\x12\".testmesh.api.v1.ListAgentsRequest\x1a#.testmesh.api.v1.ListAgentsResponse\"\x1a\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/agents\x12p\n" +
 	"\bGetAgent\x12 .testmesh.api.v1.GetAgentRequest\x1a!.testmesh.api.v1.GetAgentResponse\"\x1f\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\x15\x12\x13/api/v1/agents/{id}\x12s\n" +
-	"\bSetAgent\x12 .testmesh.api.v1.SetAgentRequest\x1a!.testmesh.api.v1.SetAgentResponse\"\"\x88\xb5\x18\x04\x82\xd3\xe4\x93\x02\x18:\x01*\"\x13/api/v1/agents/{id}2\xf6\x01\n" +
+	"\bSetAgent\x12 .testmesh.api.v1.SetAgentRequest\x1a!.testmesh.api.v1.SetAgentResponse\"\"\x88\xb5\x18\x04\x82\xd3\xe4\x93\x02\x18:\x01*\"\x13/api/v1/agents/{id}2\x9f\x02\n" +
 	"\n" +
 	"LogService\x12Z\n" +
-	"\tQueryLogs\x12!.testmesh.api.v1.QueryLogsRequest\x1a\".testmesh.api.v1.QueryLogsResponse\"\x04\x88\xb5\x18\x020\x01\x12\x8b\x01\n" +
-	"\rListArtifacts\x12%.testmesh.api.v1.ListArtifactsRequest\x1a&.testmesh.api.v1.ListArtifactsResponse\"+\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02!\x12\x1f/api/v1/runs/{run_id}/artifacts2\x86\x01\n" +
+	"\tQueryLogs\x12!.testmesh.api.v1.QueryLogsRequest\x1a\".testmesh.api.v1.QueryLogsResponse\"\x04\x88\xb5\x18\x020\x01\x12\xb4\x01\n" +
+	"\rListArtifacts\x12%.testmesh.api.v1.ListArtifactsRequest\x1a&.testmesh.api.v1.ListArtifactsResponse\"T\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02JZ'\x12%/api/v1/executions/{run_id}/artifacts\x12\x1f/api/v1/runs/{run_id}/artifacts2\x86\x01\n" +
 	"\rPluginService\x12u\n" +
 	"\vListPlugins\x12#.testmesh.api.v1.ListPluginsRequest\x1a$.testmesh.api.v1.ListPluginsResponse\"\x1b\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\x11\x12\x0f/api/v1/plugins2\xdc\x05\n" +
 	"\x0eClusterService\x12r\n" +
