@@ -36,6 +36,7 @@ import (
 	"github.com/testmesh/testmesh/proto/testmesh/api/v1/apiv1connect"
 	testmeshv1 "github.com/testmesh/testmesh/proto/testmesh/v1"
 	"github.com/testmesh/testmesh/sdk/client"
+	"github.com/testmesh/testmesh/sdk/fault"
 )
 
 // Host executes steps and the functions of plugins. It is closed by the agent.
@@ -69,6 +70,8 @@ type Config struct {
 	Env     func(name string) (string, bool)
 	Version string
 	Logger  *slog.Logger
+	// Fault is nil but in test builds.
+	Fault *fault.Set
 }
 
 const (
@@ -114,7 +117,7 @@ func New(cfg Config) (*Agent, error) {
 		}
 	}
 	cfg.Server = strings.TrimSuffix(cfg.Server, "/")
-	a := &Agent{cfg: cfg, budget: stream.NewBudget(0), batches: map[string]*engine.Batch{}}
+	a := &Agent{cfg: cfg, budget: stream.NewBudget(0, cfg.Fault), batches: map[string]*engine.Batch{}}
 	a.signer.Session = uuid.Must(uuid.NewV7()).String()
 	var err error
 	if a.catalog, err = catalog.New(cfg.Descriptors...); err != nil {
@@ -135,7 +138,7 @@ func New(cfg Config) (*Agent, error) {
 	a.gateway = apiv1connect.NewGatewayServiceClient(a.http, cfg.Server)
 	a.bundles = &bundles{dir: filepath.Join(cfg.Dir, "bundles"), fetch: a.fetch}
 	a.manager = lease.New(lease.Config{
-		Gateway: a.gateway, Preparer: a, Session: a.signer.Session, Slots: cfg.Slots, Logger: cfg.Logger, Keep: a.keep,
+		Gateway: a.gateway, Preparer: a, Session: a.signer.Session, Slots: cfg.Slots, Logger: cfg.Logger, Keep: a.keep, Fault: cfg.Fault,
 	})
 	a.sender, err = stream.NewSender(stream.Config{
 		Address: cfg.Server, Sign: a.signer.Sign, Poster: a.gateway, Logger: cfg.Logger,

@@ -195,6 +195,9 @@ func (w *work) execute(ctx context.Context, started *apiv1.StartResponse, hurry 
 	}
 	r := w.run()
 	r.NoTeardown = hurry
+	if w.agent.cfg.Fault.Off("no_teardown") {
+		r.NoTeardown = ctx.Done()
+	}
 	if text := started.GetVariables(); text != "" {
 		v, err := value.Decode([]byte(text))
 		if err != nil {
@@ -215,7 +218,7 @@ type stepper struct {
 }
 
 func (s *stepper) Execute(ctx context.Context, req *plugin.Request, out plugin.Stream) (*plugin.Response, error) {
-	if req.Effect == "once" || req.Effect == "consume" {
+	if (req.Effect == "once" || req.Effect == "consume") && !s.work.agent.cfg.Fault.Off("no_dirty") {
 		if err := s.dirty(ctx, req.StepID); err != nil {
 			return nil, &plugin.Error{
 				Code: plugin.CodePlugin, Blame: plugin.BlameAgent, Cause: err,
@@ -232,11 +235,15 @@ func (s *stepper) dirty(ctx context.Context, step string) error {
 	if s.told {
 		return nil
 	}
+	faults := s.work.agent.cfg.Fault
+	if err := faults.Point("agent.dirty.before"); err != nil {
+		return err
+	}
 	for {
 		_, err := s.work.agent.gateway.Dirty(ctx, &apiv1.DirtyRequest{Lease: s.work.offer.GetLease(), StepId: step})
 		if err == nil {
 			s.told = true
-			return nil
+			return faults.Point("agent.dirty.after")
 		}
 		if connect.CodeOf(err) != connect.CodeUnavailable {
 			return err
@@ -276,7 +283,10 @@ func (w *work) report(ctx context.Context, spool *stream.Spool, s *sink, out eng
 			return true
 		}
 		if err == nil {
-			_, err = a.gateway.Finish(telling, req)
+			if err = a.cfg.Fault.Point("agent.finish.before"); err == nil {
+				_, err = a.gateway.Finish(telling, req)
+			}
+			err = errors.Join(err, a.cfg.Fault.Point("agent.finish.after"))
 		}
 		code := connect.CodeOf(err)
 		if err == nil || code == connect.CodeAborted || code == connect.CodeNotFound || code == connect.CodeInvalidArgument {
@@ -353,6 +363,9 @@ func (s *sink) Emit(_ context.Context, e *event.Event) error {
 	}
 	s.note(e)
 	needed := e.Type != event.TypeStepLog && e.Type != event.TypeStepExchange && e.Type != event.TypeStepRetrying
+	if err := s.agent.cfg.Fault.Point("agent.spool"); err != nil {
+		return err
+	}
 	err := s.spool.Write(append(event.AppendJSON(nil, e), '\n'), needed)
 	s.agent.sender.Written()
 	return err

@@ -30,6 +30,7 @@ import (
 	"github.com/testmesh/testmesh/controlplane/store"
 	"github.com/testmesh/testmesh/controlplane/stream"
 	testmeshv1 "github.com/testmesh/testmesh/proto/testmesh/v1"
+	"github.com/testmesh/testmesh/sdk/fault"
 )
 
 // Config is what a node is made of.
@@ -49,8 +50,10 @@ type Config struct {
 	// own.
 	Builtins []*testmeshv1.Descriptor
 	Timing   dispatch.Timing
-	Version  string
-	Logger   *slog.Logger
+	// Fault is nil but in test builds.
+	Fault   *fault.Set
+	Version string
+	Logger  *slog.Logger
 	// Exit ends the process at once.
 	Exit func(why string)
 }
@@ -109,11 +112,11 @@ func New(cfg Config) (_ *Node, err error) {
 	if err := n.adminKey(); err != nil {
 		return nil, err
 	}
-	if n.store, err = store.Open(store.Config{Dir: filepath.Join(cfg.Dir, "state")}); err != nil {
+	if n.store, err = store.Open(store.Config{Dir: filepath.Join(cfg.Dir, "state"), Fault: cfg.Fault}); err != nil {
 		return nil, err
 	}
 	if n.cluster, err = cluster.New(cluster.Config{
-		ID: n.id, Dir: filepath.Join(cfg.Dir, "raft"), State: machine{n.store}, Bootstrap: true, Logger: cfg.Logger, Exit: cfg.Exit,
+		ID: n.id, Dir: filepath.Join(cfg.Dir, "raft"), State: machine{n.store}, Bootstrap: true, Logger: cfg.Logger, Exit: cfg.Exit, Fault: cfg.Fault,
 	}); err != nil {
 		return nil, err
 	}
@@ -126,12 +129,12 @@ func New(cfg Config) (_ *Node, err error) {
 
 // wire makes what stands on state, cluster and blobs.
 func (n *Node) wire(seal *auth.Seal, blobs *blob.Dir) (err error) {
-	if n.streams, err = stream.New(stream.Config{Blobs: blobs, Holds: n.holds, Logger: n.cfg.Logger}); err != nil {
+	if n.streams, err = stream.New(stream.Config{Blobs: blobs, Holds: n.holds, Logger: n.cfg.Logger, Fault: n.cfg.Fault}); err != nil {
 		return err
 	}
 	p := &planner{store: n.store, blobs: blobs, builtins: n.cfg.Builtins}
 	n.dispatcher = dispatch.New(dispatch.Config{
-		Node: n.id, State: n.store, Changes: n.changes, Proposer: n.cluster, Expander: p, Timing: n.cfg.Timing, Logger: n.cfg.Logger, NewID: newID,
+		Node: n.id, State: n.store, Changes: n.changes, Proposer: n.cluster, Expander: p, Timing: n.cfg.Timing, Logger: n.cfg.Logger, NewID: newID, Fault: n.cfg.Fault,
 	})
 	n.watch = newWatch()
 	guard, err := newGuard(auth.Config{Keys: n.store, AdminSHA256: n.adminSum(), Open: n.cfg.Open})
@@ -143,7 +146,7 @@ func (n *Node) wire(seal *auth.Seal, blobs *blob.Dir) (err error) {
 		Proposer: proposer{n.cluster, n.store}, Runs: runs{n.store, n.watch}, Flows: flows{n.store}, Agents: agents{n.store, n.dispatcher},
 		Queue: queue{n.dispatcher, n.id}, Streams: n.streams, Blobs: blobs, Catalog: p, Seal: seal, Checkpoints: n.store, NotFound: store.ErrNotFound,
 		Members: members{n}, Guard: guard, Logger: n.cfg.Logger, Now: time.Now, NewID: newID, NewSecret: newSecret, Version: n.cfg.Version,
-		ClusterID: n.id, Timing: api.Timing{TTL: t.TTL, Renew: t.Renew},
+		ClusterID: n.id, Timing: api.Timing{TTL: t.TTL, Renew: t.Renew}, Fault: n.cfg.Fault,
 	})
 	if err != nil {
 		return err

@@ -16,6 +16,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
+	"github.com/testmesh/testmesh/sdk/fault"
 )
 
 // Gateway is the control plane. Its calls may be repeated.
@@ -52,6 +53,8 @@ type Config struct {
 	// Keep is told which leases there are whenever that changes, before any of them
 	// starts: after a crash they are named as lost.
 	Keep func(leases []*apiv1.Lease) error
+	// Fault is nil but in test builds.
+	Fault *fault.Set
 }
 
 // Why a run is cancelled.
@@ -136,7 +139,7 @@ func (m *Manager) Run(ctx context.Context) error {
 func (m *Manager) Drain() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.draining = true
+	m.draining = !m.cfg.Fault.Off("no_drain")
 	m.tell()
 }
 
@@ -291,6 +294,9 @@ func (m *Manager) offered(ctx context.Context, o *apiv1.Offer) {
 	within, cancel := context.WithTimeout(ctx, o.GetStartWithin().AsDuration())
 	work, started, err := m.start(within, o, h)
 	cancel()
+	if err == nil {
+		err = m.cfg.Fault.Point("agent.started")
+	}
 	if err != nil || started == nil {
 		m.release(h, true)
 		if err != nil {
@@ -316,6 +322,9 @@ func (m *Manager) offered(ctx context.Context, o *apiv1.Offer) {
 
 // start accepts an offer; started nil without an error: it waits for locks.
 func (m *Manager) start(ctx context.Context, o *apiv1.Offer, h *held) (Work, *apiv1.StartResponse, error) {
+	if err := m.cfg.Fault.Point("agent.offered"); err != nil {
+		return nil, nil, err
+	}
 	work, err := m.cfg.Preparer.Prepare(ctx, o)
 	if err != nil {
 		return nil, nil, err
@@ -391,7 +400,7 @@ func (m *Manager) renewals(ctx context.Context) {
 		case now := <-t.C:
 			m.mu.Lock()
 			for _, h := range m.held {
-				if now.After(h.until.Add(-h.ttl / margin)) {
+				if now.After(h.until.Add(-h.ttl/margin)) && !m.cfg.Fault.Off("no_self_fence") {
 					h.lose()
 				}
 			}

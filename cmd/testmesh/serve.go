@@ -22,8 +22,13 @@ import (
 // serve runs a node.
 func serve(ctx context.Context, s *cli.State, srv mesh.Server, ready func(address, adminKey string)) error {
 	log := slog.New(slog.NewTextHandler(s.Stderr, nil))
+	faults, err := faults(s)
+	if err != nil {
+		return err
+	}
 	cfg := controlplane.Config{
-		Dir: srv.Dir, AdminKey: srv.AdminKey, Version: version, Logger: log, Builtins: descriptors(),
+		Fault: faults,
+		Dir:   srv.Dir, AdminKey: srv.AdminKey, Version: version, Logger: log, Builtins: descriptors(),
 		Exit: func(why string) { log.Error("the control plane ends", "reason", why); os.Exit(batch.ExitInternal) },
 	}
 	scheme := "http://"

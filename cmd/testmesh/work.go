@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"maps"
 	"os"
@@ -28,6 +29,10 @@ func work(ctx context.Context, s *cli.State, a mesh.Agent) error {
 	if err != nil {
 		return err
 	}
+	faults, err := faults(s)
+	if err != nil {
+		return errors.Join(err, host.Close())
+	}
 	allowed := map[string]bool{}
 	for _, name := range a.AllowEnv {
 		allowed[name] = true
@@ -36,7 +41,7 @@ func work(ctx context.Context, s *cli.State, a mesh.Agent) error {
 	maps.Copy(facts, a.Labels)
 	one, err := agent.New(agent.Config{
 		Server: a.Server, Dir: a.Dir, Name: a.Name, Token: a.Token, Slots: a.Slots, CAFile: a.CAFile, Facts: facts, Descriptors: descriptors(),
-		Host: host, Prober: probe.New(), Version: version, Logger: log,
+		Host: host, Prober: probe.New(), Version: version, Logger: log, Fault: faults,
 		Env: func(name string) (string, bool) {
 			if !allowed[name] && !strings.HasPrefix(name, "TESTMESH_SECRET_") {
 				return "", false

@@ -21,6 +21,7 @@ import (
 	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
 	"github.com/testmesh/testmesh/proto/testmesh/api/v1/apiv1connect"
 	clusterv1 "github.com/testmesh/testmesh/proto/testmesh/cluster/v1"
+	"github.com/testmesh/testmesh/sdk/fault"
 )
 
 // Proposer has commands applied.
@@ -56,6 +57,8 @@ type Config struct {
 	Version   string
 	ClusterID string
 	Timing    Timing
+	// Fault is nil but in test builds.
+	Fault *fault.Set
 }
 
 // Timing is what agents are told about leases.

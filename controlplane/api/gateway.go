@@ -132,6 +132,9 @@ func (s *server) Start(ctx context.Context, req *apiv1.StartRequest) (*apiv1.Sta
 	if err != nil {
 		return nil, err
 	}
+	if err := s.Fault.Point("api.start.committed"); err != nil {
+		return nil, err
+	}
 	if a.GetLocked() {
 		return &apiv1.StartResponse{Locked: true}, nil
 	}
@@ -278,6 +281,9 @@ func (s *server) Finish(ctx context.Context, req *apiv1.FinishRequest) (*apiv1.F
 	}
 	if err := s.Streams.Durable(ctx, l.GetRunId(), l.GetAttempt(), req.GetStreamBytes(), req.GetStreamSha256()); err != nil {
 		return nil, &Error{Kind: Unavailable, Field: "stream_bytes", Message: err.Error(), Cause: err}
+	}
+	if err := s.Fault.Point("api.finish.durable"); err != nil {
+		return nil, err
 	}
 	f := &clusterv1.FinishRun{
 		RunId: l.GetRunId(), Attempt: l.GetAttempt(), Fence: l.GetFence(), Incarnation: l.GetIncarnation(), Status: req.GetStatus(), Reason: req.GetReason(),

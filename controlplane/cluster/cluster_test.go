@@ -368,7 +368,7 @@ func (m memory) SetUint64(key []byte, _ uint64) error { return m.Set(key, []byte
 func TestADiskThatIsStuckOrErrsEndsTheNode(t *testing.T) {
 	exits := make(chan string, 10)
 	hang := make(chan struct{})
-	g := newGuard(&slow{disk: memory{values: map[string][]byte{}}, hang: hang}, 10*time.Millisecond, func(why string) { exits <- why })
+	g := newGuard(&slow{disk: memory{values: map[string][]byte{}}, hang: hang}, 10*time.Millisecond, func(why string) { exits <- why }, nil)
 	done := make(chan error)
 	go func() { done <- g.Set([]byte("k"), []byte("v")) }()
 	if why := <-exits; !strings.Contains(why, "stuck") {
@@ -378,7 +378,7 @@ func TestADiskThatIsStuckOrErrsEndsTheNode(t *testing.T) {
 	if err := <-done; err != nil {
 		t.Error(err)
 	}
-	g = newGuard(&slow{disk: memory{values: map[string][]byte{}}, err: errors.New("input/output error")}, time.Minute, func(why string) { exits <- why })
+	g = newGuard(&slow{disk: memory{values: map[string][]byte{}}, err: errors.New("input/output error")}, time.Minute, func(why string) { exits <- why }, nil)
 	if err := g.Set([]byte("k"), []byte("v")); err == nil {
 		t.Error("the error was lost")
 	}
@@ -389,7 +389,7 @@ func TestADiskThatIsStuckOrErrsEndsTheNode(t *testing.T) {
 
 func TestAVoteIsOneValue(t *testing.T) {
 	values := map[string][]byte{}
-	g := newGuard(memory{values: values}, time.Minute, func(string) {})
+	g := newGuard(memory{values: values}, time.Minute, func(string) {}, nil)
 	vote := func(term uint64, candidate string) {
 		if err := g.SetUint64([]byte(keyVoteTerm), term); err != nil {
 			t.Fatal(err)
@@ -402,7 +402,7 @@ func TestAVoteIsOneValue(t *testing.T) {
 	}
 	vote(7, "node-2")
 	vote(8, "") // and the machine crashes
-	g = newGuard(memory{values: values}, time.Minute, func(string) {})
+	g = newGuard(memory{values: values}, time.Minute, func(string) {}, nil)
 	term, err := g.GetUint64([]byte(keyVoteTerm))
 	if err != nil {
 		t.Fatal(err)

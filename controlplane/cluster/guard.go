@@ -2,10 +2,13 @@ package cluster
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/testmesh/testmesh/sdk/fault"
 )
 
 // disk is what raft keeps on the disk: its log, and its term and vote.
@@ -26,12 +29,13 @@ type guard struct {
 	disk
 	limit time.Duration
 	exit  func(why string)
+	fault *fault.Set
 
 	voteTerm uint64 // given, and not written yet
 }
 
-func newGuard(d disk, limit time.Duration, exit func(string)) *guard {
-	return &guard{disk: d, limit: limit, exit: exit}
+func newGuard(d disk, limit time.Duration, exit func(string), faults *fault.Set) *guard {
+	return &guard{disk: d, limit: limit, exit: exit, fault: faults}
 }
 
 // IsMonotonic tells raft what the log beneath is: one that wants no gaps, and takes a
@@ -43,6 +47,9 @@ func (g *guard) IsMonotonic() bool {
 
 func (g *guard) write(what string, f func() error) error {
 	timer := time.AfterFunc(g.limit, func() {
+		if g.fault.Off("no_write_guard") {
+			return
+		}
 		g.exit(fmt.Sprintf("the disk is stuck: to %s takes longer than %s", what, g.limit))
 	})
 	err := f()
@@ -56,7 +63,12 @@ func (g *guard) write(what string, f func() error) error {
 func (g *guard) StoreLog(l *raft.Log) error { return g.StoreLogs([]*raft.Log{l}) }
 
 func (g *guard) StoreLogs(logs []*raft.Log) error {
-	return g.write("write the log", func() error { return g.disk.StoreLogs(logs) })
+	return g.write("write the log", func() error {
+		if err := g.fault.Point("cluster.log.before"); err != nil {
+			return err
+		}
+		return errors.Join(g.disk.StoreLogs(logs), g.fault.Point("cluster.log.after"))
+	})
 }
 
 func (g *guard) DeleteRange(low, high uint64) error {
@@ -82,7 +94,12 @@ func (g *guard) Set(key, v []byte) error {
 	if string(key) == keyCandidate {
 		key, v = []byte(keyVote), append(binary.BigEndian.AppendUint64(nil, g.voteTerm), v...)
 	}
-	return g.write("write the vote", func() error { return g.disk.Set(key, v) })
+	return g.write("write the vote", func() error {
+		if err := g.fault.Point("cluster.vote.before"); err != nil {
+			return err
+		}
+		return errors.Join(g.disk.Set(key, v), g.fault.Point("cluster.vote.after"))
+	})
 }
 
 // vote is what was written; term 0: none was.

@@ -21,6 +21,7 @@ import (
 	"github.com/hashicorp/raft-wal/metadb"
 
 	clusterv1 "github.com/testmesh/testmesh/proto/testmesh/cluster/v1"
+	"github.com/testmesh/testmesh/sdk/fault"
 )
 
 // Entry is a committed command with its place in the log.
@@ -100,6 +101,8 @@ type Config struct {
 	Bootstrap bool
 	Timing    Timing
 	Logger    *slog.Logger
+	// Fault is nil but in test builds.
+	Fault *fault.Set
 	// Exit ends the process at once: something happened after which the node would hold
 	// up or contradict the others.
 	Exit func(why string)
@@ -191,7 +194,7 @@ func (n *Node) start(transport raft.Transport) error {
 	if err != nil {
 		return fmt.Errorf("open snapshots: %w", err)
 	}
-	guarded := newGuard(n.wal, n.cfg.Timing.Disk, n.cfg.Exit)
+	guarded := newGuard(n.wal, n.cfg.Timing.Disk, n.cfg.Exit, n.cfg.Fault)
 	cfg := n.raftConfig()
 	// The state says itself what it has. Where that is as much as the newest snapshot,
 	// there is nothing to restore.

@@ -102,6 +102,9 @@ func (n *Node) Apply(data []byte) (*clusterv1.Answer, error) {
 	default: // the lead was lost meanwhile, or the node ends
 		return nil, fmt.Errorf("%w: %w", ErrUnknown, err)
 	}
+	if err := n.cfg.Fault.Point("cluster.applied"); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrUnknown, err)
+	}
 	answer, ok := f.Response().(*clusterv1.Answer)
 	if !ok || answer == nil {
 		return nil, fmt.Errorf("%w: the state gave no answer", ErrUnknown)

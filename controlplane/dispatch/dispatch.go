@@ -12,6 +12,7 @@ import (
 
 	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
 	clusterv1 "github.com/testmesh/testmesh/proto/testmesh/cluster/v1"
+	"github.com/testmesh/testmesh/sdk/fault"
 )
 
 // State is what is committed, as this node has it.
@@ -70,6 +71,13 @@ func (t *Timing) fill() {
 	set(&t.CancelGrace, 2*time.Minute)
 }
 
+// shorten has the times of a test build.
+func (t *Timing) shorten(f *fault.Set) {
+	t.TTL, t.Grace = f.Duration("lease.ttl", t.TTL), f.Duration("lease.grace", t.Grace)
+	t.Renew, t.StartWithin = f.Duration("lease.renew", t.Renew), f.Duration("lease.start", t.StartWithin)
+	t.CancelGrace = f.Duration("lease.cancel", t.CancelGrace)
+}
+
 // Config is what a dispatcher works with.
 type Config struct {
 	// Node is this node's id, the home of streams of agents that poll here.
@@ -80,7 +88,9 @@ type Config struct {
 	Expander Expander
 	Timing   Timing
 	Logger   *slog.Logger
-	NewID    func() string
+	// Fault is nil but in test builds.
+	Fault *fault.Set
+	NewID func() string
 }
 
 // ErrNotLeading says that another node decides.
@@ -100,6 +110,7 @@ type Dispatcher struct {
 // New makes a dispatcher; it does nothing before Lead.
 func New(cfg Config) *Dispatcher {
 	cfg.Timing.fill()
+	cfg.Timing.shorten(cfg.Fault)
 	return &Dispatcher{cfg: cfg}
 }
 

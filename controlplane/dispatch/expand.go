@@ -49,6 +49,9 @@ func (l *lead) expandBatch(ctx context.Context, id string) error {
 		l.mu.Unlock()
 		return nil
 	}
+	if err := l.cfg.Fault.Point("dispatch.expand.before"); err != nil {
+		return err
+	}
 	runs, err := l.cfg.Expander.Expand(ctx, b)
 	var problem string
 	switch {
@@ -64,6 +67,9 @@ func (l *lead) expandBatch(ctx context.Context, id string) error {
 		part, done := next(runs[min(at, len(runs)):])
 		e := &clusterv1.ExpandBatch{BatchId: id, First: int32(at + 1), Runs: part, Done: done, Problem: problem}
 		if _, err := l.propose(ctx, &clusterv1.Command{Workspace: b.GetWorkspace(), Body: &clusterv1.Command_ExpandBatch{ExpandBatch: e}}); err != nil {
+			return err
+		}
+		if err := l.cfg.Fault.Point("dispatch.expand.after"); err != nil {
 			return err
 		}
 		at += len(part)

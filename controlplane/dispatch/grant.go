@@ -3,6 +3,7 @@ package dispatch
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -42,8 +43,11 @@ func (l *lead) grant(ctx context.Context) error {
 				TeardownOnly: c.item.run.GetStatus() == apiv1.RunStatus_RUN_STATUS_FINISHING,
 			})
 		}
+		if err := l.cfg.Fault.Point("dispatch.grant.before"); err != nil {
+			return err
+		}
 		answer, err := l.propose(ctx, &clusterv1.Command{Body: &clusterv1.Command_GrantLeases{GrantLeases: g}})
-		if err != nil {
+		if err = errors.Join(err, l.cfg.Fault.Point("dispatch.grant.after")); err != nil {
 			return err
 		}
 		if err := l.offer(ctx, choices, answer.GetRuns()); err != nil {
@@ -145,6 +149,9 @@ func (l *lead) best(id string, a *agent, now time.Time, held map[string]string, 
 			continue
 		}
 		u := i.urgency(now)
+		if l.cfg.Fault.Off("no_priority") {
+			u = 0
+		}
 		better := found == nil || int(u) > int(urgency) || int(u) == int(urgency) &&
 			cmp.Or(cmp.Compare(busy[b.workspace], busy[found.bucket.workspace]), before(i, found)) < 0
 		if better {

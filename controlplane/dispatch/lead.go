@@ -106,7 +106,9 @@ func (l *lead) rebuild(ctx context.Context) error {
 		clear(a.leases)
 	}
 	for id := range made {
-		l.expand[id] = true
+		if !l.cfg.Fault.Off("no_resume") {
+			l.expand[id] = true
+		}
 	}
 	for _, r := range runs {
 		if err := l.take(ctx, r); err != nil {

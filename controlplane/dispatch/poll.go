@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"time"
@@ -155,7 +156,7 @@ func (l *lead) expire(ctx context.Context) error {
 		return nil
 	}
 	answer, err := l.propose(ctx, &clusterv1.Command{Body: &clusterv1.Command_ExpireLeases{ExpireLeases: e}})
-	if err != nil {
+	if err = errors.Join(err, l.cfg.Fault.Point("dispatch.expire.after")); err != nil {
 		return err
 	}
 	l.mu.Lock()

@@ -22,6 +22,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
+	"github.com/testmesh/testmesh/sdk/fault"
 )
 
 const (
@@ -52,6 +53,8 @@ type Config struct {
 	// Holds says whether a lease may still write: an error that is ErrFenced where not.
 	Holds  func(ctx context.Context, agent string, l *apiv1.Lease) error
 	Logger *slog.Logger
+	// Fault is nil but in test builds.
+	Fault *fault.Set
 }
 
 // ErrFenced says that the attempt is not its run's lease any more.
@@ -242,7 +245,11 @@ func (s *Streams) Append(ctx context.Context, agent string, f *apiv1.Frame) (*ap
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.used = time.Now()
-	switch at := f.GetOffset(); {
+	at := f.GetOffset()
+	if s.cfg.Fault.Off("no_offset_check") {
+		at = st.next()
+	}
+	switch {
 	case at > st.next():
 		ack.Rewind, ack.Next = true, st.next()
 	case at+int64(len(data)) > st.next():
@@ -255,6 +262,9 @@ func (s *Streams) Append(ctx context.Context, agent string, f *apiv1.Frame) (*ap
 		s.later(st)
 	}
 	ack.Durable = st.durable
+	if s.cfg.Fault.Off("no_durable_ack") {
+		ack.Durable = st.next()
+	}
 	return ack, st.failed
 }
 
@@ -357,7 +367,10 @@ func (s *Streams) flush(ctx context.Context, st *stream) error {
 	part, at := st.pending[:n:n], st.durable
 	st.mu.Unlock()
 	key := fmt.Sprintf("%s%016d-%d.zst", st.id.prefix(), at, n)
-	err := s.cfg.Blobs.Put(ctx, key, bytes.NewReader(s.enc.EncodeAll(part, nil)))
+	err := s.cfg.Fault.Point("stream.segment.before")
+	if err == nil {
+		err = errors.Join(s.cfg.Blobs.Put(ctx, key, bytes.NewReader(s.enc.EncodeAll(part, nil))), s.cfg.Fault.Point("stream.segment.after"))
+	}
 	st.mu.Lock()
 	defer st.mu.Unlock()
 	st.flying, st.failed = 0, err
