@@ -4267,8 +4267,12 @@ type JoinNodeResponse struct {
 	Certificate string `protobuf:"bytes,2,opt,name=certificate,proto3" json:"certificate,omitempty"`
 	Authority   string `protobuf:"bytes,3,opt,name=authority,proto3" json:"authority,omitempty"`
 	// The key file that seals secrets.
-	SealingKey    []byte    `protobuf:"bytes,4,opt,name=sealing_key,json=sealingKey,proto3" json:"sealing_key,omitempty"`
-	Members       []*Member `protobuf:"bytes,5,rep,name=members,proto3" json:"members,omitempty"`
+	SealingKey []byte    `protobuf:"bytes,4,opt,name=sealing_key,json=sealingKey,proto3" json:"sealing_key,omitempty"`
+	Members    []*Member `protobuf:"bytes,5,rep,name=members,proto3" json:"members,omitempty"`
+	// The key of the authority, so that this node can let others in.
+	AuthorityKey string `protobuf:"bytes,6,opt,name=authority_key,json=authorityKey,proto3" json:"authority_key,omitempty"`
+	// sha256 of the administrator's key.
+	AdminSha256   []byte `protobuf:"bytes,7,opt,name=admin_sha256,json=adminSha256,proto3" json:"admin_sha256,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -4334,6 +4338,20 @@ func (x *JoinNodeResponse) GetSealingKey() []byte {
 func (x *JoinNodeResponse) GetMembers() []*Member {
 	if x != nil {
 		return x.Members
+	}
+	return nil
+}
+
+func (x *JoinNodeResponse) GetAuthorityKey() string {
+	if x != nil {
+		return x.AuthorityKey
+	}
+	return ""
+}
+
+func (x *JoinNodeResponse) GetAdminSha256() []byte {
+	if x != nil {
+		return x.AdminSha256
 	}
 	return nil
 }
@@ -4870,7 +4888,7 @@ const file_testmesh_api_v1_api_proto_rawDesc = "" +
 	"\xbaH\ar\x05\x10\x01\x18\xac\x02R\n" +
 	"apiAddress\x12:\n" +
 	"\x13certificate_request\x18\x05 \x01(\tB\t\xbaH\x06r\x04\x18\x80\x80\x01R\x12certificateRequest\x12\x18\n" +
-	"\aversion\x18\x06 \x01(\tR\aversion\"\xc5\x01\n" +
+	"\aversion\x18\x06 \x01(\tR\aversion\"\x8d\x02\n" +
 	"\x10JoinNodeResponse\x12\x1d\n" +
 	"\n" +
 	"cluster_id\x18\x01 \x01(\tR\tclusterId\x12 \n" +
@@ -4878,7 +4896,9 @@ const file_testmesh_api_v1_api_proto_rawDesc = "" +
 	"\tauthority\x18\x03 \x01(\tR\tauthority\x12\x1f\n" +
 	"\vsealing_key\x18\x04 \x01(\fR\n" +
 	"sealingKey\x121\n" +
-	"\amembers\x18\x05 \x03(\v2\x17.testmesh.api.v1.MemberR\amembers\"#\n" +
+	"\amembers\x18\x05 \x03(\v2\x17.testmesh.api.v1.MemberR\amembers\x12#\n" +
+	"\rauthority_key\x18\x06 \x01(\tR\fauthorityKey\x12!\n" +
+	"\fadmin_sha256\x18\a \x01(\fR\vadminSha256\"#\n" +
 	"\x11RemoveNodeRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"\x14\n" +
 	"\x12RemoveNodeResponse\"+\n" +

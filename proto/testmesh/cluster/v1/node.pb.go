@@ -10,6 +10,7 @@ import (
 	v1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -312,7 +313,7 @@ func (x *NodeServicePollResponse) GetNotLeader() bool {
 	return false
 }
 
-type NodeServiceRenewRequest struct {
+type AgentRenewal struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	AgentId       string                 `protobuf:"bytes,1,opt,name=agent_id,json=agentId,proto3" json:"agent_id,omitempty"`
 	Renew         *v1.RenewRequest       `protobuf:"bytes,2,opt,name=renew,proto3" json:"renew,omitempty"`
@@ -320,9 +321,60 @@ type NodeServiceRenewRequest struct {
 	sizeCache     protoimpl.SizeCache
 }
 
+func (x *AgentRenewal) Reset() {
+	*x = AgentRenewal{}
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AgentRenewal) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AgentRenewal) ProtoMessage() {}
+
+func (x *AgentRenewal) ProtoReflect() protoreflect.Message {
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AgentRenewal.ProtoReflect.Descriptor instead.
+func (*AgentRenewal) Descriptor() ([]byte, []int) {
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *AgentRenewal) GetAgentId() string {
+	if x != nil {
+		return x.AgentId
+	}
+	return ""
+}
+
+func (x *AgentRenewal) GetRenew() *v1.RenewRequest {
+	if x != nil {
+		return x.Renew
+	}
+	return nil
+}
+
+type NodeServiceRenewRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Renewals      []*AgentRenewal        `protobuf:"bytes,1,rep,name=renewals,proto3" json:"renewals,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
 func (x *NodeServiceRenewRequest) Reset() {
 	*x = NodeServiceRenewRequest{}
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[6]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -334,7 +386,7 @@ func (x *NodeServiceRenewRequest) String() string {
 func (*NodeServiceRenewRequest) ProtoMessage() {}
 
 func (x *NodeServiceRenewRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[6]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -347,34 +399,28 @@ func (x *NodeServiceRenewRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeServiceRenewRequest.ProtoReflect.Descriptor instead.
 func (*NodeServiceRenewRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{6}
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{7}
 }
 
-func (x *NodeServiceRenewRequest) GetAgentId() string {
+func (x *NodeServiceRenewRequest) GetRenewals() []*AgentRenewal {
 	if x != nil {
-		return x.AgentId
-	}
-	return ""
-}
-
-func (x *NodeServiceRenewRequest) GetRenew() *v1.RenewRequest {
-	if x != nil {
-		return x.Renew
+		return x.Renewals
 	}
 	return nil
 }
 
 type NodeServiceRenewResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Answer        *v1.RenewResponse      `protobuf:"bytes,1,opt,name=answer,proto3" json:"answer,omitempty"`
-	NotLeader     bool                   `protobuf:"varint,2,opt,name=not_leader,json=notLeader,proto3" json:"not_leader,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// In the order of the request.
+	Answers       []*v1.RenewResponse `protobuf:"bytes,1,rep,name=answers,proto3" json:"answers,omitempty"`
+	NotLeader     bool                `protobuf:"varint,2,opt,name=not_leader,json=notLeader,proto3" json:"not_leader,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *NodeServiceRenewResponse) Reset() {
 	*x = NodeServiceRenewResponse{}
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[7]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -386,7 +432,7 @@ func (x *NodeServiceRenewResponse) String() string {
 func (*NodeServiceRenewResponse) ProtoMessage() {}
 
 func (x *NodeServiceRenewResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[7]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -399,12 +445,12 @@ func (x *NodeServiceRenewResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NodeServiceRenewResponse.ProtoReflect.Descriptor instead.
 func (*NodeServiceRenewResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{7}
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{8}
 }
 
-func (x *NodeServiceRenewResponse) GetAnswer() *v1.RenewResponse {
+func (x *NodeServiceRenewResponse) GetAnswers() []*v1.RenewResponse {
 	if x != nil {
-		return x.Answer
+		return x.Answers
 	}
 	return nil
 }
@@ -428,7 +474,7 @@ type TailRequest struct {
 
 func (x *TailRequest) Reset() {
 	*x = TailRequest{}
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[8]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -440,7 +486,7 @@ func (x *TailRequest) String() string {
 func (*TailRequest) ProtoMessage() {}
 
 func (x *TailRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[8]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -453,7 +499,7 @@ func (x *TailRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TailRequest.ProtoReflect.Descriptor instead.
 func (*TailRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{8}
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *TailRequest) GetRunId() string {
@@ -495,7 +541,7 @@ type TailResponse struct {
 
 func (x *TailResponse) Reset() {
 	*x = TailResponse{}
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[9]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -507,7 +553,7 @@ func (x *TailResponse) String() string {
 func (*TailResponse) ProtoMessage() {}
 
 func (x *TailResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[9]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -520,7 +566,7 @@ func (x *TailResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TailResponse.ProtoReflect.Descriptor instead.
 func (*TailResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{9}
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *TailResponse) GetOffset() int64 {
@@ -552,7 +598,7 @@ type StatusRequest struct {
 
 func (x *StatusRequest) Reset() {
 	*x = StatusRequest{}
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[10]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -564,7 +610,7 @@ func (x *StatusRequest) String() string {
 func (*StatusRequest) ProtoMessage() {}
 
 func (x *StatusRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[10]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -577,7 +623,7 @@ func (x *StatusRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusRequest.ProtoReflect.Descriptor instead.
 func (*StatusRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{10}
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{11}
 }
 
 type StatusResponse struct {
@@ -589,7 +635,7 @@ type StatusResponse struct {
 
 func (x *StatusResponse) Reset() {
 	*x = StatusResponse{}
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[11]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -601,7 +647,7 @@ func (x *StatusResponse) String() string {
 func (*StatusResponse) ProtoMessage() {}
 
 func (x *StatusResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[11]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -614,7 +660,7 @@ func (x *StatusResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatusResponse.ProtoReflect.Descriptor instead.
 func (*StatusResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{11}
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *StatusResponse) GetMember() *v1.Member {
@@ -633,7 +679,7 @@ type ExplainRequest struct {
 
 func (x *ExplainRequest) Reset() {
 	*x = ExplainRequest{}
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[12]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -645,7 +691,7 @@ func (x *ExplainRequest) String() string {
 func (*ExplainRequest) ProtoMessage() {}
 
 func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[12]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -658,7 +704,7 @@ func (x *ExplainRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainRequest.ProtoReflect.Descriptor instead.
 func (*ExplainRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{12}
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ExplainRequest) GetRunId() string {
@@ -678,7 +724,7 @@ type ExplainResponse struct {
 
 func (x *ExplainResponse) Reset() {
 	*x = ExplainResponse{}
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[13]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -690,7 +736,7 @@ func (x *ExplainResponse) String() string {
 func (*ExplainResponse) ProtoMessage() {}
 
 func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[13]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -703,7 +749,7 @@ func (x *ExplainResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExplainResponse.ProtoReflect.Descriptor instead.
 func (*ExplainResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{13}
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ExplainResponse) GetWhy() *v1.WhyResponse {
@@ -720,11 +766,817 @@ func (x *ExplainResponse) GetNotLeader() bool {
 	return false
 }
 
+type StatsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Workspace     string                 `protobuf:"bytes,1,opt,name=workspace,proto3" json:"workspace,omitempty"`
+	Environment   string                 `protobuf:"bytes,2,opt,name=environment,proto3" json:"environment,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StatsRequest) Reset() {
+	*x = StatsRequest{}
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StatsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StatsRequest) ProtoMessage() {}
+
+func (x *StatsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StatsRequest.ProtoReflect.Descriptor instead.
+func (*StatsRequest) Descriptor() ([]byte, []int) {
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *StatsRequest) GetWorkspace() string {
+	if x != nil {
+		return x.Workspace
+	}
+	return ""
+}
+
+func (x *StatsRequest) GetEnvironment() string {
+	if x != nil {
+		return x.Environment
+	}
+	return ""
+}
+
+type StatsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Stats         *v1.QueueStatsResponse `protobuf:"bytes,1,opt,name=stats,proto3" json:"stats,omitempty"`
+	NotLeader     bool                   `protobuf:"varint,2,opt,name=not_leader,json=notLeader,proto3" json:"not_leader,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StatsResponse) Reset() {
+	*x = StatsResponse{}
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StatsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StatsResponse) ProtoMessage() {}
+
+func (x *StatsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StatsResponse.ProtoReflect.Descriptor instead.
+func (*StatsResponse) Descriptor() ([]byte, []int) {
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *StatsResponse) GetStats() *v1.QueueStatsResponse {
+	if x != nil {
+		return x.Stats
+	}
+	return nil
+}
+
+func (x *StatsResponse) GetNotLeader() bool {
+	if x != nil {
+		return x.NotLeader
+	}
+	return false
+}
+
+type PresencesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PresencesRequest) Reset() {
+	*x = PresencesRequest{}
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PresencesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PresencesRequest) ProtoMessage() {}
+
+func (x *PresencesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PresencesRequest.ProtoReflect.Descriptor instead.
+func (*PresencesRequest) Descriptor() ([]byte, []int) {
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{17}
+}
+
+type Presence struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	AgentId       string                 `protobuf:"bytes,1,opt,name=agent_id,json=agentId,proto3" json:"agent_id,omitempty"`
+	Seen          *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=seen,proto3" json:"seen,omitempty"`
+	Parked        bool                   `protobuf:"varint,3,opt,name=parked,proto3" json:"parked,omitempty"`
+	Leases        []string               `protobuf:"bytes,4,rep,name=leases,proto3" json:"leases,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Presence) Reset() {
+	*x = Presence{}
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Presence) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Presence) ProtoMessage() {}
+
+func (x *Presence) ProtoReflect() protoreflect.Message {
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Presence.ProtoReflect.Descriptor instead.
+func (*Presence) Descriptor() ([]byte, []int) {
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *Presence) GetAgentId() string {
+	if x != nil {
+		return x.AgentId
+	}
+	return ""
+}
+
+func (x *Presence) GetSeen() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Seen
+	}
+	return nil
+}
+
+func (x *Presence) GetParked() bool {
+	if x != nil {
+		return x.Parked
+	}
+	return false
+}
+
+func (x *Presence) GetLeases() []string {
+	if x != nil {
+		return x.Leases
+	}
+	return nil
+}
+
+type PresencesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Presences     []*Presence            `protobuf:"bytes,1,rep,name=presences,proto3" json:"presences,omitempty"`
+	NotLeader     bool                   `protobuf:"varint,2,opt,name=not_leader,json=notLeader,proto3" json:"not_leader,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PresencesResponse) Reset() {
+	*x = PresencesResponse{}
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PresencesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PresencesResponse) ProtoMessage() {}
+
+func (x *PresencesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PresencesResponse.ProtoReflect.Descriptor instead.
+func (*PresencesResponse) Descriptor() ([]byte, []int) {
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *PresencesResponse) GetPresences() []*Presence {
+	if x != nil {
+		return x.Presences
+	}
+	return nil
+}
+
+func (x *PresencesResponse) GetNotLeader() bool {
+	if x != nil {
+		return x.NotLeader
+	}
+	return false
+}
+
+type AdmitRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Join          *v1.JoinNodeRequest    `protobuf:"bytes,1,opt,name=join,proto3" json:"join,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AdmitRequest) Reset() {
+	*x = AdmitRequest{}
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AdmitRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AdmitRequest) ProtoMessage() {}
+
+func (x *AdmitRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AdmitRequest.ProtoReflect.Descriptor instead.
+func (*AdmitRequest) Descriptor() ([]byte, []int) {
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *AdmitRequest) GetJoin() *v1.JoinNodeRequest {
+	if x != nil {
+		return x.Join
+	}
+	return nil
+}
+
+type AdmitResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Answer        *v1.JoinNodeResponse   `protobuf:"bytes,1,opt,name=answer,proto3" json:"answer,omitempty"`
+	NotLeader     bool                   `protobuf:"varint,2,opt,name=not_leader,json=notLeader,proto3" json:"not_leader,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AdmitResponse) Reset() {
+	*x = AdmitResponse{}
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AdmitResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AdmitResponse) ProtoMessage() {}
+
+func (x *AdmitResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AdmitResponse.ProtoReflect.Descriptor instead.
+func (*AdmitResponse) Descriptor() ([]byte, []int) {
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *AdmitResponse) GetAnswer() *v1.JoinNodeResponse {
+	if x != nil {
+		return x.Answer
+	}
+	return nil
+}
+
+func (x *AdmitResponse) GetNotLeader() bool {
+	if x != nil {
+		return x.NotLeader
+	}
+	return false
+}
+
+type AnnounceRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As the member has it itself: id, addresses, version.
+	Member        *v1.Member `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnnounceRequest) Reset() {
+	*x = AnnounceRequest{}
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnnounceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnnounceRequest) ProtoMessage() {}
+
+func (x *AnnounceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnnounceRequest.ProtoReflect.Descriptor instead.
+func (*AnnounceRequest) Descriptor() ([]byte, []int) {
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *AnnounceRequest) GetMember() *v1.Member {
+	if x != nil {
+		return x.Member
+	}
+	return nil
+}
+
+type AnnounceResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	NotLeader     bool                   `protobuf:"varint,1,opt,name=not_leader,json=notLeader,proto3" json:"not_leader,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AnnounceResponse) Reset() {
+	*x = AnnounceResponse{}
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AnnounceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AnnounceResponse) ProtoMessage() {}
+
+func (x *AnnounceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AnnounceResponse.ProtoReflect.Descriptor instead.
+func (*AnnounceResponse) Descriptor() ([]byte, []int) {
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *AnnounceResponse) GetNotLeader() bool {
+	if x != nil {
+		return x.NotLeader
+	}
+	return false
+}
+
+type RemoveRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveRequest) Reset() {
+	*x = RemoveRequest{}
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveRequest) ProtoMessage() {}
+
+func (x *RemoveRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveRequest.ProtoReflect.Descriptor instead.
+func (*RemoveRequest) Descriptor() ([]byte, []int) {
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *RemoveRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type RemoveResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	NotLeader     bool                   `protobuf:"varint,1,opt,name=not_leader,json=notLeader,proto3" json:"not_leader,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveResponse) Reset() {
+	*x = RemoveResponse{}
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveResponse) ProtoMessage() {}
+
+func (x *RemoveResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveResponse.ProtoReflect.Descriptor instead.
+func (*RemoveResponse) Descriptor() ([]byte, []int) {
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *RemoveResponse) GetNotLeader() bool {
+	if x != nil {
+		return x.NotLeader
+	}
+	return false
+}
+
+type TransferRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TransferRequest) Reset() {
+	*x = TransferRequest{}
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TransferRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TransferRequest) ProtoMessage() {}
+
+func (x *TransferRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TransferRequest.ProtoReflect.Descriptor instead.
+func (*TransferRequest) Descriptor() ([]byte, []int) {
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *TransferRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type TransferResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	NotLeader     bool                   `protobuf:"varint,1,opt,name=not_leader,json=notLeader,proto3" json:"not_leader,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TransferResponse) Reset() {
+	*x = TransferResponse{}
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TransferResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TransferResponse) ProtoMessage() {}
+
+func (x *TransferResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TransferResponse.ProtoReflect.Descriptor instead.
+func (*TransferResponse) Descriptor() ([]byte, []int) {
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *TransferResponse) GetNotLeader() bool {
+	if x != nil {
+		return x.NotLeader
+	}
+	return false
+}
+
+type GetBlobRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetBlobRequest) Reset() {
+	*x = GetBlobRequest{}
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetBlobRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetBlobRequest) ProtoMessage() {}
+
+func (x *GetBlobRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetBlobRequest.ProtoReflect.Descriptor instead.
+func (*GetBlobRequest) Descriptor() ([]byte, []int) {
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *GetBlobRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+type GetBlobResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Data  []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	// Of the whole, in the first message.
+	Size          int64 `protobuf:"varint,2,opt,name=size,proto3" json:"size,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetBlobResponse) Reset() {
+	*x = GetBlobResponse{}
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetBlobResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetBlobResponse) ProtoMessage() {}
+
+func (x *GetBlobResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetBlobResponse.ProtoReflect.Descriptor instead.
+func (*GetBlobResponse) Descriptor() ([]byte, []int) {
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *GetBlobResponse) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *GetBlobResponse) GetSize() int64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+type ListBlobsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Prefix        string                 `protobuf:"bytes,1,opt,name=prefix,proto3" json:"prefix,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListBlobsRequest) Reset() {
+	*x = ListBlobsRequest{}
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListBlobsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListBlobsRequest) ProtoMessage() {}
+
+func (x *ListBlobsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListBlobsRequest.ProtoReflect.Descriptor instead.
+func (*ListBlobsRequest) Descriptor() ([]byte, []int) {
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *ListBlobsRequest) GetPrefix() string {
+	if x != nil {
+		return x.Prefix
+	}
+	return ""
+}
+
+type ListBlobsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Keys          []string               `protobuf:"bytes,1,rep,name=keys,proto3" json:"keys,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListBlobsResponse) Reset() {
+	*x = ListBlobsResponse{}
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListBlobsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListBlobsResponse) ProtoMessage() {}
+
+func (x *ListBlobsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListBlobsResponse.ProtoReflect.Descriptor instead.
+func (*ListBlobsResponse) Descriptor() ([]byte, []int) {
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *ListBlobsResponse) GetKeys() []string {
+	if x != nil {
+		return x.Keys
+	}
+	return nil
+}
+
 var File_testmesh_cluster_v1_node_proto protoreflect.FileDescriptor
 
 const file_testmesh_cluster_v1_node_proto_rawDesc = "" +
 	"\n" +
-	"\x1etestmesh/cluster/v1/node.proto\x12\x13testmesh.cluster.v1\x1a\x19testmesh/api/v1/api.proto\x1a\x1dtestmesh/api/v1/gateway.proto\x1a testmesh/api/v1/permission.proto\x1a\x1ctestmesh/api/v1/record.proto\x1a!testmesh/cluster/v1/command.proto\"H\n" +
+	"\x1etestmesh/cluster/v1/node.proto\x12\x13testmesh.cluster.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x19testmesh/api/v1/api.proto\x1a\x1dtestmesh/api/v1/gateway.proto\x1a testmesh/api/v1/permission.proto\x1a\x1ctestmesh/api/v1/record.proto\x1a!testmesh/cluster/v1/command.proto\"H\n" +
 	"\x0eProposeRequest\x126\n" +
 	"\acommand\x18\x01 \x01(\v2\x1c.testmesh.cluster.v1.CommandR\acommand\"e\n" +
 	"\x0fProposeResponse\x123\n" +
@@ -741,12 +1593,14 @@ const file_testmesh_cluster_v1_node_proto_rawDesc = "" +
 	"\x17NodeServicePollResponse\x125\n" +
 	"\x06answer\x18\x01 \x01(\v2\x1d.testmesh.api.v1.PollResponseR\x06answer\x12\x1d\n" +
 	"\n" +
-	"not_leader\x18\x02 \x01(\bR\tnotLeader\"i\n" +
-	"\x17NodeServiceRenewRequest\x12\x19\n" +
+	"not_leader\x18\x02 \x01(\bR\tnotLeader\"^\n" +
+	"\fAgentRenewal\x12\x19\n" +
 	"\bagent_id\x18\x01 \x01(\tR\aagentId\x123\n" +
-	"\x05renew\x18\x02 \x01(\v2\x1d.testmesh.api.v1.RenewRequestR\x05renew\"q\n" +
-	"\x18NodeServiceRenewResponse\x126\n" +
-	"\x06answer\x18\x01 \x01(\v2\x1e.testmesh.api.v1.RenewResponseR\x06answer\x12\x1d\n" +
+	"\x05renew\x18\x02 \x01(\v2\x1d.testmesh.api.v1.RenewRequestR\x05renew\"X\n" +
+	"\x17NodeServiceRenewRequest\x12=\n" +
+	"\brenewals\x18\x01 \x03(\v2!.testmesh.cluster.v1.AgentRenewalR\brenewals\"s\n" +
+	"\x18NodeServiceRenewResponse\x128\n" +
+	"\aanswers\x18\x01 \x03(\v2\x1e.testmesh.api.v1.RenewResponseR\aanswers\x12\x1d\n" +
 	"\n" +
 	"not_leader\x18\x02 \x01(\bR\tnotLeader\"n\n" +
 	"\vTailRequest\x12\x15\n" +
@@ -766,7 +1620,54 @@ const file_testmesh_cluster_v1_node_proto_rawDesc = "" +
 	"\x0fExplainResponse\x12.\n" +
 	"\x03why\x18\x01 \x01(\v2\x1c.testmesh.api.v1.WhyResponseR\x03why\x12\x1d\n" +
 	"\n" +
-	"not_leader\x18\x02 \x01(\bR\tnotLeader2\xaa\x05\n" +
+	"not_leader\x18\x02 \x01(\bR\tnotLeader\"N\n" +
+	"\fStatsRequest\x12\x1c\n" +
+	"\tworkspace\x18\x01 \x01(\tR\tworkspace\x12 \n" +
+	"\venvironment\x18\x02 \x01(\tR\venvironment\"i\n" +
+	"\rStatsResponse\x129\n" +
+	"\x05stats\x18\x01 \x01(\v2#.testmesh.api.v1.QueueStatsResponseR\x05stats\x12\x1d\n" +
+	"\n" +
+	"not_leader\x18\x02 \x01(\bR\tnotLeader\"\x12\n" +
+	"\x10PresencesRequest\"\x85\x01\n" +
+	"\bPresence\x12\x19\n" +
+	"\bagent_id\x18\x01 \x01(\tR\aagentId\x12.\n" +
+	"\x04seen\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\x04seen\x12\x16\n" +
+	"\x06parked\x18\x03 \x01(\bR\x06parked\x12\x16\n" +
+	"\x06leases\x18\x04 \x03(\tR\x06leases\"o\n" +
+	"\x11PresencesResponse\x12;\n" +
+	"\tpresences\x18\x01 \x03(\v2\x1d.testmesh.cluster.v1.PresenceR\tpresences\x12\x1d\n" +
+	"\n" +
+	"not_leader\x18\x02 \x01(\bR\tnotLeader\"D\n" +
+	"\fAdmitRequest\x124\n" +
+	"\x04join\x18\x01 \x01(\v2 .testmesh.api.v1.JoinNodeRequestR\x04join\"i\n" +
+	"\rAdmitResponse\x129\n" +
+	"\x06answer\x18\x01 \x01(\v2!.testmesh.api.v1.JoinNodeResponseR\x06answer\x12\x1d\n" +
+	"\n" +
+	"not_leader\x18\x02 \x01(\bR\tnotLeader\"B\n" +
+	"\x0fAnnounceRequest\x12/\n" +
+	"\x06member\x18\x01 \x01(\v2\x17.testmesh.api.v1.MemberR\x06member\"1\n" +
+	"\x10AnnounceResponse\x12\x1d\n" +
+	"\n" +
+	"not_leader\x18\x01 \x01(\bR\tnotLeader\"\x1f\n" +
+	"\rRemoveRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"/\n" +
+	"\x0eRemoveResponse\x12\x1d\n" +
+	"\n" +
+	"not_leader\x18\x01 \x01(\bR\tnotLeader\"!\n" +
+	"\x0fTransferRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"1\n" +
+	"\x10TransferResponse\x12\x1d\n" +
+	"\n" +
+	"not_leader\x18\x01 \x01(\bR\tnotLeader\"\"\n" +
+	"\x0eGetBlobRequest\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\"9\n" +
+	"\x0fGetBlobResponse\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\x12\x12\n" +
+	"\x04size\x18\x02 \x01(\x03R\x04size\"*\n" +
+	"\x10ListBlobsRequest\x12\x16\n" +
+	"\x06prefix\x18\x01 \x01(\tR\x06prefix\"'\n" +
+	"\x11ListBlobsResponse\x12\x12\n" +
+	"\x04keys\x18\x01 \x03(\tR\x04keys2\x8f\v\n" +
 	"\vNodeService\x12Z\n" +
 	"\aPropose\x12#.testmesh.cluster.v1.ProposeRequest\x1a$.testmesh.cluster.v1.ProposeResponse\"\x04\x88\xb5\x18\b\x12`\n" +
 	"\tReadIndex\x12%.testmesh.cluster.v1.ReadIndexRequest\x1a&.testmesh.cluster.v1.ReadIndexResponse\"\x04\x88\xb5\x18\b\x12g\n" +
@@ -774,7 +1675,15 @@ const file_testmesh_cluster_v1_node_proto_rawDesc = "" +
 	"\x05Renew\x12,.testmesh.cluster.v1.NodeServiceRenewRequest\x1a-.testmesh.cluster.v1.NodeServiceRenewResponse\"\x04\x88\xb5\x18\b\x12S\n" +
 	"\x04Tail\x12 .testmesh.cluster.v1.TailRequest\x1a!.testmesh.cluster.v1.TailResponse\"\x04\x88\xb5\x18\b0\x01\x12W\n" +
 	"\x06Status\x12\".testmesh.cluster.v1.StatusRequest\x1a#.testmesh.cluster.v1.StatusResponse\"\x04\x88\xb5\x18\b\x12Z\n" +
-	"\aExplain\x12#.testmesh.cluster.v1.ExplainRequest\x1a$.testmesh.cluster.v1.ExplainResponse\"\x04\x88\xb5\x18\bBBZ@github.com/testmesh/testmesh/proto/testmesh/cluster/v1;clusterv1b\x06proto3"
+	"\aExplain\x12#.testmesh.cluster.v1.ExplainRequest\x1a$.testmesh.cluster.v1.ExplainResponse\"\x04\x88\xb5\x18\b\x12T\n" +
+	"\x05Stats\x12!.testmesh.cluster.v1.StatsRequest\x1a\".testmesh.cluster.v1.StatsResponse\"\x04\x88\xb5\x18\b\x12`\n" +
+	"\tPresences\x12%.testmesh.cluster.v1.PresencesRequest\x1a&.testmesh.cluster.v1.PresencesResponse\"\x04\x88\xb5\x18\b\x12T\n" +
+	"\x05Admit\x12!.testmesh.cluster.v1.AdmitRequest\x1a\".testmesh.cluster.v1.AdmitResponse\"\x04\x88\xb5\x18\b\x12]\n" +
+	"\bAnnounce\x12$.testmesh.cluster.v1.AnnounceRequest\x1a%.testmesh.cluster.v1.AnnounceResponse\"\x04\x88\xb5\x18\b\x12W\n" +
+	"\x06Remove\x12\".testmesh.cluster.v1.RemoveRequest\x1a#.testmesh.cluster.v1.RemoveResponse\"\x04\x88\xb5\x18\b\x12]\n" +
+	"\bTransfer\x12$.testmesh.cluster.v1.TransferRequest\x1a%.testmesh.cluster.v1.TransferResponse\"\x04\x88\xb5\x18\b\x12\\\n" +
+	"\aGetBlob\x12#.testmesh.cluster.v1.GetBlobRequest\x1a$.testmesh.cluster.v1.GetBlobResponse\"\x04\x88\xb5\x18\b0\x01\x12`\n" +
+	"\tListBlobs\x12%.testmesh.cluster.v1.ListBlobsRequest\x1a&.testmesh.cluster.v1.ListBlobsResponse\"\x04\x88\xb5\x18\bBBZ@github.com/testmesh/testmesh/proto/testmesh/cluster/v1;clusterv1b\x06proto3"
 
 var (
 	file_testmesh_cluster_v1_node_proto_rawDescOnce sync.Once
@@ -788,7 +1697,7 @@ func file_testmesh_cluster_v1_node_proto_rawDescGZIP() []byte {
 	return file_testmesh_cluster_v1_node_proto_rawDescData
 }
 
-var file_testmesh_cluster_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
+var file_testmesh_cluster_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_testmesh_cluster_v1_node_proto_goTypes = []any{
 	(*ProposeRequest)(nil),           // 0: testmesh.cluster.v1.ProposeRequest
 	(*ProposeResponse)(nil),          // 1: testmesh.cluster.v1.ProposeResponse
@@ -796,51 +1705,96 @@ var file_testmesh_cluster_v1_node_proto_goTypes = []any{
 	(*ReadIndexResponse)(nil),        // 3: testmesh.cluster.v1.ReadIndexResponse
 	(*NodeServicePollRequest)(nil),   // 4: testmesh.cluster.v1.NodeServicePollRequest
 	(*NodeServicePollResponse)(nil),  // 5: testmesh.cluster.v1.NodeServicePollResponse
-	(*NodeServiceRenewRequest)(nil),  // 6: testmesh.cluster.v1.NodeServiceRenewRequest
-	(*NodeServiceRenewResponse)(nil), // 7: testmesh.cluster.v1.NodeServiceRenewResponse
-	(*TailRequest)(nil),              // 8: testmesh.cluster.v1.TailRequest
-	(*TailResponse)(nil),             // 9: testmesh.cluster.v1.TailResponse
-	(*StatusRequest)(nil),            // 10: testmesh.cluster.v1.StatusRequest
-	(*StatusResponse)(nil),           // 11: testmesh.cluster.v1.StatusResponse
-	(*ExplainRequest)(nil),           // 12: testmesh.cluster.v1.ExplainRequest
-	(*ExplainResponse)(nil),          // 13: testmesh.cluster.v1.ExplainResponse
-	(*Command)(nil),                  // 14: testmesh.cluster.v1.Command
-	(*Answer)(nil),                   // 15: testmesh.cluster.v1.Answer
-	(*v1.PollRequest)(nil),           // 16: testmesh.api.v1.PollRequest
-	(*v1.PollResponse)(nil),          // 17: testmesh.api.v1.PollResponse
-	(*v1.RenewRequest)(nil),          // 18: testmesh.api.v1.RenewRequest
-	(*v1.RenewResponse)(nil),         // 19: testmesh.api.v1.RenewResponse
-	(*v1.Member)(nil),                // 20: testmesh.api.v1.Member
-	(*v1.WhyResponse)(nil),           // 21: testmesh.api.v1.WhyResponse
+	(*AgentRenewal)(nil),             // 6: testmesh.cluster.v1.AgentRenewal
+	(*NodeServiceRenewRequest)(nil),  // 7: testmesh.cluster.v1.NodeServiceRenewRequest
+	(*NodeServiceRenewResponse)(nil), // 8: testmesh.cluster.v1.NodeServiceRenewResponse
+	(*TailRequest)(nil),              // 9: testmesh.cluster.v1.TailRequest
+	(*TailResponse)(nil),             // 10: testmesh.cluster.v1.TailResponse
+	(*StatusRequest)(nil),            // 11: testmesh.cluster.v1.StatusRequest
+	(*StatusResponse)(nil),           // 12: testmesh.cluster.v1.StatusResponse
+	(*ExplainRequest)(nil),           // 13: testmesh.cluster.v1.ExplainRequest
+	(*ExplainResponse)(nil),          // 14: testmesh.cluster.v1.ExplainResponse
+	(*StatsRequest)(nil),             // 15: testmesh.cluster.v1.StatsRequest
+	(*StatsResponse)(nil),            // 16: testmesh.cluster.v1.StatsResponse
+	(*PresencesRequest)(nil),         // 17: testmesh.cluster.v1.PresencesRequest
+	(*Presence)(nil),                 // 18: testmesh.cluster.v1.Presence
+	(*PresencesResponse)(nil),        // 19: testmesh.cluster.v1.PresencesResponse
+	(*AdmitRequest)(nil),             // 20: testmesh.cluster.v1.AdmitRequest
+	(*AdmitResponse)(nil),            // 21: testmesh.cluster.v1.AdmitResponse
+	(*AnnounceRequest)(nil),          // 22: testmesh.cluster.v1.AnnounceRequest
+	(*AnnounceResponse)(nil),         // 23: testmesh.cluster.v1.AnnounceResponse
+	(*RemoveRequest)(nil),            // 24: testmesh.cluster.v1.RemoveRequest
+	(*RemoveResponse)(nil),           // 25: testmesh.cluster.v1.RemoveResponse
+	(*TransferRequest)(nil),          // 26: testmesh.cluster.v1.TransferRequest
+	(*TransferResponse)(nil),         // 27: testmesh.cluster.v1.TransferResponse
+	(*GetBlobRequest)(nil),           // 28: testmesh.cluster.v1.GetBlobRequest
+	(*GetBlobResponse)(nil),          // 29: testmesh.cluster.v1.GetBlobResponse
+	(*ListBlobsRequest)(nil),         // 30: testmesh.cluster.v1.ListBlobsRequest
+	(*ListBlobsResponse)(nil),        // 31: testmesh.cluster.v1.ListBlobsResponse
+	(*Command)(nil),                  // 32: testmesh.cluster.v1.Command
+	(*Answer)(nil),                   // 33: testmesh.cluster.v1.Answer
+	(*v1.PollRequest)(nil),           // 34: testmesh.api.v1.PollRequest
+	(*v1.PollResponse)(nil),          // 35: testmesh.api.v1.PollResponse
+	(*v1.RenewRequest)(nil),          // 36: testmesh.api.v1.RenewRequest
+	(*v1.RenewResponse)(nil),         // 37: testmesh.api.v1.RenewResponse
+	(*v1.Member)(nil),                // 38: testmesh.api.v1.Member
+	(*v1.WhyResponse)(nil),           // 39: testmesh.api.v1.WhyResponse
+	(*v1.QueueStatsResponse)(nil),    // 40: testmesh.api.v1.QueueStatsResponse
+	(*timestamppb.Timestamp)(nil),    // 41: google.protobuf.Timestamp
+	(*v1.JoinNodeRequest)(nil),       // 42: testmesh.api.v1.JoinNodeRequest
+	(*v1.JoinNodeResponse)(nil),      // 43: testmesh.api.v1.JoinNodeResponse
 }
 var file_testmesh_cluster_v1_node_proto_depIdxs = []int32{
-	14, // 0: testmesh.cluster.v1.ProposeRequest.command:type_name -> testmesh.cluster.v1.Command
-	15, // 1: testmesh.cluster.v1.ProposeResponse.answer:type_name -> testmesh.cluster.v1.Answer
-	16, // 2: testmesh.cluster.v1.NodeServicePollRequest.poll:type_name -> testmesh.api.v1.PollRequest
-	17, // 3: testmesh.cluster.v1.NodeServicePollResponse.answer:type_name -> testmesh.api.v1.PollResponse
-	18, // 4: testmesh.cluster.v1.NodeServiceRenewRequest.renew:type_name -> testmesh.api.v1.RenewRequest
-	19, // 5: testmesh.cluster.v1.NodeServiceRenewResponse.answer:type_name -> testmesh.api.v1.RenewResponse
-	20, // 6: testmesh.cluster.v1.StatusResponse.member:type_name -> testmesh.api.v1.Member
-	21, // 7: testmesh.cluster.v1.ExplainResponse.why:type_name -> testmesh.api.v1.WhyResponse
-	0,  // 8: testmesh.cluster.v1.NodeService.Propose:input_type -> testmesh.cluster.v1.ProposeRequest
-	2,  // 9: testmesh.cluster.v1.NodeService.ReadIndex:input_type -> testmesh.cluster.v1.ReadIndexRequest
-	4,  // 10: testmesh.cluster.v1.NodeService.Poll:input_type -> testmesh.cluster.v1.NodeServicePollRequest
-	6,  // 11: testmesh.cluster.v1.NodeService.Renew:input_type -> testmesh.cluster.v1.NodeServiceRenewRequest
-	8,  // 12: testmesh.cluster.v1.NodeService.Tail:input_type -> testmesh.cluster.v1.TailRequest
-	10, // 13: testmesh.cluster.v1.NodeService.Status:input_type -> testmesh.cluster.v1.StatusRequest
-	12, // 14: testmesh.cluster.v1.NodeService.Explain:input_type -> testmesh.cluster.v1.ExplainRequest
-	1,  // 15: testmesh.cluster.v1.NodeService.Propose:output_type -> testmesh.cluster.v1.ProposeResponse
-	3,  // 16: testmesh.cluster.v1.NodeService.ReadIndex:output_type -> testmesh.cluster.v1.ReadIndexResponse
-	5,  // 17: testmesh.cluster.v1.NodeService.Poll:output_type -> testmesh.cluster.v1.NodeServicePollResponse
-	7,  // 18: testmesh.cluster.v1.NodeService.Renew:output_type -> testmesh.cluster.v1.NodeServiceRenewResponse
-	9,  // 19: testmesh.cluster.v1.NodeService.Tail:output_type -> testmesh.cluster.v1.TailResponse
-	11, // 20: testmesh.cluster.v1.NodeService.Status:output_type -> testmesh.cluster.v1.StatusResponse
-	13, // 21: testmesh.cluster.v1.NodeService.Explain:output_type -> testmesh.cluster.v1.ExplainResponse
-	15, // [15:22] is the sub-list for method output_type
-	8,  // [8:15] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	32, // 0: testmesh.cluster.v1.ProposeRequest.command:type_name -> testmesh.cluster.v1.Command
+	33, // 1: testmesh.cluster.v1.ProposeResponse.answer:type_name -> testmesh.cluster.v1.Answer
+	34, // 2: testmesh.cluster.v1.NodeServicePollRequest.poll:type_name -> testmesh.api.v1.PollRequest
+	35, // 3: testmesh.cluster.v1.NodeServicePollResponse.answer:type_name -> testmesh.api.v1.PollResponse
+	36, // 4: testmesh.cluster.v1.AgentRenewal.renew:type_name -> testmesh.api.v1.RenewRequest
+	6,  // 5: testmesh.cluster.v1.NodeServiceRenewRequest.renewals:type_name -> testmesh.cluster.v1.AgentRenewal
+	37, // 6: testmesh.cluster.v1.NodeServiceRenewResponse.answers:type_name -> testmesh.api.v1.RenewResponse
+	38, // 7: testmesh.cluster.v1.StatusResponse.member:type_name -> testmesh.api.v1.Member
+	39, // 8: testmesh.cluster.v1.ExplainResponse.why:type_name -> testmesh.api.v1.WhyResponse
+	40, // 9: testmesh.cluster.v1.StatsResponse.stats:type_name -> testmesh.api.v1.QueueStatsResponse
+	41, // 10: testmesh.cluster.v1.Presence.seen:type_name -> google.protobuf.Timestamp
+	18, // 11: testmesh.cluster.v1.PresencesResponse.presences:type_name -> testmesh.cluster.v1.Presence
+	42, // 12: testmesh.cluster.v1.AdmitRequest.join:type_name -> testmesh.api.v1.JoinNodeRequest
+	43, // 13: testmesh.cluster.v1.AdmitResponse.answer:type_name -> testmesh.api.v1.JoinNodeResponse
+	38, // 14: testmesh.cluster.v1.AnnounceRequest.member:type_name -> testmesh.api.v1.Member
+	0,  // 15: testmesh.cluster.v1.NodeService.Propose:input_type -> testmesh.cluster.v1.ProposeRequest
+	2,  // 16: testmesh.cluster.v1.NodeService.ReadIndex:input_type -> testmesh.cluster.v1.ReadIndexRequest
+	4,  // 17: testmesh.cluster.v1.NodeService.Poll:input_type -> testmesh.cluster.v1.NodeServicePollRequest
+	7,  // 18: testmesh.cluster.v1.NodeService.Renew:input_type -> testmesh.cluster.v1.NodeServiceRenewRequest
+	9,  // 19: testmesh.cluster.v1.NodeService.Tail:input_type -> testmesh.cluster.v1.TailRequest
+	11, // 20: testmesh.cluster.v1.NodeService.Status:input_type -> testmesh.cluster.v1.StatusRequest
+	13, // 21: testmesh.cluster.v1.NodeService.Explain:input_type -> testmesh.cluster.v1.ExplainRequest
+	15, // 22: testmesh.cluster.v1.NodeService.Stats:input_type -> testmesh.cluster.v1.StatsRequest
+	17, // 23: testmesh.cluster.v1.NodeService.Presences:input_type -> testmesh.cluster.v1.PresencesRequest
+	20, // 24: testmesh.cluster.v1.NodeService.Admit:input_type -> testmesh.cluster.v1.AdmitRequest
+	22, // 25: testmesh.cluster.v1.NodeService.Announce:input_type -> testmesh.cluster.v1.AnnounceRequest
+	24, // 26: testmesh.cluster.v1.NodeService.Remove:input_type -> testmesh.cluster.v1.RemoveRequest
+	26, // 27: testmesh.cluster.v1.NodeService.Transfer:input_type -> testmesh.cluster.v1.TransferRequest
+	28, // 28: testmesh.cluster.v1.NodeService.GetBlob:input_type -> testmesh.cluster.v1.GetBlobRequest
+	30, // 29: testmesh.cluster.v1.NodeService.ListBlobs:input_type -> testmesh.cluster.v1.ListBlobsRequest
+	1,  // 30: testmesh.cluster.v1.NodeService.Propose:output_type -> testmesh.cluster.v1.ProposeResponse
+	3,  // 31: testmesh.cluster.v1.NodeService.ReadIndex:output_type -> testmesh.cluster.v1.ReadIndexResponse
+	5,  // 32: testmesh.cluster.v1.NodeService.Poll:output_type -> testmesh.cluster.v1.NodeServicePollResponse
+	8,  // 33: testmesh.cluster.v1.NodeService.Renew:output_type -> testmesh.cluster.v1.NodeServiceRenewResponse
+	10, // 34: testmesh.cluster.v1.NodeService.Tail:output_type -> testmesh.cluster.v1.TailResponse
+	12, // 35: testmesh.cluster.v1.NodeService.Status:output_type -> testmesh.cluster.v1.StatusResponse
+	14, // 36: testmesh.cluster.v1.NodeService.Explain:output_type -> testmesh.cluster.v1.ExplainResponse
+	16, // 37: testmesh.cluster.v1.NodeService.Stats:output_type -> testmesh.cluster.v1.StatsResponse
+	19, // 38: testmesh.cluster.v1.NodeService.Presences:output_type -> testmesh.cluster.v1.PresencesResponse
+	21, // 39: testmesh.cluster.v1.NodeService.Admit:output_type -> testmesh.cluster.v1.AdmitResponse
+	23, // 40: testmesh.cluster.v1.NodeService.Announce:output_type -> testmesh.cluster.v1.AnnounceResponse
+	25, // 41: testmesh.cluster.v1.NodeService.Remove:output_type -> testmesh.cluster.v1.RemoveResponse
+	27, // 42: testmesh.cluster.v1.NodeService.Transfer:output_type -> testmesh.cluster.v1.TransferResponse
+	29, // 43: testmesh.cluster.v1.NodeService.GetBlob:output_type -> testmesh.cluster.v1.GetBlobResponse
+	31, // 44: testmesh.cluster.v1.NodeService.ListBlobs:output_type -> testmesh.cluster.v1.ListBlobsResponse
+	30, // [30:45] is the sub-list for method output_type
+	15, // [15:30] is the sub-list for method input_type
+	15, // [15:15] is the sub-list for extension type_name
+	15, // [15:15] is the sub-list for extension extendee
+	0,  // [0:15] is the sub-list for field type_name
 }
 
 func init() { file_testmesh_cluster_v1_node_proto_init() }
@@ -855,7 +1809,7 @@ func file_testmesh_cluster_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_testmesh_cluster_v1_node_proto_rawDesc), len(file_testmesh_cluster_v1_node_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   14,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

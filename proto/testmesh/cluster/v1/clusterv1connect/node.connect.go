@@ -47,6 +47,22 @@ const (
 	NodeServiceStatusProcedure = "/testmesh.cluster.v1.NodeService/Status"
 	// NodeServiceExplainProcedure is the fully-qualified name of the NodeService's Explain RPC.
 	NodeServiceExplainProcedure = "/testmesh.cluster.v1.NodeService/Explain"
+	// NodeServiceStatsProcedure is the fully-qualified name of the NodeService's Stats RPC.
+	NodeServiceStatsProcedure = "/testmesh.cluster.v1.NodeService/Stats"
+	// NodeServicePresencesProcedure is the fully-qualified name of the NodeService's Presences RPC.
+	NodeServicePresencesProcedure = "/testmesh.cluster.v1.NodeService/Presences"
+	// NodeServiceAdmitProcedure is the fully-qualified name of the NodeService's Admit RPC.
+	NodeServiceAdmitProcedure = "/testmesh.cluster.v1.NodeService/Admit"
+	// NodeServiceAnnounceProcedure is the fully-qualified name of the NodeService's Announce RPC.
+	NodeServiceAnnounceProcedure = "/testmesh.cluster.v1.NodeService/Announce"
+	// NodeServiceRemoveProcedure is the fully-qualified name of the NodeService's Remove RPC.
+	NodeServiceRemoveProcedure = "/testmesh.cluster.v1.NodeService/Remove"
+	// NodeServiceTransferProcedure is the fully-qualified name of the NodeService's Transfer RPC.
+	NodeServiceTransferProcedure = "/testmesh.cluster.v1.NodeService/Transfer"
+	// NodeServiceGetBlobProcedure is the fully-qualified name of the NodeService's GetBlob RPC.
+	NodeServiceGetBlobProcedure = "/testmesh.cluster.v1.NodeService/GetBlob"
+	// NodeServiceListBlobsProcedure is the fully-qualified name of the NodeService's ListBlobs RPC.
+	NodeServiceListBlobsProcedure = "/testmesh.cluster.v1.NodeService/ListBlobs"
 )
 
 // NodeServiceClient is a client for the testmesh.cluster.v1.NodeService service.
@@ -58,7 +74,7 @@ type NodeServiceClient interface {
 	// Poll hands an agent's poll to the leader, which holds it. All calls between two
 	// nodes share one connection.
 	Poll(context.Context, *v1.NodeServicePollRequest) (*v1.NodeServicePollResponse, error)
-	// Renew hands an agent's renewals to the leader.
+	// Renew hands the renewals of a node's agents to the leader, many at a time.
 	Renew(context.Context, *v1.NodeServiceRenewRequest) (*v1.NodeServiceRenewResponse, error)
 	// Tail gives the part of a run's stream that only its home has.
 	Tail(context.Context, *v1.TailRequest) (*connect.ServerStreamForClient[v1.TailResponse], error)
@@ -66,6 +82,22 @@ type NodeServiceClient interface {
 	Status(context.Context, *v1.StatusRequest) (*v1.StatusResponse, error)
 	// Explain says why a run waits, which only the leader knows.
 	Explain(context.Context, *v1.ExplainRequest) (*v1.ExplainResponse, error)
+	// Stats are numbers of the queue, which only the leader has.
+	Stats(context.Context, *v1.StatsRequest) (*v1.StatsResponse, error)
+	// Presences are how the leader last heard of agents.
+	Presences(context.Context, *v1.PresencesRequest) (*v1.PresencesResponse, error)
+	// Admit lets a node in whose token was accepted; only the leader can.
+	Admit(context.Context, *v1.AdmitRequest) (*v1.AdmitResponse, error)
+	// Announce says where a member is reached from now on; only the leader can change it.
+	Announce(context.Context, *v1.AnnounceRequest) (*v1.AnnounceResponse, error)
+	// Remove takes a member out; only the leader can.
+	Remove(context.Context, *v1.RemoveRequest) (*v1.RemoveResponse, error)
+	// Transfer gives the lead away; only the leader can.
+	Transfer(context.Context, *v1.TransferRequest) (*v1.TransferResponse, error)
+	// GetBlob gives a blob of a node that keeps its own.
+	GetBlob(context.Context, *v1.GetBlobRequest) (*connect.ServerStreamForClient[v1.GetBlobResponse], error)
+	// ListBlobs lists those of a node below a prefix.
+	ListBlobs(context.Context, *v1.ListBlobsRequest) (*v1.ListBlobsResponse, error)
 }
 
 // NewNodeServiceClient constructs a client for the testmesh.cluster.v1.NodeService service. By
@@ -121,6 +153,54 @@ func NewNodeServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(nodeServiceMethods.ByName("Explain")),
 			connect.WithClientOptions(opts...),
 		),
+		stats: connect.NewClient[v1.StatsRequest, v1.StatsResponse](
+			httpClient,
+			baseURL+NodeServiceStatsProcedure,
+			connect.WithSchema(nodeServiceMethods.ByName("Stats")),
+			connect.WithClientOptions(opts...),
+		),
+		presences: connect.NewClient[v1.PresencesRequest, v1.PresencesResponse](
+			httpClient,
+			baseURL+NodeServicePresencesProcedure,
+			connect.WithSchema(nodeServiceMethods.ByName("Presences")),
+			connect.WithClientOptions(opts...),
+		),
+		admit: connect.NewClient[v1.AdmitRequest, v1.AdmitResponse](
+			httpClient,
+			baseURL+NodeServiceAdmitProcedure,
+			connect.WithSchema(nodeServiceMethods.ByName("Admit")),
+			connect.WithClientOptions(opts...),
+		),
+		announce: connect.NewClient[v1.AnnounceRequest, v1.AnnounceResponse](
+			httpClient,
+			baseURL+NodeServiceAnnounceProcedure,
+			connect.WithSchema(nodeServiceMethods.ByName("Announce")),
+			connect.WithClientOptions(opts...),
+		),
+		remove: connect.NewClient[v1.RemoveRequest, v1.RemoveResponse](
+			httpClient,
+			baseURL+NodeServiceRemoveProcedure,
+			connect.WithSchema(nodeServiceMethods.ByName("Remove")),
+			connect.WithClientOptions(opts...),
+		),
+		transfer: connect.NewClient[v1.TransferRequest, v1.TransferResponse](
+			httpClient,
+			baseURL+NodeServiceTransferProcedure,
+			connect.WithSchema(nodeServiceMethods.ByName("Transfer")),
+			connect.WithClientOptions(opts...),
+		),
+		getBlob: connect.NewClient[v1.GetBlobRequest, v1.GetBlobResponse](
+			httpClient,
+			baseURL+NodeServiceGetBlobProcedure,
+			connect.WithSchema(nodeServiceMethods.ByName("GetBlob")),
+			connect.WithClientOptions(opts...),
+		),
+		listBlobs: connect.NewClient[v1.ListBlobsRequest, v1.ListBlobsResponse](
+			httpClient,
+			baseURL+NodeServiceListBlobsProcedure,
+			connect.WithSchema(nodeServiceMethods.ByName("ListBlobs")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -133,6 +213,14 @@ type nodeServiceClient struct {
 	tail      *connect.Client[v1.TailRequest, v1.TailResponse]
 	status    *connect.Client[v1.StatusRequest, v1.StatusResponse]
 	explain   *connect.Client[v1.ExplainRequest, v1.ExplainResponse]
+	stats     *connect.Client[v1.StatsRequest, v1.StatsResponse]
+	presences *connect.Client[v1.PresencesRequest, v1.PresencesResponse]
+	admit     *connect.Client[v1.AdmitRequest, v1.AdmitResponse]
+	announce  *connect.Client[v1.AnnounceRequest, v1.AnnounceResponse]
+	remove    *connect.Client[v1.RemoveRequest, v1.RemoveResponse]
+	transfer  *connect.Client[v1.TransferRequest, v1.TransferResponse]
+	getBlob   *connect.Client[v1.GetBlobRequest, v1.GetBlobResponse]
+	listBlobs *connect.Client[v1.ListBlobsRequest, v1.ListBlobsResponse]
 }
 
 // Propose calls testmesh.cluster.v1.NodeService.Propose.
@@ -194,6 +282,74 @@ func (c *nodeServiceClient) Explain(ctx context.Context, req *v1.ExplainRequest)
 	return nil, err
 }
 
+// Stats calls testmesh.cluster.v1.NodeService.Stats.
+func (c *nodeServiceClient) Stats(ctx context.Context, req *v1.StatsRequest) (*v1.StatsResponse, error) {
+	response, err := c.stats.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// Presences calls testmesh.cluster.v1.NodeService.Presences.
+func (c *nodeServiceClient) Presences(ctx context.Context, req *v1.PresencesRequest) (*v1.PresencesResponse, error) {
+	response, err := c.presences.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// Admit calls testmesh.cluster.v1.NodeService.Admit.
+func (c *nodeServiceClient) Admit(ctx context.Context, req *v1.AdmitRequest) (*v1.AdmitResponse, error) {
+	response, err := c.admit.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// Announce calls testmesh.cluster.v1.NodeService.Announce.
+func (c *nodeServiceClient) Announce(ctx context.Context, req *v1.AnnounceRequest) (*v1.AnnounceResponse, error) {
+	response, err := c.announce.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// Remove calls testmesh.cluster.v1.NodeService.Remove.
+func (c *nodeServiceClient) Remove(ctx context.Context, req *v1.RemoveRequest) (*v1.RemoveResponse, error) {
+	response, err := c.remove.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// Transfer calls testmesh.cluster.v1.NodeService.Transfer.
+func (c *nodeServiceClient) Transfer(ctx context.Context, req *v1.TransferRequest) (*v1.TransferResponse, error) {
+	response, err := c.transfer.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetBlob calls testmesh.cluster.v1.NodeService.GetBlob.
+func (c *nodeServiceClient) GetBlob(ctx context.Context, req *v1.GetBlobRequest) (*connect.ServerStreamForClient[v1.GetBlobResponse], error) {
+	return c.getBlob.CallServerStream(ctx, connect.NewRequest(req))
+}
+
+// ListBlobs calls testmesh.cluster.v1.NodeService.ListBlobs.
+func (c *nodeServiceClient) ListBlobs(ctx context.Context, req *v1.ListBlobsRequest) (*v1.ListBlobsResponse, error) {
+	response, err := c.listBlobs.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // NodeServiceHandler is an implementation of the testmesh.cluster.v1.NodeService service.
 type NodeServiceHandler interface {
 	// Propose hands a command to the leader.
@@ -203,7 +359,7 @@ type NodeServiceHandler interface {
 	// Poll hands an agent's poll to the leader, which holds it. All calls between two
 	// nodes share one connection.
 	Poll(context.Context, *v1.NodeServicePollRequest) (*v1.NodeServicePollResponse, error)
-	// Renew hands an agent's renewals to the leader.
+	// Renew hands the renewals of a node's agents to the leader, many at a time.
 	Renew(context.Context, *v1.NodeServiceRenewRequest) (*v1.NodeServiceRenewResponse, error)
 	// Tail gives the part of a run's stream that only its home has.
 	Tail(context.Context, *v1.TailRequest, *connect.ServerStream[v1.TailResponse]) error
@@ -211,6 +367,22 @@ type NodeServiceHandler interface {
 	Status(context.Context, *v1.StatusRequest) (*v1.StatusResponse, error)
 	// Explain says why a run waits, which only the leader knows.
 	Explain(context.Context, *v1.ExplainRequest) (*v1.ExplainResponse, error)
+	// Stats are numbers of the queue, which only the leader has.
+	Stats(context.Context, *v1.StatsRequest) (*v1.StatsResponse, error)
+	// Presences are how the leader last heard of agents.
+	Presences(context.Context, *v1.PresencesRequest) (*v1.PresencesResponse, error)
+	// Admit lets a node in whose token was accepted; only the leader can.
+	Admit(context.Context, *v1.AdmitRequest) (*v1.AdmitResponse, error)
+	// Announce says where a member is reached from now on; only the leader can change it.
+	Announce(context.Context, *v1.AnnounceRequest) (*v1.AnnounceResponse, error)
+	// Remove takes a member out; only the leader can.
+	Remove(context.Context, *v1.RemoveRequest) (*v1.RemoveResponse, error)
+	// Transfer gives the lead away; only the leader can.
+	Transfer(context.Context, *v1.TransferRequest) (*v1.TransferResponse, error)
+	// GetBlob gives a blob of a node that keeps its own.
+	GetBlob(context.Context, *v1.GetBlobRequest, *connect.ServerStream[v1.GetBlobResponse]) error
+	// ListBlobs lists those of a node below a prefix.
+	ListBlobs(context.Context, *v1.ListBlobsRequest) (*v1.ListBlobsResponse, error)
 }
 
 // NewNodeServiceHandler builds an HTTP handler from the service implementation. It returns the path
@@ -262,6 +434,54 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(nodeServiceMethods.ByName("Explain")),
 		connect.WithHandlerOptions(opts...),
 	)
+	nodeServiceStatsHandler := connect.NewUnaryHandlerSimple(
+		NodeServiceStatsProcedure,
+		svc.Stats,
+		connect.WithSchema(nodeServiceMethods.ByName("Stats")),
+		connect.WithHandlerOptions(opts...),
+	)
+	nodeServicePresencesHandler := connect.NewUnaryHandlerSimple(
+		NodeServicePresencesProcedure,
+		svc.Presences,
+		connect.WithSchema(nodeServiceMethods.ByName("Presences")),
+		connect.WithHandlerOptions(opts...),
+	)
+	nodeServiceAdmitHandler := connect.NewUnaryHandlerSimple(
+		NodeServiceAdmitProcedure,
+		svc.Admit,
+		connect.WithSchema(nodeServiceMethods.ByName("Admit")),
+		connect.WithHandlerOptions(opts...),
+	)
+	nodeServiceAnnounceHandler := connect.NewUnaryHandlerSimple(
+		NodeServiceAnnounceProcedure,
+		svc.Announce,
+		connect.WithSchema(nodeServiceMethods.ByName("Announce")),
+		connect.WithHandlerOptions(opts...),
+	)
+	nodeServiceRemoveHandler := connect.NewUnaryHandlerSimple(
+		NodeServiceRemoveProcedure,
+		svc.Remove,
+		connect.WithSchema(nodeServiceMethods.ByName("Remove")),
+		connect.WithHandlerOptions(opts...),
+	)
+	nodeServiceTransferHandler := connect.NewUnaryHandlerSimple(
+		NodeServiceTransferProcedure,
+		svc.Transfer,
+		connect.WithSchema(nodeServiceMethods.ByName("Transfer")),
+		connect.WithHandlerOptions(opts...),
+	)
+	nodeServiceGetBlobHandler := connect.NewServerStreamHandlerSimple(
+		NodeServiceGetBlobProcedure,
+		svc.GetBlob,
+		connect.WithSchema(nodeServiceMethods.ByName("GetBlob")),
+		connect.WithHandlerOptions(opts...),
+	)
+	nodeServiceListBlobsHandler := connect.NewUnaryHandlerSimple(
+		NodeServiceListBlobsProcedure,
+		svc.ListBlobs,
+		connect.WithSchema(nodeServiceMethods.ByName("ListBlobs")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/testmesh.cluster.v1.NodeService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case NodeServiceProposeProcedure:
@@ -278,6 +498,22 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 			nodeServiceStatusHandler.ServeHTTP(w, r)
 		case NodeServiceExplainProcedure:
 			nodeServiceExplainHandler.ServeHTTP(w, r)
+		case NodeServiceStatsProcedure:
+			nodeServiceStatsHandler.ServeHTTP(w, r)
+		case NodeServicePresencesProcedure:
+			nodeServicePresencesHandler.ServeHTTP(w, r)
+		case NodeServiceAdmitProcedure:
+			nodeServiceAdmitHandler.ServeHTTP(w, r)
+		case NodeServiceAnnounceProcedure:
+			nodeServiceAnnounceHandler.ServeHTTP(w, r)
+		case NodeServiceRemoveProcedure:
+			nodeServiceRemoveHandler.ServeHTTP(w, r)
+		case NodeServiceTransferProcedure:
+			nodeServiceTransferHandler.ServeHTTP(w, r)
+		case NodeServiceGetBlobProcedure:
+			nodeServiceGetBlobHandler.ServeHTTP(w, r)
+		case NodeServiceListBlobsProcedure:
+			nodeServiceListBlobsHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -313,4 +549,36 @@ func (UnimplementedNodeServiceHandler) Status(context.Context, *v1.StatusRequest
 
 func (UnimplementedNodeServiceHandler) Explain(context.Context, *v1.ExplainRequest) (*v1.ExplainResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("testmesh.cluster.v1.NodeService.Explain is not implemented"))
+}
+
+func (UnimplementedNodeServiceHandler) Stats(context.Context, *v1.StatsRequest) (*v1.StatsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("testmesh.cluster.v1.NodeService.Stats is not implemented"))
+}
+
+func (UnimplementedNodeServiceHandler) Presences(context.Context, *v1.PresencesRequest) (*v1.PresencesResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("testmesh.cluster.v1.NodeService.Presences is not implemented"))
+}
+
+func (UnimplementedNodeServiceHandler) Admit(context.Context, *v1.AdmitRequest) (*v1.AdmitResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("testmesh.cluster.v1.NodeService.Admit is not implemented"))
+}
+
+func (UnimplementedNodeServiceHandler) Announce(context.Context, *v1.AnnounceRequest) (*v1.AnnounceResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("testmesh.cluster.v1.NodeService.Announce is not implemented"))
+}
+
+func (UnimplementedNodeServiceHandler) Remove(context.Context, *v1.RemoveRequest) (*v1.RemoveResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("testmesh.cluster.v1.NodeService.Remove is not implemented"))
+}
+
+func (UnimplementedNodeServiceHandler) Transfer(context.Context, *v1.TransferRequest) (*v1.TransferResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("testmesh.cluster.v1.NodeService.Transfer is not implemented"))
+}
+
+func (UnimplementedNodeServiceHandler) GetBlob(context.Context, *v1.GetBlobRequest, *connect.ServerStream[v1.GetBlobResponse]) error {
+	return connect.NewError(connect.CodeUnimplemented, errors.New("testmesh.cluster.v1.NodeService.GetBlob is not implemented"))
+}
+
+func (UnimplementedNodeServiceHandler) ListBlobs(context.Context, *v1.ListBlobsRequest) (*v1.ListBlobsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("testmesh.cluster.v1.NodeService.ListBlobs is not implemented"))
 }
