@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"connectrpc.com/connect"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
@@ -293,9 +294,7 @@ func newGuard(cfg auth.Config) (*guard, error) {
 	return &guard{auth.New(cfg), rules}, nil
 }
 
-func (g *guard) Allow(ctx context.Context, procedure string) error {
-	return g.rules.Check(ctx, procedure)
-}
+func (g *guard) Interceptor() connect.Interceptor { return g.rules.Interceptor() }
 
 func (g *guard) Require(p apiv1.Permission, next http.HandlerFunc) http.HandlerFunc {
 	return auth.Require(p, next)
