@@ -27,6 +27,8 @@ type called struct {
 	outputs map[string]any
 	err     *event.Error // where no step of it is to blame
 	cause   *failed      // the first step that went wrong
+	// elsewhere: another agent's run executed it.
+	elsewhere bool
 }
 
 // NewBatch makes the state of one batch.

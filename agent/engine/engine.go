@@ -122,6 +122,16 @@ type Run struct {
 	// which holds every result of the run.
 	KeepVariables bool
 	KeepContext   bool
+	// Keep is told, at the beginning and whenever that may have changed, what a
+	// teardown elsewhere would need; take makes the newest of it and may be called at
+	// any time until the run has ended. It returns at once. Nil: nobody keeps it. It is
+	// not called where there is nothing to tear down.
+	Keep func(take func() Checkpoint)
+	// Teardown, where set, runs teardown and clean-up alone, from what an attempt that
+	// was lost has kept.
+	Teardown *Teardown
+	// Once settles `once: batch` with the runs that other agents have; nil: Batch does.
+	Once Once
 	// Debugger is asked before and after each step; nil: nobody is.
 	Debugger Debugger
 }
@@ -137,6 +147,8 @@ type Outcome struct {
 	Variables  map[string]any // outputs of steps by name, for the next row, with Run.KeepVariables
 	Context    *SavedContext  // with Run.KeepContext
 	Duration   time.Duration
+	// Left is what a Teardown could not do, in words.
+	Left []string
 	// Error is set where no step is to blame: a missing input, a broken sink, a
 	// bug of ours.
 	Error *event.Error

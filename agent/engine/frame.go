@@ -125,7 +125,7 @@ func (f *frame) special(name string, chain *envChain) (any, bool, error) {
 		return map[string]any{"name": f.prog.Name, "status": f.soFar(), "file": f.prog.File}, true, nil
 	case "run":
 		return map[string]any{
-			"id": f.run.r.RunID, "attempt": int64(f.run.r.Attempt), "environment": f.run.r.Environment,
+			"id": f.run.r.RunID, "attempt": int64(f.run.attempt), "environment": f.run.r.Environment,
 		}, true, nil
 	case "service":
 		return f.services(chain)

@@ -185,7 +185,7 @@ func (x *run) hide(name string, v any) error {
 	if v == nil {
 		return nil
 	}
-	if err := x.mask.Add(name, value.Text(v)); err != nil {
+	if err := x.conceal(name, value.Text(v)); err != nil {
 		return &secretError{name: name, err: err}
 	}
 	return nil
@@ -203,7 +203,7 @@ func (x *run) secret(name string) (any, bool, error) {
 		v.err = &secretError{name: name, err: errors.New("there is no source of secrets")}
 	} else if text, err := x.e.cfg.Secret(name); err != nil {
 		v.err = &secretError{name: name, err: err}
-	} else if err := x.mask.Add(name, text); err != nil {
+	} else if err := x.conceal(name, text); err != nil {
 		v.err = &secretError{name: name, err: err}
 	} else {
 		v.value = text

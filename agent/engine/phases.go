@@ -16,7 +16,8 @@ type ending struct {
 	reason  string
 	err     *event.Error
 	outputs map[string]any
-	began   bool // setup was started, so that teardown and clean-up are due
+	left    []string // of a teardown elsewhere: what it could not do
+	began   bool     // setup was started, so that teardown and clean-up are due
 }
 
 // Why steps were not executed.

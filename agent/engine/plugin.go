@@ -101,7 +101,7 @@ func (r *stepRun) take(t *try, resp *plugin.Response) {
 func (r *stepRun) hide(secrets []plugin.Secret) {
 	for _, s := range secrets {
 		// A value too short to be masked cannot be told from ordinary text.
-		_ = r.p.f.run.mask.Add(s.Name, s.Value)
+		_ = r.p.f.run.conceal(s.Name, s.Value)
 	}
 }
 

@@ -45,6 +45,10 @@ type run struct {
 	tally    tally
 	wants    event.Wants
 	debug    *debugging // nil: nobody is asked
+	// attempt is the one that values are made for: of a teardown, the one that was lost.
+	attempt int
+	needs   *needs // of teardown; nil: nobody keeps what it needs
+	top     *frame // of the run's own flow, with needs
 	// masked hides the run's secrets in a text.
 	masked func(text string) string
 	// call runs functions of plugins; nil: there are none.
@@ -56,6 +60,9 @@ type run struct {
 	tracked   []*resource
 	sinkError error
 	internal  *event.Error // a bug of ours, the first
+
+	hiding sync.Mutex
+	hidden map[string]string // secrets by value, for a teardown elsewhere
 }
 
 type secretValue struct {
@@ -84,6 +91,10 @@ func (e *Engine) newRun(ctx context.Context, r Run) *run {
 	}
 	if x.services == nil {
 		x.services = map[string]any{}
+	}
+	x.attempt = r.Attempt
+	if r.Teardown != nil {
+		x.attempt = r.Teardown.Attempt
 	}
 	x.debug = newDebugging(&r)
 	x.trace = newTrace(r.RunID)
@@ -124,13 +135,13 @@ func (x *run) stoppable(stop context.CancelFunc) {
 
 // seed is that of the run's random values.
 func (x *run) seed() int64 {
-	x.mixed.Do(func() { x.seeded = mixSeed(&x.r) })
+	x.mixed.Do(func() { x.seeded = mixSeed(&x.r, x.attempt) })
 	return x.seeded
 }
 
 // mixSeed makes the seed of a run from the one of its batch, so that rows and
 // flows do not draw the same values.
-func mixSeed(r *Run) int64 {
+func mixSeed(r *Run, attempt int) int64 {
 	row := -1
 	if r.Row != nil {
 		row = r.Row.Index
@@ -139,7 +150,7 @@ func mixSeed(r *Run) int64 {
 	text = append(strconv.AppendInt(text, r.Seed, 10), 0)
 	text = append(append(text, r.Program.File...), 0)
 	text = append(append(text, r.Program.Name...), 0)
-	for _, n := range [...]int{row, r.Iteration, r.Attempt} {
+	for _, n := range [...]int{row, r.Iteration, attempt} {
 		text = append(strconv.AppendInt(text, int64(n), 10), 0)
 	}
 	h := fnv.New64a()
@@ -163,11 +174,14 @@ func (x *run) execute() Outcome {
 	}
 	f.input = input
 	p := x.topPlace(f)
+	x.keepFrom(f)
 	if problem != nil {
 		p.skipAll(r.Program.Setup, event.PhaseSetup, problem.Message)
 		p.skipAll(r.Program.Steps, event.PhaseSteps, problem.Message)
 		p.skipAll(r.Program.Teardown, event.PhaseTeardown, problem.Message)
 		end = ending{status: event.Errored, reason: problem.Message, err: problem}
+	} else if r.Teardown != nil {
+		end = x.tearDown(f, p)
 	} else {
 		end = x.phases(x.ctx, f, p, r.NoTeardown)
 		x.cleanUp(&end, r.NoTeardown)
@@ -198,7 +212,7 @@ func (x *run) finish(f *frame, end ending) Outcome {
 	took := x.since(x.start)
 	out := Outcome{
 		Status: end.status, Reason: x.mask.String(end.reason), Steps: steps, Assertions: assertions,
-		Outputs: end.outputs, Variables: x.variables(f), Context: saved, Duration: took, Error: maskError(x.mask, end.err),
+		Outputs: end.outputs, Variables: x.variables(f), Context: saved, Duration: took, Error: maskError(x.mask, end.err), Left: maskTexts(x.mask, end.left),
 	}
 	x.out.emit(event.Event{Type: event.TypeRunFinished, RunFinished: &event.RunFinished{
 		Status: end.status, Reason: end.reason, DurationMS: milliseconds(took), Row: eventRow(&x.r),

@@ -133,7 +133,7 @@ func (r *stepRun) prepare(ctx context.Context) (v stepVerdict, over bool) {
 	r.rand = random{run: r.p.f.run, key: r.ev.Path}
 	r.environ = r.p.f.run.envOf(&r.scope, &r.rand, r.s.Dir)
 	r.env = &r.environ
-	if r.removes != nil {
+	if r.removes != nil && !r.removes.restored {
 		r.scope.tracked = &r.removes.own
 	}
 	if d := r.p.f.run.debug; d != nil {
@@ -332,5 +332,8 @@ func (r *stepRun) finish(t *try) stepVerdict {
 	}
 	*ended = event.Event{Type: event.TypeStepFinished, Step: r.ev, StepFinished: done}
 	run.out.report(ended)
+	if run.needs != nil && r.p.l == run.top.layer {
+		run.keepChanged() // also what was folded into it before this end
+	}
 	return v
 }

@@ -39,6 +39,7 @@ func (r *stepRun) doRunFlow(ctx context.Context, c *flow.RunFlow) *try {
 		b := &r.p.f.run.once
 		if c.Once == "batch" {
 			b = r.p.f.run.batch
+			call = r.amongAgents(ctx, r.onceKey(prog, input), call)
 		}
 		var err error
 		if out, shared, err = b.do(ctx, r.onceKey(prog, input), call); err != nil {
@@ -60,6 +61,16 @@ func (r *stepRun) calledTry(prog *flow.Program, out called, shared bool) *try {
 	t := &try{
 		status: out.status, reason: out.reason, err: out.err, cause: out.cause, answered: out.status != event.Errored, flow: names,
 		result: given(map[string]any{"status": string(out.status), "output": output}), outputs: out.outputs,
+	}
+	if shared || out.elsewhere {
+		shared = true
+		for _, o := range prog.Output { // another run's mask knows them
+			if o.Secret {
+				if err := r.p.f.run.hide(o.Name, out.outputs[o.Name]); err != nil {
+					return erroredTry(source.CodeSecret, "definition", err.Error())
+				}
+			}
+		}
 	}
 	if out.status == event.Passed {
 		t.status = ""

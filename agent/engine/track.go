@@ -21,6 +21,11 @@ type resource struct {
 	problem *event.Error // the clean-up could not be expanded
 	kind    string
 	id      string
+	// names are what a clean-up elsewhere may read; made only where it may come to that.
+	names map[string]any
+	gone  bool // it was removed
+	// restored: another attempt made it, and its result is not here.
+	restored bool
 }
 
 // track registers what a try made, whenever its id evaluates.
@@ -46,9 +51,11 @@ func (r *stepRun) track(t *try) {
 			}
 		}
 		run.out.emit(event.Event{Type: event.TypeResourceTracked, Step: r.ev, Resource: &event.Resource{Type: x.kind, ID: x.id}})
+		run.remember(r, x)
 		if !run.keep(x) {
 			r.log("warn", fmt.Sprintf("more than %d tracked resources: %s %s will not be cleaned up", maxTracked, x.kind, x.id), nil)
 		}
+		run.keepChanged()
 	}
 }
 
@@ -66,8 +73,7 @@ func (x *run) keep(r *resource) bool {
 // listed as an orphan and makes the run errored.
 func (x *run) cleanUp(end *ending, interrupt <-chan struct{}) {
 	x.mu.Lock()
-	tracked := x.tracked
-	x.tracked = nil
+	tracked := x.tracked[:len(x.tracked):len(x.tracked)]
 	x.mu.Unlock()
 	if len(tracked) == 0 {
 		return
@@ -81,6 +87,7 @@ func (x *run) cleanUp(end *ending, interrupt <-chan struct{}) {
 			if !x.protect("clean-up", func() { complete = x.remove(ctx, tracked[n], at) && complete }) {
 				complete = false
 			}
+			x.keepChanged() // what is removed is not removed again elsewhere
 		}
 	})
 	if !complete {
@@ -122,6 +129,11 @@ func (x *run) remove(ctx context.Context, res *resource, at int) bool {
 		found.Resource.Reason = reason
 	}
 	x.out.emit(found)
+	if reason == "" {
+		x.mu.Lock()
+		res.gone = true
+		x.mu.Unlock()
+	}
 	return reason == ""
 }
 

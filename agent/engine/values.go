@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/testmesh/testmesh/flow"
-	"github.com/testmesh/testmesh/flow/assert"
 	"github.com/testmesh/testmesh/flow/event"
 	"github.com/testmesh/testmesh/flow/expr"
 	"github.com/testmesh/testmesh/flow/value"
@@ -16,7 +15,7 @@ import (
 func (r *stepRun) values() []event.Used {
 	var out []event.Used
 	seen := map[string]bool{}
-	for _, ref := range r.refs() {
+	for _, ref := range refsOf(r.s) {
 		name, v, origin, ok := r.origin(ref)
 		if !ok || seen[name] {
 			continue
@@ -30,31 +29,6 @@ func (r *stepRun) values() []event.Used {
 		out = append(out, event.Used{Name: name, Value: v, Origin: origin})
 	}
 	return out
-}
-
-// refs are the names in the step's own fields, in the order they are read.
-func (r *stepRun) refs() []expr.Ref {
-	s := r.s
-	var refs []expr.Ref
-	if s.When != nil {
-		refs = append(refs, s.When.Refs()...)
-	}
-	if s.Config != nil {
-		refs = append(refs, s.Config.Refs()...)
-	}
-	refs = append(refs, controlRefs(s.Control)...)
-	for _, list := range [...][]*assert.Assertion{s.Assert, s.AssertAny, s.AssertNone} {
-		for _, a := range list {
-			refs = append(refs, a.Refs()...)
-		}
-	}
-	if s.Match != nil {
-		refs = append(refs, s.Match.Refs()...)
-	}
-	for _, o := range s.Output {
-		refs = append(refs, o.Value.Refs()...)
-	}
-	return refs
 }
 
 // controlRefs are the names that a control action's own config reads; those of
