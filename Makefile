@@ -54,7 +54,7 @@ quick: setup ## every test but e2e once, without the race detector
 	@$(BIN)/gotestsum --format pkgname -- $(UNIT)
 
 lint: setup ## golangci-lint with gofumpt, buf lint and format, a tidy go.mod
-	@$(BIN)/golangci-lint run ./... ./.ci/gate ./.ci/bench ./.ci/bench/floor ./.ci/bench/client ./.ci/pack
+	@$(BIN)/golangci-lint run ./... ./.ci/gate ./.ci/bench ./.ci/bench/floor ./.ci/bench/client ./.ci/pack ./.ci/openapi
 	@$(BUF) lint
 	@$(BUF) format --diff --exit-code proto && $(BUF) format --diff --exit-code examples/demo/proto
 	@go mod tidy -diff
@@ -106,7 +106,7 @@ setup: ## install the pinned tools and modules
 	@.ci/setup
 
 generated: setup ## generating again changes nothing
-	@sum() { git ls-files -co --exclude-standard -- '*.pb.go' '*.connect.go' '*_pb.ts' docs plugins/descriptor | sort | xargs sha256sum; }; \
+	@sum() { git ls-files -co --exclude-standard -- '*.pb.go' '*.connect.go' '*_pb.ts' docs plugins/descriptor controlplane/api/openapi.json | sort | xargs sha256sum; }; \
 	before=$$(sum); $(MAKE) generate; after=$$(sum); \
 	diff <(echo "$$before") <(echo "$$after") || { echo "what is generated was out of date: commit what changed" >&2; exit 1; }
 

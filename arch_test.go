@@ -80,9 +80,11 @@ var testsMayImport = map[string][]string{
 	"plugins":  {"flow/catalog"},
 	"plugins/": {"sdk/plugintest", "examples/demo", "plugins/servertest"},
 	"e2e":      {"plugins/servertest"},
-	"agent/":   {"plugins", "examples/demo"},
-	"cli":      {"plugins", "examples/demo"},
-	"cli/":     {"plugins", "examples/demo"},
+	// The API is tried on a whole node, as its callers meet it.
+	"controlplane/api": {"controlplane"},
+	"agent/":           {"plugins", "examples/demo"},
+	"cli":              {"plugins", "examples/demo"},
+	"cli/":             {"plugins", "examples/demo"},
 }
 
 // pkg is the part of `go list -json` that the rules read.
@@ -355,6 +357,23 @@ var mayLink = map[string]map[string]string{
 		"go.etcd.io/bbolt":                                           "raft-wal's list of segments",
 		"github.com/mattn/go-sqlite3":                                "the state; SQLite as a system under test",
 		"github.com/gorilla/websocket":                               "event streams of agents; WebSocket as a system under test",
+		// The API.
+		"github.com/grpc-ecosystem/grpc-gateway/v2": "the paths and parameters of REST",
+		"connectrpc.com/grpcreflect":                "which methods there are, for grpcurl",
+		"connectrpc.com/cors":                       "which headers pages of other origins send",
+		// Blobs in a bucket.
+		"github.com/minio/minio-go/v7":  "the requests of S3, their signatures and retries",
+		"github.com/minio/md5-simd":     "minio-go's MD5",
+		"github.com/minio/crc64nvme":    "minio-go's checksums",
+		"github.com/klauspost/crc32":    "the same",
+		"github.com/klauspost/cpuid/v2": "what the processor can do for them",
+		"github.com/zeebo/xxh3":         "the same",
+		"github.com/rs/xid":             "minio-go's ids",
+		"golang.org/x/crypto":           "minio-go's keys of encrypted objects, which are not used",
+		"github.com/tinylib/msgp":       "minio-go's cache of regions, which is not used",
+		"github.com/philhofer/fwd":      "msgp's",
+		"github.com/dustin/go-humanize": "minio-go's sizes in words",
+		"gopkg.in/ini.v1":               "minio-go's files of credentials, which are not used",
 	},
 	"cmd/testmesh-plugin-xml": {
 		"golang.org/x/text": "character sets of documents",

@@ -67,7 +67,7 @@ func (s *server) RevokeJoinToken(ctx context.Context, req *apiv1.RevokeJoinToken
 	}
 	c.Body = &clusterv1.Command_RevokeJoinToken{RevokeJoinToken: &clusterv1.RevokeJoinToken{Id: req.GetId()}}
 	_, err = s.propose(ctx, c)
-	return &apiv1.RevokeJoinTokenResponse{}, err
+	return &apiv1.RevokeJoinTokenResponse{}, of(err, "id", "join token", req.GetId())
 }
 
 // ListAgents gives those with some labels, by name.
@@ -99,7 +99,7 @@ func (s *server) ListAgents(ctx context.Context, req *apiv1.ListAgentsRequest) (
 // GetAgent gives one.
 func (s *server) GetAgent(ctx context.Context, req *apiv1.GetAgentRequest) (*apiv1.GetAgentResponse, error) {
 	a, err := s.Agents.Agent(ctx, req.GetId())
-	return &apiv1.GetAgentResponse{Agent: a}, err
+	return &apiv1.GetAgentResponse{Agent: a}, of(err, "id", "agent", req.GetId())
 }
 
 // SetAgent changes what an agent may do.
@@ -124,7 +124,7 @@ func (s *server) SetAgent(ctx context.Context, req *apiv1.SetAgentRequest) (*api
 	c.Body = &clusterv1.Command_SetAgent{SetAgent: set}
 	a, err := s.propose(ctx, c)
 	if err != nil {
-		return nil, err
+		return nil, of(err, "id", "agent", req.GetId())
 	}
 	return &apiv1.SetAgentResponse{Agent: a.GetAgent()}, nil
 }

@@ -6,6 +6,7 @@ package api
 import (
 	"context"
 	"crypto/sha256"
+	_ "embed"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -14,7 +15,9 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	"connectrpc.com/grpcreflect"
 	"connectrpc.com/validate"
+	"github.com/klauspost/compress/gzhttp"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
@@ -57,6 +60,9 @@ type Config struct {
 	Version   string
 	ClusterID string
 	Timing    Timing
+	// Origins are the pages that may call from a browser: "https://mesh.example.com";
+	// "*" are all. None: only what comes from no other page.
+	Origins []string
 	// Fault is nil but in test builds.
 	Fault *fault.Set
 }
@@ -67,7 +73,8 @@ type Timing struct{ TTL, Renew time.Duration }
 // Guard knows who calls.
 type Guard interface {
 	Authenticate(next http.Handler) http.Handler
-	Interceptor() connect.Interceptor
+	// Allow refuses a caller without the permission of a method.
+	Allow(ctx context.Context, procedure string) error
 	// Require checks the permission of an address that is no method.
 	Require(p apiv1.Permission, next http.HandlerFunc) http.HandlerFunc
 	// Who is the actor of a command, and the id and session of an agent.
@@ -87,10 +94,10 @@ type server struct{ Config }
 func New(cfg Config) (http.Handler, error) {
 	s := &server{Config: cfg}
 	opts := []connect.HandlerOption{
-		connect.WithInterceptors(faults{s.Logger}, cfg.Guard.Interceptor(), validate.NewInterceptor()),
+		connect.WithInterceptors(faults{s.Logger}, validate.NewInterceptor()),
 		connect.WithReadMaxBytes(maxRequest), connect.WithRecover(s.recovered),
 	}
-	mux := http.NewServeMux()
+	mux, methods := http.NewServeMux(), http.NewServeMux()
 	for _, one := range []func() (string, http.Handler){
 		func() (string, http.Handler) { return apiv1connect.NewFlowServiceHandler(s, opts...) },
 		func() (string, http.Handler) { return apiv1connect.NewEnvironmentServiceHandler(s, opts...) },
@@ -102,10 +109,46 @@ func New(cfg Config) (http.Handler, error) {
 		func() (string, http.Handler) { return apiv1connect.NewGatewayServiceHandler(s, opts...) },
 	} {
 		path, handler := one()
-		mux.Handle(path, handler)
+		methods.Handle(path, handler)
+		mux.Handle(path, s.permitted(handler))
 	}
+	paths, err := s.rest(methods)
+	if err != nil {
+		return nil, err
+	}
+	packed, err := gzhttp.NewWrapper()
+	if err != nil {
+		return nil, fmt.Errorf("compress answers: %w", err)
+	}
+	mux.Handle(root, packed(paths))
+	mux.Handle("GET "+root+"openapi.json", packed(http.HandlerFunc(openapi)))
+	reflection(mux)
 	s.addresses(mux)
-	return cfg.Guard.Authenticate(mux), nil
+	return s.identified(crossOrigin(cfg.Origins, cfg.Guard.Authenticate(mux))), nil
+}
+
+// services are what reflection tells of.
+var services = [...]string{
+	apiv1connect.FlowServiceName, apiv1connect.EnvironmentServiceName, apiv1connect.RunServiceName, apiv1connect.AgentServiceName,
+	apiv1connect.LogServiceName, apiv1connect.PluginServiceName, apiv1connect.ClusterServiceName, apiv1connect.GatewayServiceName,
+}
+
+// reflection tells tools like grpcurl which methods there are. Like the OpenAPI
+// document it is the same at every installation, and so is for everybody.
+func reflection(mux *http.ServeMux) {
+	r := grpcreflect.NewStaticReflector(services[:]...)
+	mux.Handle(grpcreflect.NewHandlerV1(r))
+	mux.Handle(grpcreflect.NewHandlerV1Alpha(r)) // which older tools ask
+}
+
+// document is generated from the proto: see controlplane/api/openapi.
+//
+//go:embed openapi.json
+var document []byte
+
+func openapi(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(document) // the caller has gone
 }
 
 // recovered turns a panic of a handler into an error, and keeps what it said.

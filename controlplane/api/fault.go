@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 
+	validatepb "buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go/buf/validate"
+	"buf.build/go/protovalidate"
 	"connectrpc.com/connect"
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 
@@ -47,8 +50,21 @@ func invalid(field, format string, args ...any) error {
 	return &Error{Kind: Invalid, Field: field, Message: fmt.Sprintf(format, args...)}
 }
 
-func missing(what, id string) error {
-	return &Error{Kind: NotFound, Message: fmt.Sprintf("there is no %s %s", what, id)}
+func missing(field, what, id string) error {
+	return &Error{Kind: NotFound, Field: field, Message: fmt.Sprintf("there is no %s %s", what, id)}
+}
+
+// of says which thing of a request is not there, where that is what an error is about.
+func of(err error, field, what, id string) error {
+	var said *Error
+	if errors.As(err, &said) && said.Kind == NotFound && said.Field == "" {
+		return missing(field, what, id)
+	}
+	var refusal *Refusal
+	if errors.As(err, &refusal) && connect.Code(refusal.Fault.GetCode()) == connect.CodeNotFound && refusal.Fault.GetField() == "" {
+		refusal.Fault.Field = field
+	}
+	return err
 }
 
 // faults is the one place where errors become answers.
@@ -77,8 +93,10 @@ func (f faults) answer(ctx context.Context, procedure string, err error) error {
 	var refusal *Refusal
 	var said *Error
 	switch {
-	case err == nil, errors.As(err, &known):
-		return err
+	case err == nil:
+		return nil
+	case errors.As(err, &known):
+		return fielded(known)
 	case errors.As(err, &refusal):
 		return coded(connect.Code(refusal.Fault.GetCode()), refusal.Fault.GetMessage(), refusal.Fault.GetField(), refusal.Fault.GetReason())
 	case errors.As(err, &said) && said.Kind != Internal:
@@ -90,8 +108,34 @@ func (f faults) answer(ctx context.Context, procedure string, err error) error {
 	case ctx.Err() != nil:
 		return connect.NewError(connect.CodeCanceled, context.Cause(ctx))
 	}
-	f.log.Error("a request failed", "procedure", procedure, "error", err)
-	return connect.NewError(connect.CodeInternal, errors.New("internal error"))
+	id := requestID(ctx)
+	f.log.Error("a request failed", "procedure", procedure, "request", id, "error", err)
+	return connect.NewError(connect.CodeInternal, fmt.Errorf("internal error (request %s)", id))
+}
+
+// fielded gives what protovalidate says the form that every other error has: a sentence
+// for each field that is wrong.
+func fielded(err *connect.Error) error {
+	for _, d := range err.Details() {
+		value, bad := d.Value()
+		violations, ok := value.(*validatepb.Violations)
+		if bad != nil || !ok {
+			continue
+		}
+		said := &errdetails.BadRequest{}
+		var lines []string
+		for _, v := range violations.GetViolations() {
+			field := protovalidate.FieldPathString(v.GetField())
+			said.FieldViolations = append(said.FieldViolations, &errdetails.BadRequest_FieldViolation{Field: field, Description: v.GetMessage()})
+			lines = append(lines, field+": "+v.GetMessage())
+		}
+		out := connect.NewError(err.Code(), errors.New(strings.Join(lines, "\n")))
+		if d, bad := connect.NewErrorDetail(said); bad == nil {
+			out.AddDetail(d)
+		}
+		return out
+	}
+	return err
 }
 
 // fencedCode is that of a lease which is not one any more.

@@ -3,9 +3,12 @@ package api
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
+	"fmt"
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
@@ -94,14 +97,14 @@ func (s *server) PutBundle(ctx context.Context, req *apiv1.PutBundleRequest) (*a
 // GetBundle gives a listing.
 func (s *server) GetBundle(ctx context.Context, req *apiv1.GetBundleRequest) (*apiv1.GetBundleResponse, error) {
 	files, err := s.Flows.Bundle(ctx, req.GetDigest())
-	return &apiv1.GetBundleResponse{Files: files}, err
+	return &apiv1.GetBundleResponse{Files: files}, of(err, "digest", "bundle", req.GetDigest())
 }
 
 // Push makes the flows of a bundle those of the workspace.
 func (s *server) Push(ctx context.Context, req *apiv1.PushRequest) (*apiv1.PushResponse, error) {
 	flows, err := s.Catalog.Flows(ctx, req.GetBundle())
 	if err != nil {
-		return nil, err
+		return nil, of(err, "bundle", "bundle", req.GetBundle())
 	}
 	c, err := s.command(ctx, req.GetIdempotencyKey(), req)
 	if err != nil {
@@ -129,22 +132,53 @@ func (s *server) ListFlows(ctx context.Context, req *apiv1.ListFlowsRequest) (*a
 		}
 		fits = expr.Match
 	}
+	after, err := flowPlace(req.GetPageToken())
+	if err != nil {
+		return nil, err
+	}
 	res := &apiv1.ListFlowsResponse{Revision: revision, Bundle: digest}
 	limit := page(req.GetPageSize())
 	for _, f := range all {
-		key := f.GetFile() + "#" + string(rune('0'+f.GetIndex()))
-		if req.GetSuite() != "" && f.GetSuite() != req.GetSuite() || !fits(f.GetTags()) || key <= req.GetPageToken() ||
+		at := place{f.GetFile(), f.GetIndex()}
+		if req.GetSuite() != "" && f.GetSuite() != req.GetSuite() || !fits(f.GetTags()) || !at.follows(after) ||
 			!strings.Contains(strings.ToLower(f.GetName()), strings.ToLower(req.GetName())) {
 			continue
 		}
 		if len(res.GetFlows()) == limit {
 			last := res.GetFlows()[limit-1]
-			res.NextPageToken = last.GetFile() + "#" + string(rune('0'+last.GetIndex()))
+			res.NextPageToken = place{last.GetFile(), last.GetIndex()}.token()
 			break
 		}
 		res.Flows = append(res.Flows, f)
 	}
 	return res, nil
+}
+
+// place is where a flow stands in the list of them.
+type place struct {
+	file  string
+	index int32
+}
+
+func (p place) follows(other place) bool {
+	return p.file > other.file || p.file == other.file && p.index > other.index
+}
+
+func (p place) token() string {
+	return base64.RawURLEncoding.EncodeToString([]byte(strconv.Itoa(int(p.index)) + "/" + p.file))
+}
+
+func flowPlace(token string) (place, error) {
+	if token == "" {
+		return place{}, nil
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(token)
+	index, file, ok := strings.Cut(string(raw), "/")
+	n, err2 := strconv.ParseInt(index, 10, 32)
+	if err != nil || err2 != nil || !ok || file == "" {
+		return place{}, invalid("page_token", "the page token is none of this server's")
+	}
+	return place{file, int32(n)}, nil
 }
 
 // GetFlow gives a flow with its file.
@@ -159,7 +193,7 @@ func (s *server) GetFlow(ctx context.Context, req *apiv1.GetFlowRequest) (*apiv1
 			return &apiv1.GetFlowResponse{Flow: f, Source: string(text)}, err
 		}
 	}
-	return nil, missing("flow in", req.GetFile())
+	return nil, missing("file", "flow", fmt.Sprintf("%d in %s", req.GetIndex(), req.GetFile()))
 }
 
 func (s *server) file(ctx context.Context, digest, name string) ([]byte, error) {
@@ -180,7 +214,7 @@ func (s *server) file(ctx context.Context, digest, name string) ([]byte, error) 
 		_, err = text.ReadFrom(io.LimitReader(r, f.GetSize()))
 		return text.Bytes(), err
 	}
-	return nil, missing("file", name)
+	return nil, missing("file", "file", name)
 }
 
 // PutEnvironment stores an environment, its secrets sealed.
@@ -224,7 +258,7 @@ func (s *server) ListEnvironments(ctx context.Context, _ *apiv1.ListEnvironments
 // GetEnvironment gives one, without the values of its secrets.
 func (s *server) GetEnvironment(ctx context.Context, req *apiv1.GetEnvironmentRequest) (*apiv1.GetEnvironmentResponse, error) {
 	e, err := s.Flows.Environment(ctx, workspace, req.GetName())
-	return &apiv1.GetEnvironmentResponse{Environment: e}, err
+	return &apiv1.GetEnvironmentResponse{Environment: e}, of(err, "name", "environment", req.GetName())
 }
 
 // DeleteEnvironment removes one with its secrets.
@@ -235,5 +269,5 @@ func (s *server) DeleteEnvironment(ctx context.Context, req *apiv1.DeleteEnviron
 	}
 	c.Body = &clusterv1.Command_DeleteEnvironment{DeleteEnvironment: &clusterv1.DeleteEnvironment{Name: req.GetName()}}
 	_, err = s.propose(ctx, c)
-	return &apiv1.DeleteEnvironmentResponse{}, err
+	return &apiv1.DeleteEnvironmentResponse{}, of(err, "name", "environment", req.GetName())
 }

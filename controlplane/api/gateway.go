@@ -346,6 +346,9 @@ func (s *server) Append(ctx context.Context, req *apiv1.AppendRequest) (*apiv1.A
 // OnceClaim makes one run of a batch the one that executes.
 func (s *server) OnceClaim(ctx context.Context, req *apiv1.OnceClaimRequest) (*apiv1.OnceClaimResponse, error) {
 	l := req.GetLease()
+	if err := s.own(ctx, l); err != nil {
+		return nil, err
+	}
 	r, err := s.Runs.Run(ctx, l.GetRunId())
 	if err != nil {
 		return nil, err

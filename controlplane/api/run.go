@@ -138,7 +138,7 @@ func (s *server) GetBatch(ctx context.Context, req *apiv1.GetBatchRequest) (*api
 	}
 	index := s.Proposer.Applied()
 	b, err := s.Runs.Batch(ctx, req.GetId())
-	return &apiv1.GetBatchResponse{Batch: b, Index: index}, err
+	return &apiv1.GetBatchResponse{Batch: b, Index: index}, of(err, "id", "batch", req.GetId())
 }
 
 // ListRuns gives the newest first.
@@ -186,13 +186,16 @@ func (s *server) GetRun(ctx context.Context, req *apiv1.GetRunRequest) (*apiv1.G
 	}
 	index := s.Proposer.Applied()
 	r, err := s.Runs.Run(ctx, req.GetId())
-	return &apiv1.GetRunResponse{Run: r, Index: index}, err
+	return &apiv1.GetRunResponse{Run: r, Index: index}, of(err, "id", "run", req.GetId())
 }
 
 // Cancel asks runs to end.
 func (s *server) Cancel(ctx context.Context, req *apiv1.CancelRequest) (*apiv1.CancelResponse, error) {
 	if len(req.GetRunIds()) == 0 && req.GetBatchId() == "" {
 		return nil, invalid("run_ids", "say which runs, or which batch")
+	}
+	if err := s.known(ctx, req.GetRunIds(), req.GetBatchId()); err != nil {
+		return nil, err
 	}
 	c, err := s.command(ctx, req.GetIdempotencyKey(), req)
 	if err != nil {
@@ -210,7 +213,7 @@ func (s *server) Cancel(ctx context.Context, req *apiv1.CancelRequest) (*apiv1.C
 func (s *server) Rerun(ctx context.Context, req *apiv1.RerunRequest) (*apiv1.RerunResponse, error) {
 	old, err := s.Runs.Batch(ctx, req.GetBatchId())
 	if err != nil {
-		return nil, err
+		return nil, of(err, "batch_id", "batch", req.GetBatchId())
 	}
 	runs, err := s.Runs.RunsOfBatch(ctx, req.GetBatchId())
 	if err != nil {
@@ -241,8 +244,42 @@ func (s *server) Rerun(ctx context.Context, req *apiv1.RerunRequest) (*apiv1.Rer
 	return &apiv1.RerunResponse{Batch: res.GetBatch()}, nil
 }
 
+// known makes sure that what is to be changed is there. This node may be behind the one
+// that has made it, so it is looked at twice.
+func (s *server) known(ctx context.Context, runs []string, batch string) error {
+	var fresh bool
+	look := func(read func() error) error {
+		err := read()
+		if err == nil || fresh {
+			return err
+		}
+		if err := s.Proposer.Read(ctx); err != nil {
+			return err
+		}
+		fresh = true
+		return read()
+	}
+	for i, id := range runs {
+		err := look(func() error { _, err := s.Runs.Run(ctx, id); return err })
+		if err != nil {
+			return of(err, fmt.Sprintf("run_ids[%d]", i), "run", id)
+		}
+	}
+	if batch == "" {
+		return nil
+	}
+	err := look(func() error { _, err := s.Runs.Batch(ctx, batch); return err })
+	return of(err, "batch_id", "batch", batch)
+}
+
 // SetPriority changes what is next.
 func (s *server) SetPriority(ctx context.Context, req *apiv1.SetPriorityRequest) (*apiv1.SetPriorityResponse, error) {
+	if len(req.GetRunIds()) == 0 && req.GetBatchId() == "" {
+		return nil, invalid("run_ids", "say which runs, or which batch")
+	}
+	if err := s.known(ctx, req.GetRunIds(), req.GetBatchId()); err != nil {
+		return nil, err
+	}
 	c, err := s.command(ctx, req.GetIdempotencyKey(), req)
 	if err != nil {
 		return nil, err
@@ -257,7 +294,8 @@ func (s *server) SetPriority(ctx context.Context, req *apiv1.SetPriorityRequest)
 
 // Why says what a run waits for.
 func (s *server) Why(ctx context.Context, req *apiv1.WhyRequest) (*apiv1.WhyResponse, error) {
-	return s.Queue.Why(ctx, req.GetRunId())
+	res, err := s.Queue.Why(ctx, req.GetRunId())
+	return res, of(err, "run_id", "run", req.GetRunId())
 }
 
 // QueueStats are numbers of the queue.
@@ -285,7 +323,7 @@ func (s *server) Release(ctx context.Context, req *apiv1.ReleaseRequest) (*apiv1
 	}
 	c.Body = &clusterv1.Command_ReleaseRun{ReleaseRun: &clusterv1.ReleaseRun{RunId: req.GetRunId()}}
 	_, err = s.propose(ctx, c)
-	return &apiv1.ReleaseResponse{}, err
+	return &apiv1.ReleaseResponse{}, of(err, "run_id", "run", req.GetRunId())
 }
 
 // Watch gives the stream of a run, attempt after attempt where no one is asked for.
@@ -294,7 +332,7 @@ func (s *server) Watch(ctx context.Context, req *apiv1.WatchRequest, out *connec
 	for {
 		r, err := s.Runs.Run(ctx, req.GetRunId())
 		if err != nil {
-			return err
+			return of(err, "run_id", "run", req.GetRunId())
 		}
 		changed := s.Runs.Changed(r.GetBatchId())
 		if r, err = s.Runs.Run(ctx, req.GetRunId()); err != nil { // what changed before that is in it
@@ -369,7 +407,7 @@ func (s *server) WatchBatch(ctx context.Context, req *apiv1.WatchBatchRequest, o
 		changed := s.Runs.Changed(req.GetBatchId())
 		b, err := s.Runs.Batch(ctx, req.GetBatchId())
 		if err != nil {
-			return err
+			return of(err, "batch_id", "batch", req.GetBatchId())
 		}
 		runs, err := s.Runs.RunsOfBatch(ctx, req.GetBatchId())
 		if err != nil {

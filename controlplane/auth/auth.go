@@ -7,6 +7,7 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"crypto/subtle"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -154,7 +155,9 @@ func refuse(w http.ResponseWriter, req *http.Request, status int, err error) {
 		_ = writer.Write(w, req, refused) // the caller has gone
 		return
 	}
-	http.Error(w, err.Error(), status)
+	w.Header().Set("Content-Type", "application/json") // as REST has it
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(map[string]string{"code": code.String(), "message": err.Error()}) // the caller has gone
 }
 
 var errForeign = errors.New("this address is for programs and pages of this machine")
@@ -312,33 +315,6 @@ func (r Rules) Check(ctx context.Context, procedure string) error {
 		return connect.NewError(connect.CodeUnauthenticated, errors.New("a key is wanted: set TESTMESH_KEY, or send the header Authorization: Bearer KEY"))
 	}
 	return connect.NewError(connect.CodePermissionDenied, fmt.Errorf("%s may not do this", who))
-}
-
-// Interceptor checks every call.
-func (r Rules) Interceptor() connect.Interceptor { return checker{r} }
-
-type checker struct{ rules Rules }
-
-func (c checker) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
-	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
-		if err := c.rules.Check(ctx, req.Spec().Procedure); err != nil {
-			return nil, err
-		}
-		return next(ctx, req)
-	}
-}
-
-func (c checker) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
-	return next
-}
-
-func (c checker) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
-	return func(ctx context.Context, conn connect.StreamingHandlerConn) error {
-		if err := c.rules.Check(ctx, conn.Spec().Procedure); err != nil {
-			return err
-		}
-		return next(ctx, conn)
-	}
 }
 
 // Require checks the permission of an address that is no method.
