@@ -44,6 +44,7 @@ func (n *Node) begin(ctx context.Context) context.CancelFunc {
 	}
 	t := Term{Number: n.raft.CurrentTerm(), Ctx: term}
 	n.log.Info("this node leads", "term", t.Number)
+	n.ownAddress()
 	select {
 	case <-n.terms: // one that nobody took has ended by now
 	default:
@@ -51,6 +52,17 @@ func (n *Node) begin(ctx context.Context) context.CancelFunc {
 	n.terms <- t
 	go n.promote(term)
 	return cancel
+}
+
+// ownAddress tells the others where this node is reached, where that has changed: a
+// node that was alone had no address at all.
+func (n *Node) ownAddress() {
+	if n.links == nil {
+		return
+	}
+	if err := n.SetAddress(n.cfg.ID, n.cfg.Address); err != nil {
+		n.log.Warn("the address of this node could not be told", "error", err)
+	}
 }
 
 // keepsUp is how many entries a node may be behind and still count as caught up.

@@ -29,6 +29,9 @@ const (
 	handshake = 5 * time.Second
 	// queued is how many connections may wait to be taken.
 	queued = 128
+	// parkedMost is how many calls one connection carries: each agent that polls at
+	// another node is one.
+	parkedMost = 20_000
 )
 
 var errClosed = errors.New("the node has ended")
@@ -36,6 +39,7 @@ var errClosed = errors.New("the node has ended")
 // links are the connections between nodes, all over one port.
 type links struct {
 	listener net.Listener
+	may      func(id string) bool
 	server   *tls.Config
 	dialer   *tls.Config
 	conns    chan net.Conn // of raft
@@ -51,7 +55,7 @@ type links struct {
 
 func newLinks(l net.Listener, id *Identity, may func(string) bool) *links {
 	k := &links{
-		listener: l, server: id.tls(may), dialer: id.tls(func(string) bool { return true }), conns: make(chan net.Conn, queued),
+		listener: l, may: may, server: id.tls(), dialer: id.tls(), conns: make(chan net.Conn, queued),
 		done: make(chan struct{}), open: map[net.Conn]bool{}, clients: map[string]clusterv1connect.NodeServiceClient{},
 	}
 	k.calls = &accepted{conns: make(chan net.Conn, queued), links: k}
@@ -69,7 +73,7 @@ func newLinks(l net.Listener, id *Identity, may func(string) bool) *links {
 func (k *links) serve(ctx context.Context, h http.Handler) {
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
-	server := &http.Server{Handler: h, Protocols: protocols, ReadHeaderTimeout: handshake}
+	server := &http.Server{Handler: h, Protocols: protocols, ReadHeaderTimeout: handshake, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: parkedMost}}
 	var all sync.WaitGroup
 	all.Go(func() { _ = server.Serve(k.calls) }) // ends with its listener
 	all.Go(func() {
@@ -106,8 +110,14 @@ func (k *links) sort(raw net.Conn) {
 	}
 	_ = raw.SetDeadline(time.Time{})
 	to := k.calls.conns
-	if purpose[0] == forRaft {
+	switch {
+	case purpose[0] == forRaft:
+		// Raft itself has rules for who is no member. A node that was away must hear a
+		// leader that joined meanwhile, of whom it does not know yet.
 		to = k.conns
+	case !k.may(nodeID(c.ConnectionState().PeerCertificates[0])):
+		_ = raw.Close()
+		return
 	}
 	taken := &inbound{sealed{c}, k}
 	k.mu.Lock()

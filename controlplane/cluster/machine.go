@@ -34,9 +34,9 @@ func (m *machine) ApplyBatch(logs []*raft.Log) []any {
 		if l.Type != raft.LogCommand {
 			continue
 		}
-		c := &clusterv1.Command{}
-		if err := proto.Unmarshal(l.Data, c); err != nil {
-			panic(fmt.Errorf("decode entry %d: %w", l.Index, err))
+		c, err := decode(l)
+		if err != nil {
+			panic(err)
 		}
 		entries, place = append(entries, Entry{Index: l.Index, Term: l.Term, Command: c}), append(place, i)
 	}
@@ -48,6 +48,14 @@ func (m *machine) ApplyBatch(logs []*raft.Log) []any {
 		out[place[i]] = answer
 	}
 	return out
+}
+
+func decode(l *raft.Log) (*clusterv1.Command, error) {
+	c := &clusterv1.Command{}
+	if err := proto.Unmarshal(l.Data, c); err != nil {
+		return nil, fmt.Errorf("decode entry %d: %w", l.Index, err)
+	}
+	return c, nil
 }
 
 func (m *machine) Snapshot() (raft.FSMSnapshot, error) {

@@ -4,13 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
 	clusterv1 "github.com/testmesh/testmesh/proto/testmesh/cluster/v1"
 	"github.com/testmesh/testmesh/proto/testmesh/cluster/v1/clusterv1connect"
 )
+
+// ErrNoMember says that there is no such node in the cluster.
+var ErrNoMember = errors.New("the cluster has no such node")
 
 // Client asks another node, by the address that it has in the cluster.
 func (n *Node) Client(address string) (clusterv1connect.NodeServiceClient, error) {
@@ -41,6 +47,11 @@ func (n *Node) Status() *apiv1.Member {
 		return m
 	}
 	m.CommitIndex, m.Leader = n.raft.CommitIndex(), n.raft.State() == raft.Leader
+	if at := n.raft.LastContact(); m.GetLeader() {
+		m.LastContact = timestamppb.Now()
+	} else if !at.IsZero() {
+		m.LastContact = timestamppb.New(at)
+	}
 	for _, s := range n.raft.GetConfiguration().Configuration().Servers {
 		if string(s.ID) == n.cfg.ID {
 			m.Voter = s.Suffrage == raft.Voter
@@ -56,21 +67,35 @@ func (n *Node) Members(ctx context.Context) []*apiv1.Member {
 		return []*apiv1.Member{n.Status()}
 	}
 	leader, _ := n.Leader()
-	var list []*apiv1.Member
-	for _, s := range n.raft.GetConfiguration().Configuration().Servers {
-		m := &apiv1.Member{Id: string(s.ID), ClusterAddress: string(s.Address), Voter: s.Suffrage == raft.Voter}
-		if m.GetId() == n.cfg.ID {
-			m = n.Status()
-		} else if n.links != nil {
-			if got, err := n.status(ctx, m.GetClusterAddress()); err == nil {
-				m = got
-				m.Voter = s.Suffrage == raft.Voter
-			}
-		}
-		m.Leader = m.GetId() == leader
-		list = append(list, m)
+	servers := n.raft.GetConfiguration().Configuration().Servers
+	list := make([]*apiv1.Member, len(servers))
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	var all sync.WaitGroup
+	for i, s := range servers {
+		all.Go(func() {
+			list[i] = n.ask(ctx, s)
+			list[i].Leader = list[i].GetId() == leader
+		})
 	}
+	all.Wait()
 	return list
+}
+
+// answerWithin is how long a node may take to say how it is doing.
+const answerWithin = 2 * time.Second
+
+func (n *Node) ask(ctx context.Context, s raft.Server) *apiv1.Member {
+	m := &apiv1.Member{Id: string(s.ID), ClusterAddress: string(s.Address)}
+	if m.GetId() == n.cfg.ID {
+		m = n.Status()
+	} else if n.links != nil {
+		if got, err := n.status(ctx, m.GetClusterAddress()); err == nil {
+			m = got
+		}
+	}
+	m.Voter = s.Suffrage == raft.Voter
+	return m
 }
 
 // Join makes a node a member without a vote. It gets one once it has caught up. Only
@@ -85,10 +110,46 @@ func (n *Node) Join(id, address string) error {
 	return nil
 }
 
+// SetAddress says where a member is reached from now on. Only the leader can.
+func (n *Node) SetAddress(id, address string) error {
+	if !n.isStarted() {
+		return ErrNoLeader
+	}
+	for _, s := range n.raft.GetConfiguration().Configuration().Servers {
+		if string(s.ID) != id || string(s.Address) == address {
+			continue
+		}
+		change := n.raft.AddNonvoter
+		if s.Suffrage == raft.Voter {
+			change = n.raft.AddVoter
+		}
+		if err := change(s.ID, raft.ServerAddress(address), 0, enqueue).Error(); err != nil {
+			return refused("change the address of node "+id, err)
+		}
+	}
+	return nil
+}
+
+// Has says whether a node is a member, and where it is reached.
+func (n *Node) Has(id string) (address string, ok bool) {
+	if !n.isStarted() {
+		return "", false
+	}
+	for _, s := range n.raft.GetConfiguration().Configuration().Servers {
+		if string(s.ID) == id {
+			return string(s.Address), true
+		}
+	}
+	return "", false
+}
+
 // Remove takes a node out, for good. Only the leader can.
 func (n *Node) Remove(id string) error {
 	if !n.isStarted() {
 		return ErrNoLeader
+	}
+	if _, ok := n.Has(id); !ok {
+		return fmt.Errorf("%w: %s", ErrNoMember, id)
 	}
 	if err := n.raft.RemoveServer(raft.ServerID(id), 0, enqueue).Error(); err != nil {
 		return refused("take node "+id+" out", err)
@@ -110,7 +171,7 @@ func (n *Node) Transfer(id string) error {
 			}
 		}
 		if address == "" {
-			return fmt.Errorf("there is no node %s in the cluster", id)
+			return fmt.Errorf("%w: %s", ErrNoMember, id)
 		}
 		f = func() raft.Future {
 			return n.raft.LeadershipTransferToServer(raft.ServerID(id), raft.ServerAddress(address))

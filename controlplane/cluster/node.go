@@ -12,6 +12,8 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -120,6 +122,7 @@ type Node struct {
 	notify chan bool
 	terms  chan Term
 	fsm    *machine
+	snaps  *raft.FileSnapshotStore
 	ready  chan struct{} // closed once raft is there
 
 	mu      sync.Mutex
@@ -194,6 +197,7 @@ func (n *Node) start(transport raft.Transport) error {
 	if err != nil {
 		return fmt.Errorf("open snapshots: %w", err)
 	}
+	n.snaps = snapshots
 	guarded := newGuard(n.wal, n.cfg.Timing.Disk, n.cfg.Exit, n.cfg.Fault)
 	cfg := n.raftConfig()
 	// The state says itself what it has. Where that is as much as the newest snapshot,
@@ -220,6 +224,9 @@ func (n *Node) start(transport raft.Transport) error {
 	}
 	return nil
 }
+
+// aloneAddress stands for that of a node which has none.
+const aloneAddress = "alone"
 
 // alone are the times of a node that nobody votes with.
 const alone = 40 * time.Millisecond
@@ -248,13 +255,31 @@ func (n *Node) raftConfig() *raft.Config {
 
 func (n *Node) transport() (raft.Transport, error) {
 	if n.cfg.Listener == nil {
-		_, t := raft.NewInmemTransport(raft.ServerAddress("alone"))
+		_, t := raft.NewInmemTransport(aloneAddress)
 		return t, nil
 	}
 	n.links = newLinks(n.cfg.Listener, n.cfg.Identity, n.member)
 	return raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: n.links.raft(n.cfg.Address), MaxPool: 3, Timeout: 10 * time.Second, Logger: hclog.NewNullLogger(),
 	}), nil
+}
+
+// Snapshotted is when this node last wrote a snapshot of its own; zero: never.
+func (n *Node) Snapshotted() time.Time {
+	if !n.isStarted() {
+		return time.Time{}
+	}
+	list, err := n.snaps.List()
+	if err != nil || len(list) == 0 {
+		return time.Time{}
+	}
+	// Its name is term, index and time.
+	parts := strings.Split(list[0].ID, "-")
+	millis, err := strconv.ParseInt(parts[len(parts)-1], 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.UnixMilli(millis)
 }
 
 // member says whether a node is one of the cluster: a certificate outlives a removal.

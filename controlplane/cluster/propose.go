@@ -82,6 +82,10 @@ func (n *Node) propose(ctx context.Context, c *clusterv1.Command, data []byte) (
 	case err == nil && res.GetNotLeader():
 		return nil, ErrNoLeader
 	case err == nil:
+		// Who asked here reads here next.
+		if err := n.Wait(ctx, res.GetAnswer().GetIndex()); err != nil {
+			n.log.Warn("this node is behind what it was answered", "error", err)
+		}
 		return res.GetAnswer(), nil
 	case notSent(err):
 		return nil, fmt.Errorf("%w: %w", ErrNoLeader, err)
@@ -159,11 +163,16 @@ func (n *Node) read(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNoLeader, err)
 	}
-	for n.cfg.State.Applied() < res.GetIndex() {
+	return n.Wait(ctx, res.GetIndex())
+}
+
+// Wait returns once this node has an entry that is committed.
+func (n *Node) Wait(ctx context.Context, index uint64) error {
+	for n.cfg.State.Applied() < index {
 		select {
 		case <-time.After(time.Millisecond):
 		case <-ctx.Done():
-			return fmt.Errorf("wait for entry %d: %w", res.GetIndex(), ctx.Err())
+			return fmt.Errorf("wait for entry %d, after entry %d: %w", index, n.cfg.State.Applied(), ctx.Err())
 		}
 	}
 	return nil
