@@ -57,8 +57,12 @@ type beatWriter struct {
 	beat *heartbeat
 }
 
+// Write sees what changes the list of running flows, which is all that a beat names.
 func (w *beatWriter) Write(e *event.Event) error {
-	w.beat.see(e)
+	switch e.Type {
+	case event.TypeBatchStarted, event.TypeBatchFinished, event.TypeRunStarted, event.TypeRunFinished:
+		w.beat.see(e)
+	}
 	return w.eventWriter.Write(e)
 }
 
