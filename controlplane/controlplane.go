@@ -24,7 +24,6 @@ import (
 
 	"github.com/testmesh/testmesh/controlplane/api"
 	"github.com/testmesh/testmesh/controlplane/auth"
-	"github.com/testmesh/testmesh/controlplane/blob"
 	"github.com/testmesh/testmesh/controlplane/cluster"
 	"github.com/testmesh/testmesh/controlplane/dispatch"
 	"github.com/testmesh/testmesh/controlplane/store"
@@ -49,7 +48,9 @@ type Config struct {
 	// Builtins are the descriptors that are known before any agent has described its
 	// own.
 	Builtins []*testmeshv1.Descriptor
-	Timing   dispatch.Timing
+	// Blobs says where blobs are kept; zero: in the data directory.
+	Blobs  BlobConfig
+	Timing dispatch.Timing
 	// Fault is nil but in test builds.
 	Fault   *fault.Set
 	Version string
@@ -120,7 +121,7 @@ func New(cfg Config) (_ *Node, err error) {
 	}); err != nil {
 		return nil, err
 	}
-	blobs, err := blob.OpenDir(filepath.Join(cfg.Dir, "blobs"))
+	blobs, err := openBlobs(context.Background(), cfg.Blobs, cfg.Dir, cfg.Logger)
 	if err != nil {
 		return nil, err
 	}
@@ -128,7 +129,7 @@ func New(cfg Config) (_ *Node, err error) {
 }
 
 // wire makes what stands on state, cluster and blobs.
-func (n *Node) wire(seal *auth.Seal, blobs *blob.Dir) (err error) {
+func (n *Node) wire(seal *auth.Seal, blobs blobStore) (err error) {
 	if n.streams, err = stream.New(stream.Config{Blobs: blobs, Holds: n.holds, Logger: n.cfg.Logger, Fault: n.cfg.Fault}); err != nil {
 		return err
 	}

@@ -15,7 +15,6 @@ import (
 	testmeshv1 "github.com/testmesh/testmesh/proto/testmesh/v1"
 
 	"github.com/testmesh/testmesh/controlplane/api"
-	"github.com/testmesh/testmesh/controlplane/blob"
 	"github.com/testmesh/testmesh/controlplane/dispatch"
 	"github.com/testmesh/testmesh/controlplane/store"
 	"github.com/testmesh/testmesh/flow"
@@ -27,7 +26,7 @@ import (
 // planner compiles what is stored, with what the agents' plugins can do.
 type planner struct {
 	store    *store.Store
-	blobs    *blob.Dir
+	blobs    blobStore
 	builtins []*testmeshv1.Descriptor
 }
 
