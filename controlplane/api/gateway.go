@@ -25,6 +25,8 @@ type Streams interface {
 type Checkpoints interface {
 	Checkpoint(ctx context.Context, run string) (sealed []byte, err error)
 	Variables(ctx context.Context, run string) (sealed []byte, err error)
+	// Once tells whether what a batch executes once is settled, or being executed.
+	Once(ctx context.Context, batch, key string) (settled, held bool, err error)
 }
 
 // idempotent is a command of an agent that is applied once by what it is about.
@@ -186,6 +188,7 @@ func (s *server) equip(ctx context.Context, r *apiv1.Run, res *apiv1.StartRespon
 		}
 	}
 	if at := r.GetAttempts()[len(r.GetAttempts())-1]; at.GetTeardownOnly() {
+		res.Lost = tornDown(r)
 		sealed, err := s.Checkpoints.Checkpoint(ctx, r.GetId())
 		if err != nil {
 			return err
@@ -196,6 +199,16 @@ func (s *server) equip(ctx context.Context, r *apiv1.Run, res *apiv1.StartRespon
 	}
 	if batch.GetSource().GetKeepVariables() {
 		return s.variables(ctx, r, res)
+	}
+	return nil
+}
+
+// tornDown is the attempt that a teardown is for.
+func tornDown(r *apiv1.Run) *apiv1.Attempt {
+	for i := len(r.GetAttempts()) - 1; i >= 0; i-- {
+		if at := r.GetAttempts()[i]; !at.GetTeardownOnly() && at.GetStarted() != nil {
+			return at
+		}
 	}
 	return nil
 }
@@ -267,8 +280,11 @@ func (s *server) Checkpoint(ctx context.Context, req *apiv1.CheckpointRequest) (
 	}
 	c.Body = &clusterv1.Command_PutCheckpoint{PutCheckpoint: &clusterv1.PutCheckpoint{
 		RunId: l.GetRunId(), Attempt: l.GetAttempt(), Fence: l.GetFence(), Incarnation: l.GetIncarnation(), Number: req.GetNumber(),
-		Sealed: s.Seal.Close(req.GetData(), "checkpoint", l.GetRunId()),
+		Resources: req.GetResources(),
 	}}
+	if len(req.GetData()) > 0 {
+		c.GetPutCheckpoint().Sealed = s.Seal.Close(req.GetData(), "checkpoint", l.GetRunId())
+	}
 	_, err = s.propose(ctx, c)
 	return &apiv1.CheckpointResponse{}, err
 }
@@ -341,47 +357,4 @@ func (s *server) Append(ctx context.Context, req *apiv1.AppendRequest) (*apiv1.A
 		res.Acks = append(res.Acks, ack)
 	}
 	return res, nil
-}
-
-// OnceClaim makes one run of a batch the one that executes.
-func (s *server) OnceClaim(ctx context.Context, req *apiv1.OnceClaimRequest) (*apiv1.OnceClaimResponse, error) {
-	l := req.GetLease()
-	if err := s.own(ctx, l); err != nil {
-		return nil, err
-	}
-	r, err := s.Runs.Run(ctx, l.GetRunId())
-	if err != nil {
-		return nil, err
-	}
-	c, err := s.command(ctx, "", req)
-	if err != nil {
-		return nil, err
-	}
-	c.Body = &clusterv1.Command_OnceClaim{OnceClaim: &clusterv1.OnceClaim{
-		BatchId: r.GetBatchId(), Key: req.GetKey(), RunId: l.GetRunId(), Attempt: l.GetAttempt(), Fence: l.GetFence(),
-	}}
-	a, err := s.propose(ctx, c)
-	if err != nil {
-		return nil, err
-	}
-	return &apiv1.OnceClaimResponse{Claimed: a.GetClaimed(), Settled: a.GetSettled(), Outcome: a.GetOutcome()}, nil
-}
-
-// OnceSettle gives the outcome to those that wait.
-func (s *server) OnceSettle(ctx context.Context, req *apiv1.OnceSettleRequest) (*apiv1.OnceSettleResponse, error) {
-	l := req.GetLease()
-	if err := s.own(ctx, l); err != nil {
-		return nil, err
-	}
-	r, err := s.Runs.Run(ctx, l.GetRunId())
-	if err != nil {
-		return nil, err
-	}
-	c, err := s.command(ctx, "", req)
-	if err != nil {
-		return nil, err
-	}
-	c.Body = &clusterv1.Command_OnceSettle{OnceSettle: &clusterv1.OnceSettle{BatchId: r.GetBatchId(), Key: req.GetKey(), RunId: l.GetRunId(), Outcome: req.GetOutcome()}}
-	_, err = s.propose(ctx, c)
-	return &apiv1.OnceSettleResponse{}, err
 }

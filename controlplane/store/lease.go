@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/codes"
@@ -142,8 +143,8 @@ func (a *applying) giveBack(s *state, at *apiv1.Attempt, c *clusterv1.ReturnLeas
 	a.close(at, outcome, c.GetReason())
 	a.unclaim(s.run.GetId())
 	switch {
-	case at.GetTeardownOnly(): // it waits for another agent
-		a.save(s)
+	case at.GetTeardownOnly():
+		a.teardownAgain(s)
 		return
 	case s.run.GetCancelling():
 		a.end(s, apiv1.RunStatus_RUN_STATUS_CANCELLED, s.run.GetCancelReason(), nil)
@@ -231,6 +232,15 @@ func (a *applying) putCheckpoint(c *clusterv1.PutCheckpoint) *clusterv1.Answer {
 	if refused != nil {
 		return refused
 	}
+	at := live(s.run)
+	if !slices.Equal(at.GetResources(), c.GetResources()) {
+		at.Resources = c.GetResources()
+		a.save(s)
+	}
+	if len(c.GetSealed()) == 0 { // what a teardown would need stays with the agent
+		a.exec("DELETE FROM checkpoints WHERE run = ?", s.run.GetId())
+		return &clusterv1.Answer{}
+	}
 	a.exec(`INSERT INTO checkpoints (run, attempt, number, sealed) VALUES (?, ?, ?, ?)
 		ON CONFLICT (run) DO UPDATE SET attempt = excluded.attempt, number = excluded.number, sealed = excluded.sealed
 		WHERE excluded.attempt > attempt OR excluded.attempt = attempt AND excluded.number > number`,
@@ -308,17 +318,21 @@ func (a *applying) lose(s *state, at *apiv1.Attempt, reason string) {
 		return
 	}
 	a.close(at, outcomeLost, reason)
-	a.unclaim(r.GetId())
 	if at.GetTeardownOnly() {
 		a.teardownAgain(s)
 		return
 	}
+	a.loseOnce(r, at)
 	s.verdict, s.why = a.afterLoss(r, at)
 	if r.GetCancelling() {
 		s.verdict, s.why = apiv1.RunStatus_RUN_STATUS_CANCELLED, r.GetCancelReason()+"; agent "+at.GetAgentName()+" was lost before it confirmed"
 	}
+	kept := a.has("SELECT 1 FROM checkpoints WHERE run = ? AND attempt = ?", r.GetId(), at.GetNumber())
+	if !kept {
+		r.Orphans = append(r.GetOrphans(), at.GetResources()...)
+	}
 	switch {
-	case at.GetDirty() && a.has("SELECT 1 FROM checkpoints WHERE run = ? AND attempt = ?", r.GetId(), at.GetNumber()):
+	case kept && (at.GetDirty() || len(at.GetResources()) > 0):
 		r.Status = apiv1.RunStatus_RUN_STATUS_FINISHING
 		a.save(s)
 	case s.verdict != 0:
@@ -372,18 +386,42 @@ func soon(started, ended *timestamppb.Timestamp) bool {
 // leaseSilence is how long a lost agent is silent before its lease ends: term and grace.
 const leaseSilence = 45 * time.Second
 
+// loseOnce settles what a lost attempt was executing for its whole batch: where a step
+// that may not be repeated had begun nobody executes it again, else the next one does.
+func (a *applying) loseOnce(r *apiv1.Run, at *apiv1.Attempt) {
+	if !at.GetDirty() || r.GetSpec().GetRerunOnLoss() {
+		a.unclaim(r.GetId())
+		return
+	}
+	outcome := fmt.Sprintf(`{"status":"errored","reason":"once","error":{"code":"E-CONN","blame":"agent","message":"indeterminate: agent %s was lost while run %s executed it"}}`, strings.Map(plain, at.GetAgentName()), r.GetId())
+	a.exec("UPDATE once SET settled = 1, outcome = ? WHERE run = ? AND settled = 0", outcome, r.GetId())
+}
+
+// plain leaves out what would have to be quoted.
+func plain(c rune) rune {
+	if c < ' ' || c == '"' || c == '\\' {
+		return -1
+	}
+	return c
+}
+
+// teardownAgain has another agent try, or lists what is left.
 func (a *applying) teardownAgain(s *state) {
 	n := 0
+	var left []string
 	for _, at := range s.run.GetAttempts() {
-		if at.GetTeardownOnly() && at.GetOutcome() == outcomeLost {
+		if at.GetTeardownOnly() && (at.GetOutcome() == outcomeLost || at.GetOutcome() == outcomeReturned) {
 			n++
+		}
+		if len(at.GetResources()) > 0 || !at.GetTeardownOnly() || at.GetStarted() != nil {
+			left = at.GetResources() // what was last heard of
 		}
 	}
 	if n < maxTeardowns {
 		a.save(s)
 		return
 	}
-	s.run.Orphans = append(s.run.GetOrphans(), fmt.Sprintf("teardown: %d agents were lost while they ran it", n))
+	s.run.Orphans = append(append(s.run.GetOrphans(), left...), fmt.Sprintf("teardown: %d agents did not complete it", n))
 	if s.verdict == 0 {
 		s.verdict, s.why = apiv1.RunStatus_RUN_STATUS_ERRORED, "teardown did not complete on any agent"
 	}

@@ -272,3 +272,16 @@ func (s *Store) SealedSecrets(ctx context.Context, workspace, environment string
 	}, "SELECT name, sealed FROM secrets WHERE workspace = ? AND environment = ? ORDER BY name", workspace, environment)
 	return out, err
 }
+
+// Once is what came of a called flow that a batch executes once; held: somebody is
+// executing it. Neither: nobody has.
+func (s *Store) Once(ctx context.Context, batch, key string) (settled, held bool, err error) {
+	var n int
+	switch err := s.scalar(ctx, &n, "SELECT settled FROM once WHERE batch = ? AND key = ?", batch, key); {
+	case errors.Is(err, ErrNotFound):
+		return false, false, nil
+	case err != nil:
+		return false, false, err
+	}
+	return n == 1, n == 0, nil
+}

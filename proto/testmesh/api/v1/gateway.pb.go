@@ -762,7 +762,9 @@ type StartResponse struct {
 	// What a teardown elsewhere needs; only with teardown_only.
 	Checkpoint []byte `protobuf:"bytes,6,opt,name=checkpoint,proto3" json:"checkpoint,omitempty"`
 	// Outputs of the row before, with keep_variables, as JSON.
-	Variables     string `protobuf:"bytes,7,opt,name=variables,proto3" json:"variables,omitempty"`
+	Variables string `protobuf:"bytes,7,opt,name=variables,proto3" json:"variables,omitempty"`
+	// The attempt that was lost, and its agent; only with teardown_only.
+	Lost          *Attempt `protobuf:"bytes,8,opt,name=lost,proto3" json:"lost,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -844,6 +846,13 @@ func (x *StartResponse) GetVariables() string {
 		return x.Variables
 	}
 	return ""
+}
+
+func (x *StartResponse) GetLost() *Attempt {
+	if x != nil {
+		return x.Lost
+	}
+	return nil
 }
 
 type RenewRequest struct {
@@ -1130,8 +1139,13 @@ type CheckpointRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Lease *Lease                 `protobuf:"bytes,1,opt,name=lease,proto3" json:"lease,omitempty"`
 	// Counts from 1; an older one than the newest is ignored.
-	Number        int64  `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
-	Data          []byte `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`
+	Number int64 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	// Empty: what it needs stays with the agent, and only the names of what would be
+	// left are kept.
+	Data []byte `protobuf:"bytes,3,opt,name=data,proto3" json:"data,omitempty"`
+	// What is tracked and not removed yet, for people: the orphans where no teardown can
+	// be run.
+	Resources     []string `protobuf:"bytes,4,rep,name=resources,proto3" json:"resources,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1183,6 +1197,13 @@ func (x *CheckpointRequest) GetNumber() int64 {
 func (x *CheckpointRequest) GetData() []byte {
 	if x != nil {
 		return x.Data
+	}
+	return nil
+}
+
+func (x *CheckpointRequest) GetResources() []string {
+	if x != nil {
+		return x.Resources
 	}
 	return nil
 }
@@ -2148,7 +2169,7 @@ const file_testmesh_api_v1_gateway_proto_rawDesc = "" +
 	"\fStartRequest\x12\"\n" +
 	"\asession\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\asession\x124\n" +
 	"\x05lease\x18\x02 \x01(\v2\x16.testmesh.api.v1.LeaseB\x06\xbaH\x03\xc8\x01\x01R\x05lease\x12\x1e\n" +
-	"\x05locks\x18\x03 \x03(\tB\b\xbaH\x05\x92\x01\x02\x10dR\x05locks\"\xee\x02\n" +
+	"\x05locks\x18\x03 \x03(\tB\b\xbaH\x05\x92\x01\x02\x10dR\x05locks\"\x9c\x03\n" +
 	"\rStartResponse\x12\x16\n" +
 	"\x06locked\x18\x01 \x01(\bR\x06locked\x12+\n" +
 	"\x03ttl\x18\x02 \x01(\v2\x19.google.protobuf.DurationR\x03ttl\x12:\n" +
@@ -2159,7 +2180,8 @@ const file_testmesh_api_v1_gateway_proto_rawDesc = "" +
 	"\n" +
 	"checkpoint\x18\x06 \x01(\fR\n" +
 	"checkpoint\x12\x1c\n" +
-	"\tvariables\x18\a \x01(\tR\tvariables\x1a:\n" +
+	"\tvariables\x18\a \x01(\tR\tvariables\x12,\n" +
+	"\x04lost\x18\b \x01(\v2\x18.testmesh.api.v1.AttemptR\x04lost\x1a:\n" +
 	"\fSecretsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"m\n" +
@@ -2179,11 +2201,12 @@ const file_testmesh_api_v1_gateway_proto_rawDesc = "" +
 	"\fDirtyRequest\x124\n" +
 	"\x05lease\x18\x01 \x01(\v2\x16.testmesh.api.v1.LeaseB\x06\xbaH\x03\xc8\x01\x01R\x05lease\x12!\n" +
 	"\astep_id\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xc8\x01R\x06stepId\"\x0f\n" +
-	"\rDirtyResponse\"\x89\x01\n" +
+	"\rDirtyResponse\"\xb8\x01\n" +
 	"\x11CheckpointRequest\x124\n" +
 	"\x05lease\x18\x01 \x01(\v2\x16.testmesh.api.v1.LeaseB\x06\xbaH\x03\xc8\x01\x01R\x05lease\x12\x1f\n" +
 	"\x06number\x18\x02 \x01(\x03B\a\xbaH\x04\"\x02(\x01R\x06number\x12\x1d\n" +
-	"\x04data\x18\x03 \x01(\fB\t\xbaH\x06z\x04\x18\x80\x80\bR\x04data\"\x14\n" +
+	"\x04data\x18\x03 \x01(\fB\t\xbaH\x06z\x04\x18\x80\x80\bR\x04data\x12-\n" +
+	"\tresources\x18\x04 \x03(\tB\x0f\xbaH\f\x92\x01\t\x10d\"\x05r\x03\x18\x90\x03R\tresources\"\x14\n" +
 	"\x12CheckpointResponse\"\x87\x05\n" +
 	"\rFinishRequest\x124\n" +
 	"\x05lease\x18\x01 \x01(\v2\x16.testmesh.api.v1.LeaseB\x06\xbaH\x03\xc8\x01\x01R\x05lease\x12F\n" +
@@ -2320,9 +2343,10 @@ var file_testmesh_api_v1_gateway_proto_goTypes = []any{
 	(*Batch)(nil),                 // 38: testmesh.api.v1.Batch
 	(*BundleFile)(nil),            // 39: testmesh.api.v1.BundleFile
 	(*Environment)(nil),           // 40: testmesh.api.v1.Environment
-	(RunStatus)(0),                // 41: testmesh.api.v1.RunStatus
-	(*Counts)(nil),                // 42: testmesh.api.v1.Counts
-	(*StepSummary)(nil),           // 43: testmesh.api.v1.StepSummary
+	(*Attempt)(nil),               // 41: testmesh.api.v1.Attempt
+	(RunStatus)(0),                // 42: testmesh.api.v1.RunStatus
+	(*Counts)(nil),                // 43: testmesh.api.v1.Counts
+	(*StepSummary)(nil),           // 44: testmesh.api.v1.StepSummary
 }
 var file_testmesh_api_v1_gateway_proto_depIdxs = []int32{
 	32, // 0: testmesh.api.v1.JoinResponse.pins:type_name -> testmesh.api.v1.JoinResponse.PinsEntry
@@ -2346,53 +2370,54 @@ var file_testmesh_api_v1_gateway_proto_depIdxs = []int32{
 	36, // 18: testmesh.api.v1.StartResponse.ttl:type_name -> google.protobuf.Duration
 	36, // 19: testmesh.api.v1.StartResponse.renew_every:type_name -> google.protobuf.Duration
 	34, // 20: testmesh.api.v1.StartResponse.secrets:type_name -> testmesh.api.v1.StartResponse.SecretsEntry
-	0,  // 21: testmesh.api.v1.RenewRequest.leases:type_name -> testmesh.api.v1.Lease
-	13, // 22: testmesh.api.v1.RenewResponse.renewals:type_name -> testmesh.api.v1.Renewal
-	5,  // 23: testmesh.api.v1.RenewResponse.directive:type_name -> testmesh.api.v1.Directive
-	0,  // 24: testmesh.api.v1.DirtyRequest.lease:type_name -> testmesh.api.v1.Lease
-	0,  // 25: testmesh.api.v1.CheckpointRequest.lease:type_name -> testmesh.api.v1.Lease
-	0,  // 26: testmesh.api.v1.FinishRequest.lease:type_name -> testmesh.api.v1.Lease
-	41, // 27: testmesh.api.v1.FinishRequest.status:type_name -> testmesh.api.v1.RunStatus
-	42, // 28: testmesh.api.v1.FinishRequest.steps:type_name -> testmesh.api.v1.Counts
-	42, // 29: testmesh.api.v1.FinishRequest.assertions:type_name -> testmesh.api.v1.Counts
-	43, // 30: testmesh.api.v1.FinishRequest.step_summaries:type_name -> testmesh.api.v1.StepSummary
-	0,  // 31: testmesh.api.v1.ReturnRequest.lease:type_name -> testmesh.api.v1.Lease
-	0,  // 32: testmesh.api.v1.Frame.lease:type_name -> testmesh.api.v1.Lease
-	24, // 33: testmesh.api.v1.AppendRequest.frames:type_name -> testmesh.api.v1.Frame
-	25, // 34: testmesh.api.v1.AppendResponse.acks:type_name -> testmesh.api.v1.Ack
-	0,  // 35: testmesh.api.v1.OnceClaimRequest.lease:type_name -> testmesh.api.v1.Lease
-	0,  // 36: testmesh.api.v1.OnceSettleRequest.lease:type_name -> testmesh.api.v1.Lease
-	1,  // 37: testmesh.api.v1.GatewayService.Join:input_type -> testmesh.api.v1.JoinRequest
-	3,  // 38: testmesh.api.v1.GatewayService.Hello:input_type -> testmesh.api.v1.HelloRequest
-	6,  // 39: testmesh.api.v1.GatewayService.Poll:input_type -> testmesh.api.v1.PollRequest
-	9,  // 40: testmesh.api.v1.GatewayService.Start:input_type -> testmesh.api.v1.StartRequest
-	11, // 41: testmesh.api.v1.GatewayService.Renew:input_type -> testmesh.api.v1.RenewRequest
-	14, // 42: testmesh.api.v1.GatewayService.Dirty:input_type -> testmesh.api.v1.DirtyRequest
-	16, // 43: testmesh.api.v1.GatewayService.Checkpoint:input_type -> testmesh.api.v1.CheckpointRequest
-	18, // 44: testmesh.api.v1.GatewayService.Finish:input_type -> testmesh.api.v1.FinishRequest
-	20, // 45: testmesh.api.v1.GatewayService.Return:input_type -> testmesh.api.v1.ReturnRequest
-	22, // 46: testmesh.api.v1.GatewayService.Describe:input_type -> testmesh.api.v1.DescribeRequest
-	26, // 47: testmesh.api.v1.GatewayService.Append:input_type -> testmesh.api.v1.AppendRequest
-	28, // 48: testmesh.api.v1.GatewayService.OnceClaim:input_type -> testmesh.api.v1.OnceClaimRequest
-	30, // 49: testmesh.api.v1.GatewayService.OnceSettle:input_type -> testmesh.api.v1.OnceSettleRequest
-	2,  // 50: testmesh.api.v1.GatewayService.Join:output_type -> testmesh.api.v1.JoinResponse
-	4,  // 51: testmesh.api.v1.GatewayService.Hello:output_type -> testmesh.api.v1.HelloResponse
-	7,  // 52: testmesh.api.v1.GatewayService.Poll:output_type -> testmesh.api.v1.PollResponse
-	10, // 53: testmesh.api.v1.GatewayService.Start:output_type -> testmesh.api.v1.StartResponse
-	12, // 54: testmesh.api.v1.GatewayService.Renew:output_type -> testmesh.api.v1.RenewResponse
-	15, // 55: testmesh.api.v1.GatewayService.Dirty:output_type -> testmesh.api.v1.DirtyResponse
-	17, // 56: testmesh.api.v1.GatewayService.Checkpoint:output_type -> testmesh.api.v1.CheckpointResponse
-	19, // 57: testmesh.api.v1.GatewayService.Finish:output_type -> testmesh.api.v1.FinishResponse
-	21, // 58: testmesh.api.v1.GatewayService.Return:output_type -> testmesh.api.v1.ReturnResponse
-	23, // 59: testmesh.api.v1.GatewayService.Describe:output_type -> testmesh.api.v1.DescribeResponse
-	27, // 60: testmesh.api.v1.GatewayService.Append:output_type -> testmesh.api.v1.AppendResponse
-	29, // 61: testmesh.api.v1.GatewayService.OnceClaim:output_type -> testmesh.api.v1.OnceClaimResponse
-	31, // 62: testmesh.api.v1.GatewayService.OnceSettle:output_type -> testmesh.api.v1.OnceSettleResponse
-	50, // [50:63] is the sub-list for method output_type
-	37, // [37:50] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	41, // 21: testmesh.api.v1.StartResponse.lost:type_name -> testmesh.api.v1.Attempt
+	0,  // 22: testmesh.api.v1.RenewRequest.leases:type_name -> testmesh.api.v1.Lease
+	13, // 23: testmesh.api.v1.RenewResponse.renewals:type_name -> testmesh.api.v1.Renewal
+	5,  // 24: testmesh.api.v1.RenewResponse.directive:type_name -> testmesh.api.v1.Directive
+	0,  // 25: testmesh.api.v1.DirtyRequest.lease:type_name -> testmesh.api.v1.Lease
+	0,  // 26: testmesh.api.v1.CheckpointRequest.lease:type_name -> testmesh.api.v1.Lease
+	0,  // 27: testmesh.api.v1.FinishRequest.lease:type_name -> testmesh.api.v1.Lease
+	42, // 28: testmesh.api.v1.FinishRequest.status:type_name -> testmesh.api.v1.RunStatus
+	43, // 29: testmesh.api.v1.FinishRequest.steps:type_name -> testmesh.api.v1.Counts
+	43, // 30: testmesh.api.v1.FinishRequest.assertions:type_name -> testmesh.api.v1.Counts
+	44, // 31: testmesh.api.v1.FinishRequest.step_summaries:type_name -> testmesh.api.v1.StepSummary
+	0,  // 32: testmesh.api.v1.ReturnRequest.lease:type_name -> testmesh.api.v1.Lease
+	0,  // 33: testmesh.api.v1.Frame.lease:type_name -> testmesh.api.v1.Lease
+	24, // 34: testmesh.api.v1.AppendRequest.frames:type_name -> testmesh.api.v1.Frame
+	25, // 35: testmesh.api.v1.AppendResponse.acks:type_name -> testmesh.api.v1.Ack
+	0,  // 36: testmesh.api.v1.OnceClaimRequest.lease:type_name -> testmesh.api.v1.Lease
+	0,  // 37: testmesh.api.v1.OnceSettleRequest.lease:type_name -> testmesh.api.v1.Lease
+	1,  // 38: testmesh.api.v1.GatewayService.Join:input_type -> testmesh.api.v1.JoinRequest
+	3,  // 39: testmesh.api.v1.GatewayService.Hello:input_type -> testmesh.api.v1.HelloRequest
+	6,  // 40: testmesh.api.v1.GatewayService.Poll:input_type -> testmesh.api.v1.PollRequest
+	9,  // 41: testmesh.api.v1.GatewayService.Start:input_type -> testmesh.api.v1.StartRequest
+	11, // 42: testmesh.api.v1.GatewayService.Renew:input_type -> testmesh.api.v1.RenewRequest
+	14, // 43: testmesh.api.v1.GatewayService.Dirty:input_type -> testmesh.api.v1.DirtyRequest
+	16, // 44: testmesh.api.v1.GatewayService.Checkpoint:input_type -> testmesh.api.v1.CheckpointRequest
+	18, // 45: testmesh.api.v1.GatewayService.Finish:input_type -> testmesh.api.v1.FinishRequest
+	20, // 46: testmesh.api.v1.GatewayService.Return:input_type -> testmesh.api.v1.ReturnRequest
+	22, // 47: testmesh.api.v1.GatewayService.Describe:input_type -> testmesh.api.v1.DescribeRequest
+	26, // 48: testmesh.api.v1.GatewayService.Append:input_type -> testmesh.api.v1.AppendRequest
+	28, // 49: testmesh.api.v1.GatewayService.OnceClaim:input_type -> testmesh.api.v1.OnceClaimRequest
+	30, // 50: testmesh.api.v1.GatewayService.OnceSettle:input_type -> testmesh.api.v1.OnceSettleRequest
+	2,  // 51: testmesh.api.v1.GatewayService.Join:output_type -> testmesh.api.v1.JoinResponse
+	4,  // 52: testmesh.api.v1.GatewayService.Hello:output_type -> testmesh.api.v1.HelloResponse
+	7,  // 53: testmesh.api.v1.GatewayService.Poll:output_type -> testmesh.api.v1.PollResponse
+	10, // 54: testmesh.api.v1.GatewayService.Start:output_type -> testmesh.api.v1.StartResponse
+	12, // 55: testmesh.api.v1.GatewayService.Renew:output_type -> testmesh.api.v1.RenewResponse
+	15, // 56: testmesh.api.v1.GatewayService.Dirty:output_type -> testmesh.api.v1.DirtyResponse
+	17, // 57: testmesh.api.v1.GatewayService.Checkpoint:output_type -> testmesh.api.v1.CheckpointResponse
+	19, // 58: testmesh.api.v1.GatewayService.Finish:output_type -> testmesh.api.v1.FinishResponse
+	21, // 59: testmesh.api.v1.GatewayService.Return:output_type -> testmesh.api.v1.ReturnResponse
+	23, // 60: testmesh.api.v1.GatewayService.Describe:output_type -> testmesh.api.v1.DescribeResponse
+	27, // 61: testmesh.api.v1.GatewayService.Append:output_type -> testmesh.api.v1.AppendResponse
+	29, // 62: testmesh.api.v1.GatewayService.OnceClaim:output_type -> testmesh.api.v1.OnceClaimResponse
+	31, // 63: testmesh.api.v1.GatewayService.OnceSettle:output_type -> testmesh.api.v1.OnceSettleResponse
+	51, // [51:64] is the sub-list for method output_type
+	38, // [38:51] is the sub-list for method input_type
+	38, // [38:38] is the sub-list for extension type_name
+	38, // [38:38] is the sub-list for extension extendee
+	0,  // [0:38] is the sub-list for field type_name
 }
 
 func init() { file_testmesh_api_v1_gateway_proto_init() }

@@ -661,7 +661,9 @@ type Attempt struct {
 	StreamBytes  int64  `protobuf:"varint,14,opt,name=stream_bytes,json=streamBytes,proto3" json:"stream_bytes,omitempty"`
 	StreamSha256 string `protobuf:"bytes,15,opt,name=stream_sha256,json=streamSha256,proto3" json:"stream_sha256,omitempty"`
 	// It only tears down what an attempt before it left.
-	TeardownOnly  bool `protobuf:"varint,16,opt,name=teardown_only,json=teardownOnly,proto3" json:"teardown_only,omitempty"`
+	TeardownOnly bool `protobuf:"varint,16,opt,name=teardown_only,json=teardownOnly,proto3" json:"teardown_only,omitempty"`
+	// What it had made and not removed when it was last heard of, where the flow tracks it.
+	Resources     []string `protobuf:"bytes,17,rep,name=resources,proto3" json:"resources,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -806,6 +808,13 @@ func (x *Attempt) GetTeardownOnly() bool {
 		return x.TeardownOnly
 	}
 	return false
+}
+
+func (x *Attempt) GetResources() []string {
+	if x != nil {
+		return x.Resources
+	}
+	return nil
 }
 
 // StepSummary is a step as lists and the run page show it before the stream.
@@ -2546,7 +2555,7 @@ const file_testmesh_api_v1_record_proto_rawDesc = "" +
 	"\x05after\x18\r \x03(\tR\x05after\x12\x14\n" +
 	"\x05locks\x18\x0e \x03(\tR\x05locks\x12\"\n" +
 	"\rrerun_on_loss\x18\x0f \x01(\bR\vrerunOnLoss\x123\n" +
-	"\atimeout\x18\x10 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"\x99\x04\n" +
+	"\atimeout\x18\x10 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"\xb7\x04\n" +
 	"\aAttempt\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x05R\x06number\x12\x19\n" +
 	"\bagent_id\x18\x02 \x01(\tR\aagentId\x12\x1d\n" +
@@ -2566,7 +2575,8 @@ const file_testmesh_api_v1_record_proto_rawDesc = "" +
 	"dirty_step\x18\r \x01(\tR\tdirtyStep\x12!\n" +
 	"\fstream_bytes\x18\x0e \x01(\x03R\vstreamBytes\x12#\n" +
 	"\rstream_sha256\x18\x0f \x01(\tR\fstreamSha256\x12#\n" +
-	"\rteardown_only\x18\x10 \x01(\bR\fteardownOnly\"\xfd\x01\n" +
+	"\rteardown_only\x18\x10 \x01(\bR\fteardownOnly\x12\x1c\n" +
+	"\tresources\x18\x11 \x03(\tR\tresources\"\xfd\x01\n" +
 	"\vStepSummary\x12\x17\n" +
 	"\astep_id\x18\x01 \x01(\tR\x06stepId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +

@@ -1613,13 +1613,15 @@ func (x *MarkDirty) GetStepId() string {
 }
 
 type PutCheckpoint struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	RunId         string                 `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
-	Attempt       int32                  `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
-	Fence         uint64                 `protobuf:"varint,3,opt,name=fence,proto3" json:"fence,omitempty"`
-	Incarnation   uint64                 `protobuf:"varint,4,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
-	Number        int64                  `protobuf:"varint,5,opt,name=number,proto3" json:"number,omitempty"`
-	Sealed        []byte                 `protobuf:"bytes,6,opt,name=sealed,proto3" json:"sealed,omitempty"`
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	RunId       string                 `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	Attempt     int32                  `protobuf:"varint,2,opt,name=attempt,proto3" json:"attempt,omitempty"`
+	Fence       uint64                 `protobuf:"varint,3,opt,name=fence,proto3" json:"fence,omitempty"`
+	Incarnation uint64                 `protobuf:"varint,4,opt,name=incarnation,proto3" json:"incarnation,omitempty"`
+	Number      int64                  `protobuf:"varint,5,opt,name=number,proto3" json:"number,omitempty"`
+	// Empty: it cannot be torn down elsewhere.
+	Sealed        []byte   `protobuf:"bytes,6,opt,name=sealed,proto3" json:"sealed,omitempty"`
+	Resources     []string `protobuf:"bytes,7,rep,name=resources,proto3" json:"resources,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1692,6 +1694,13 @@ func (x *PutCheckpoint) GetNumber() int64 {
 func (x *PutCheckpoint) GetSealed() []byte {
 	if x != nil {
 		return x.Sealed
+	}
+	return nil
+}
+
+func (x *PutCheckpoint) GetResources() []string {
+	if x != nil {
+		return x.Resources
 	}
 	return nil
 }
@@ -3361,14 +3370,15 @@ const file_testmesh_cluster_v1_command_proto_rawDesc = "" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12\x14\n" +
 	"\x05fence\x18\x03 \x01(\x04R\x05fence\x12 \n" +
 	"\vincarnation\x18\x04 \x01(\x04R\vincarnation\x12\x17\n" +
-	"\astep_id\x18\x05 \x01(\tR\x06stepId\"\xa8\x01\n" +
+	"\astep_id\x18\x05 \x01(\tR\x06stepId\"\xc6\x01\n" +
 	"\rPutCheckpoint\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12\x14\n" +
 	"\x05fence\x18\x03 \x01(\x04R\x05fence\x12 \n" +
 	"\vincarnation\x18\x04 \x01(\x04R\vincarnation\x12\x16\n" +
 	"\x06number\x18\x05 \x01(\x03R\x06number\x12\x16\n" +
-	"\x06sealed\x18\x06 \x01(\fR\x06sealed\"\xc7\x04\n" +
+	"\x06sealed\x18\x06 \x01(\fR\x06sealed\x12\x1c\n" +
+	"\tresources\x18\a \x03(\tR\tresources\"\xc7\x04\n" +
 	"\tFinishRun\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12\x14\n" +
