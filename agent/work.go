@@ -226,6 +226,8 @@ func (s *stepper) Execute(ctx context.Context, req *plugin.Request, out plugin.S
 			}
 		}
 	}
+	l := s.work.offer.GetLease()
+	req.Lease = fmt.Sprintf("%s/%d/%d", l.GetRunId(), l.GetAttempt(), l.GetFence())
 	return s.Host.Execute(ctx, req, out)
 }
 

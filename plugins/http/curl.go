@@ -14,7 +14,7 @@ import (
 // command is a line for a POSIX shell that sends the same request with curl.
 // Tokens that the plugin obtained or signed are left to the variable TOKEN; what
 // the flow itself says stands there, and the host masks its secrets. What is
-// curl's own default, or names this very request (User-Agent, traceparent), is
+// curl's own default, or names this very request (User-Agent, traceparent, X-TestMesh-Run), is
 // left out.
 func (x *exchange) command() string {
 	c, hr := &x.config, x.first
@@ -103,7 +103,7 @@ func (x *exchange) headerWords(add func(...string)) {
 		case name == "Accept-Encoding" && isTrue(c.Compressed) && len(values) == 1 && values[0] == encodings[0]:
 			add("--compressed")
 			continue
-		case name == "Traceparent" && !c.sets(name), name == "User-Agent" && !c.sets(name), name == "Accept" && !c.sets(name):
+		case name == "Traceparent" && !c.sets(name), name == runHeader && !c.sets(name), name == "User-Agent" && !c.sets(name), name == "Accept" && !c.sets(name):
 			continue
 		case name == "Cookie" && c.Auth != nil && c.Auth.Type == "api_key" && c.Auth.Location == "cookie":
 			continue

@@ -11,6 +11,9 @@ import (
 	"github.com/testmesh/testmesh/sdk/plugin"
 )
 
+// runHeader names the attempt of an agent: see plugin.Request.Lease.
+const runHeader = "X-Testmesh-Run"
+
 // newRequest makes the request without its cookies, its authentication and its
 // body, which every sending adds anew.
 func (x *exchange) newRequest(req *plugin.Request) (*http.Request, error) {
@@ -33,6 +36,9 @@ func (x *exchange) newRequest(req *plugin.Request) (*http.Request, error) {
 	}
 	if req.TraceParent != "" && isTrue(c.TraceParent) {
 		h["Traceparent"] = []string{req.TraceParent}
+	}
+	if req.Lease != "" {
+		h[runHeader] = []string{req.Lease}
 	}
 	if c.user != nil {
 		password, _ := c.user.Password()
@@ -98,7 +104,7 @@ func setHeader(hr *http.Request, name string, values []string) error {
 	case "Cookie":
 	case "Trailer", "Keep-Alive", "Proxy-Connection":
 		return configError(field, "", "it belongs to the connection and cannot be set")
-	case "User-Agent", "Accept", "Accept-Encoding", "Content-Type", "Traceparent", "Authorization":
+	case "User-Agent", "Accept", "Accept-Encoding", "Content-Type", "Traceparent", runHeader, "Authorization":
 		hr.Header[canonical] = values
 		if len(values) == 0 && canonical != "User-Agent" { // net/http's own way of sending none of its own
 			delete(hr.Header, canonical)

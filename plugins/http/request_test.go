@@ -92,6 +92,29 @@ func TestRequestsGoOutAsTheFlowSaysThem(t *testing.T) {
 	}
 }
 
+// A run on an agent says which attempt it is, a run of one's own says nothing, and a
+// command to do the same again is no attempt.
+func TestARequestOfAnAgentNamesItsAttempt(t *testing.T) {
+	server := record(t, nil)
+	c := newCaller(t, Config{})
+	c.do(m{"url": server.URL})
+	if got, sent := server.last(t).Header["X-Testmesh-Run"]; sent {
+		t.Errorf("without a lease it sent %q", got)
+	}
+	c.req.Lease = "0198c0de-0000-7000-8000-000000000001/2/77"
+	c.do(m{"url": server.URL})
+	if got := server.last(t).Header.Get("X-TestMesh-Run"); got != c.req.Lease {
+		t.Errorf("got %q, want %q", got, c.req.Lease)
+	}
+	if curl := c.lastExchange().Curl; strings.Contains(curl, c.req.Lease) {
+		t.Errorf("got %s", curl)
+	}
+	c.do(m{"url": server.URL, "headers": m{"X-TestMesh-Run": "mine"}})
+	if got := server.last(t).Header.Values("X-TestMesh-Run"); len(got) != 1 || got[0] != "mine" {
+		t.Errorf("got %q, want the flow's own", got)
+	}
+}
+
 const traceParent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 
 // projectDir is a project with files beside its flows.

@@ -88,6 +88,10 @@ type Request struct {
 	RunID string
 	// Attempt is the lease attempt of the run, 1 for the first.
 	Attempt int
+	// Lease is "run/attempt/fence" where the run was leased from a control plane, for a
+	// system under test that refuses what an older attempt sends; else empty. It does not
+	// cross a wire.
+	Lease string
 	// StepID and Try name the step for messages and traces; tries count from 1.
 	StepID string
 	Try    int
