@@ -55,7 +55,7 @@ func (x *run) conceal(name, secret string) error {
 
 // keepFrom tells whoever keeps checkpoints that there is something to tear down.
 func (x *run) keepFrom(f *frame) {
-	if x.r.Keep == nil || x.r.Teardown != nil || !TearsDown(x.r.Program) {
+	if x.r.Keep == nil || !TearsDown(x.r.Program) {
 		return
 	}
 	x.top, x.needs = f, needsOf(f.prog.Teardown...)
@@ -213,6 +213,7 @@ func (x *run) tearDown(f *frame, p *place) ending {
 		p.skipAll(f.prog.Teardown, event.PhaseTeardown, err.Error())
 		return end
 	}
+	x.keepFrom(f)
 	if len(f.prog.Teardown) > 0 {
 		var down summary
 		x.protect("teardown", func() {

@@ -174,7 +174,9 @@ func (x *run) execute() Outcome {
 	}
 	f.input = input
 	p := x.topPlace(f)
-	x.keepFrom(f)
+	if r.Teardown == nil {
+		x.keepFrom(f)
+	}
 	if problem != nil {
 		p.skipAll(r.Program.Setup, event.PhaseSetup, problem.Message)
 		p.skipAll(r.Program.Steps, event.PhaseSteps, problem.Message)

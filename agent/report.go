@@ -1,0 +1,100 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/testmesh/testmesh/agent/engine"
+	"github.com/testmesh/testmesh/agent/stream"
+	"github.com/testmesh/testmesh/flow/event"
+	"github.com/testmesh/testmesh/flow/value"
+	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
+)
+
+// report brings the stream and the verdict to the control plane; done: the spool is not
+// needed any more.
+func (w *work) report(ctx context.Context, spool *stream.Spool, s *sink, out engine.Outcome, lost <-chan struct{}) (done bool) {
+	a, l := w.agent, w.offer.GetLease()
+	length, sum, dropped := spool.Complete()
+	a.sender.Written()
+	// Not the run's context: that one may be cancelled, and its end counts all the same.
+	telling, cancel := context.WithTimeout(context.WithoutCancel(ctx), reportWithin)
+	defer cancel()
+	req := &apiv1.FinishRequest{
+		Lease: l, Status: statuses[out.Status], Reason: out.Reason, DurationMs: s.duration, Steps: counts(out.Steps), Assertions: counts(out.Assertions),
+		StepSummaries: s.summaries, StepCount: int32(s.steps), Orphans: orphans(s.orphans, out.Left), StreamBytes: length, StreamSha256: sum, DroppedBytes: dropped,
+		Outputs: printed(s.outputs), Variables: printed(out.Variables),
+	}
+	if out.Error != nil && req.GetReason() == "" {
+		req.Reason = out.Error.Message
+	}
+	if statuses[out.Status] == 0 {
+		req.Status = apiv1.RunStatus_RUN_STATUS_ERRORED // never green by default
+	}
+	for telling.Err() == nil {
+		fenced, err := a.sender.Drained(telling, spool)
+		if fenced {
+			a.cfg.Logger.Warn("the run is another agent's by now: what this one did does not count", "run", l.GetRunId())
+			return true
+		}
+		if err == nil {
+			if err = a.cfg.Fault.Point("agent.finish.before"); err == nil {
+				_, err = a.gateway.Finish(telling, req)
+			}
+			err = errors.Join(err, a.cfg.Fault.Point("agent.finish.after"))
+		}
+		code := connect.CodeOf(err)
+		if err == nil || code == connect.CodeAborted || code == connect.CodeNotFound || code == connect.CodeInvalidArgument {
+			if err != nil {
+				a.cfg.Logger.Error("the end of a run was refused", "run", l.GetRunId(), "error", err)
+			}
+			return true
+		}
+		select {
+		case <-time.After(200 * time.Millisecond):
+		case <-telling.Done():
+		}
+	}
+	a.cfg.Logger.Error("the end of a run could not be told", "run", l.GetRunId())
+	return false
+}
+
+// reportWithin is how long an agent tries to bring a verdict home: longer than any
+// lease, and shorter than for ever.
+const reportWithin = 30 * time.Minute
+
+var statuses = map[event.Status]apiv1.RunStatus{
+	event.Passed: apiv1.RunStatus_RUN_STATUS_PASSED, event.Failed: apiv1.RunStatus_RUN_STATUS_FAILED, event.Errored: apiv1.RunStatus_RUN_STATUS_ERRORED,
+	event.Cancelled: apiv1.RunStatus_RUN_STATUS_CANCELLED, event.Skipped: apiv1.RunStatus_RUN_STATUS_SKIPPED,
+}
+
+func counts(c event.Counts) *apiv1.Counts {
+	return &apiv1.Counts{
+		Passed: int32(c[event.Passed]), Failed: int32(c[event.Failed]), Errored: int32(c[event.Errored]), Skipped: int32(c[event.Skipped]), Cancelled: int32(c[event.Cancelled]),
+	}
+}
+
+// maxOutputs bounds outputs in the record of a run; the stream has them whole.
+const maxOutputs = 32 << 10
+
+func printed(v map[string]any) string {
+	if len(v) == 0 {
+		return ""
+	}
+	text := value.Compact(map[string]any(v))
+	if len(text) > maxOutputs {
+		return ""
+	}
+	return text
+}
+
+// maxOrphans bounds what the record of a run lists.
+const maxOrphans = 1000
+
+func orphans(tracked, left []string) []string {
+	all := append(tracked[:len(tracked):len(tracked)], left...)
+	return all[:min(len(all), maxOrphans)]
+}
