@@ -5,10 +5,7 @@ package controlplane
 
 import (
 	"context"
-	"crypto/rand"
-	"crypto/sha256"
 	"crypto/tls"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -16,10 +13,9 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
-	"github.com/google/uuid"
+	"connectrpc.com/connect"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/testmesh/testmesh/controlplane/api"
@@ -28,6 +24,7 @@ import (
 	"github.com/testmesh/testmesh/controlplane/dispatch"
 	"github.com/testmesh/testmesh/controlplane/store"
 	"github.com/testmesh/testmesh/controlplane/stream"
+	"github.com/testmesh/testmesh/proto/testmesh/cluster/v1/clusterv1connect"
 	testmeshv1 "github.com/testmesh/testmesh/proto/testmesh/v1"
 	"github.com/testmesh/testmesh/sdk/fault"
 )
@@ -48,6 +45,11 @@ type Config struct {
 	// Builtins are the descriptors that are known before any agent has described its
 	// own.
 	Builtins []*testmeshv1.Descriptor
+	// Advertise is the address that clients reach the Listener by, for who asks any node
+	// where the others are; empty: the Listener's.
+	Advertise string
+	// Cluster makes this node one of several; nil: it is alone.
+	Cluster *ClusterConfig
 	// Blobs says where blobs are kept; zero: in the data directory.
 	Blobs  BlobConfig
 	Timing dispatch.Timing
@@ -59,36 +61,44 @@ type Config struct {
 	Exit func(why string)
 }
 
+// ClusterConfig is how a node is one of several.
+type ClusterConfig struct {
+	// Listener takes the connections of the other nodes, which reach it at Address. The
+	// node closes it.
+	Listener net.Listener
+	Address  string
+	// Bootstrap begins a cluster with this node, where it is of none yet.
+	Bootstrap bool
+	Timing    cluster.Timing
+}
+
 // Node is a node. New opens what it needs, Run runs it.
 type Node struct {
 	cfg        Config
 	id         string
+	clusterID  string
 	key        string // the administrator's, where it was made just now
+	admin      []byte // sha256 of it; nil: there is none
+	sealing    []byte
+	identity   *cluster.Identity // nil: this node is alone
 	lock       *os.File
 	store      *store.Store
 	cluster    *cluster.Node
 	streams    *stream.Streams
 	dispatcher *dispatch.Dispatcher
+	renewals   *renewals
 	watch      *watch
 	server     *http.Server
+	// stopping ends when the node is about to: who waits is let go of.
+	stopping context.Context
+	letGo    context.CancelFunc
 }
-
-// Files of a data directory.
-const (
-	lockFile   = "lock"
-	formatFile = "format"
-	nodeFile   = "node-id"
-	sealFile   = "seal.key"
-	adminFile  = "admin.key"
-)
 
 // New opens a data directory, or makes it. It listens to nothing yet.
 func New(cfg Config) (_ *Node, err error) {
 	n := &Node{cfg: cfg}
-	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
-		return nil, fmt.Errorf("open the data directory: %w", err)
-	}
-	if n.lock, err = lockDir(filepath.Join(cfg.Dir, lockFile)); err != nil {
+	n.stopping, n.letGo = context.WithCancel(context.Background())
+	if n.lock, err = openDir(cfg.Dir); err != nil {
 		return nil, err
 	}
 	defer func() {
@@ -96,29 +106,26 @@ func New(cfg Config) (_ *Node, err error) {
 			err = errors.Join(err, n.close())
 		}
 	}()
-	if err := checkFormat(filepath.Join(cfg.Dir, formatFile)); err != nil {
+	if err := n.names(); err != nil {
 		return nil, err
 	}
-	if n.id, err = once(filepath.Join(cfg.Dir, nodeFile), func() string { return newID() }); err != nil {
+	if err := n.identify(); err != nil {
 		return nil, err
 	}
-	sealing, err := auth.LoadKey(filepath.Join(cfg.Dir, sealFile))
-	if err != nil {
+	if n.sealing, err = auth.LoadKey(filepath.Join(cfg.Dir, sealFile)); err != nil {
 		return nil, err
 	}
-	seal, err := auth.NewSeal(sealing)
+	seal, err := auth.NewSeal(n.sealing)
 	if err != nil {
 		return nil, err
 	}
 	if err := n.adminKey(); err != nil {
 		return nil, err
 	}
-	if n.store, err = store.Open(store.Config{Dir: filepath.Join(cfg.Dir, "state"), Fault: cfg.Fault}); err != nil {
+	if n.store, err = store.Open(store.Config{Dir: filepath.Join(cfg.Dir, stateDir), Fault: cfg.Fault}); err != nil {
 		return nil, err
 	}
-	if n.cluster, err = cluster.New(cluster.Config{
-		ID: n.id, Dir: filepath.Join(cfg.Dir, "raft"), State: machine{n.store}, Bootstrap: true, Logger: cfg.Logger, Exit: cfg.Exit, Fault: cfg.Fault,
-	}); err != nil {
+	if n.cluster, err = cluster.New(n.clusterConfig()); err != nil {
 		return nil, err
 	}
 	blobs, err := openBlobs(context.Background(), cfg.Blobs, cfg.Dir, cfg.Logger)
@@ -126,6 +133,16 @@ func New(cfg Config) (_ *Node, err error) {
 		return nil, err
 	}
 	return n, n.wire(seal, blobs)
+}
+
+func (n *Node) clusterConfig() cluster.Config {
+	cfg := cluster.Config{
+		ID: n.id, Dir: filepath.Join(n.cfg.Dir, raftDir), State: machine{n.store}, Bootstrap: true, Logger: n.cfg.Logger, Exit: n.cfg.Exit, Fault: n.cfg.Fault,
+	}
+	if c := n.cfg.Cluster; c != nil {
+		cfg.Listener, cfg.Identity, cfg.Address, cfg.Bootstrap, cfg.Timing = c.Listener, n.identity, c.Address, c.Bootstrap, c.Timing
+	}
+	return cfg
 }
 
 // wire makes what stands on state, cluster and blobs.
@@ -137,17 +154,18 @@ func (n *Node) wire(seal *auth.Seal, blobs blobStore) (err error) {
 	n.dispatcher = dispatch.New(dispatch.Config{
 		Node: n.id, State: n.store, Changes: n.changes, Proposer: n.cluster, Expander: p, Timing: n.cfg.Timing, Logger: n.cfg.Logger, NewID: newID, Fault: n.cfg.Fault,
 	})
-	n.watch = newWatch()
-	guard, err := newGuard(auth.Config{Keys: n.store, AdminSHA256: n.adminSum(), Open: n.cfg.Open})
+	n.watch, n.renewals = newWatch(), &renewals{node: n}
+	n.cluster.Handle(clusterv1connect.NewNodeServiceHandler(calls{Node: n, log: cluster.Calls{Node: n.cluster}}, connect.WithReadMaxBytes(maxCall)))
+	guard, err := newGuard(auth.Config{Keys: keys{n}, AdminSHA256: n.admin, Open: n.cfg.Open})
 	if err != nil {
 		return err
 	}
 	t := n.dispatcher.Timing()
 	handler, err := api.New(api.Config{
-		Proposer: proposer{n.cluster, n.store}, Runs: runs{n.store, n.watch}, Flows: flows{n.store}, Agents: agents{n.store, n.dispatcher},
-		Queue: queue{n.dispatcher, n.id}, Streams: n.streams, Blobs: blobs, Catalog: p, Seal: seal, Checkpoints: n.store, NotFound: store.ErrNotFound,
+		Proposer: proposer{n.cluster, n.store}, Runs: runs{n}, Flows: flows{n}, Agents: agents{n},
+		Queue: queue{n}, Streams: n.streams, Blobs: blobs, Catalog: p, Seal: seal, Checkpoints: n.store, NotFound: store.ErrNotFound,
 		Members: members{n}, Guard: guard, Logger: n.cfg.Logger, Now: time.Now, NewID: newID, NewSecret: newSecret, Version: n.cfg.Version,
-		ClusterID: n.id, Timing: api.Timing{TTL: t.TTL, Renew: t.Renew}, Fault: n.cfg.Fault,
+		Timing: api.Timing{TTL: t.TTL, Renew: t.Renew}, Fault: n.cfg.Fault,
 	})
 	if err != nil {
 		return err
@@ -170,6 +188,9 @@ func (n *Node) AdminKey() string { return n.key }
 // ID is the node's.
 func (n *Node) ID() string { return n.id }
 
+// maxCall bounds what one node asks another: renewals of many agents are the largest.
+const maxCall = 16 << 20
+
 // stopWithin bounds the requests that are under way at the end.
 const stopWithin = 5 * time.Second
 
@@ -182,6 +203,10 @@ func (n *Node) Run(ctx context.Context) (err error) {
 	defer stopLower()
 	g.Go(func() error { return n.cluster.Run(lower) })
 	g.Go(func() error { n.lead(lower); return nil })
+	if n.cfg.Cluster != nil {
+		g.Go(func() error { n.announce(lower); return nil })
+		g.Go(func() error { return n.watchMembership(lower) })
+	}
 	g.Go(func() error { n.watch.run(lower, n.store); return nil })
 	g.Go(func() error {
 		serve := n.server.Serve
@@ -206,6 +231,7 @@ func (n *Node) Run(ctx context.Context) (err error) {
 func (n *Node) stop(lower context.CancelFunc) error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopWithin)
 	defer cancel()
+	n.letGo()
 	n.watch.end() // who watches has seen all that there is
 	var errs []error
 	if err := n.server.Shutdown(ctx); err != nil {
@@ -250,67 +276,4 @@ func (n *Node) close() error {
 		n.lock = nil
 	}
 	return errors.Join(errs...)
-}
-
-// adminKey reads the administrator's key, or makes it.
-func (n *Node) adminKey() error {
-	if n.cfg.AdminKey != "" || n.cfg.Open {
-		return nil
-	}
-	key, err := once(filepath.Join(n.cfg.Dir, adminFile), func() string {
-		n.key = auth.AdminPrefix + newSecret()
-		return n.key
-	})
-	n.cfg.AdminKey = key
-	return err
-}
-
-func (n *Node) adminSum() []byte {
-	if n.cfg.AdminKey == "" {
-		return nil
-	}
-	sum := sha256.Sum256([]byte(n.cfg.AdminKey))
-	return sum[:]
-}
-
-// once reads a file of one line, or makes it.
-func once(file string, text func() string) (string, error) {
-	got, err := os.ReadFile(file)
-	if err == nil && strings.TrimSpace(string(got)) != "" {
-		return strings.TrimSpace(string(got)), nil
-	}
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return "", fmt.Errorf("read %s: %w", file, err)
-	}
-	made := text()
-	if err := os.WriteFile(file, []byte(made+"\n"), 0o600); err != nil {
-		return "", fmt.Errorf("write %s: %w", file, err)
-	}
-	return made, nil
-}
-
-func newID() string { return uuid.Must(uuid.NewV7()).String() }
-
-// newSecret is one that nobody guesses.
-func newSecret() string {
-	b := make([]byte, 24)
-	if _, err := rand.Read(b); err != nil {
-		panic(err) // the system has no randomness
-	}
-	return hex.EncodeToString(b)
-}
-
-// dataFormat is the version of a data directory as a whole.
-const dataFormat = "1"
-
-// checkFormat refuses a directory of a newer program.
-func checkFormat(file string) error {
-	got, err := once(file, func() string { return dataFormat })
-	if err != nil {
-		return err
-	}
-	if got != dataFormat {
-		return fmt.Errorf("the data in %s has format %s, and this program knows %s: it was written by a newer version", filepath.Dir(file), got, dataFormat)
-	}
-	return nil
 }

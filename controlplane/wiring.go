@@ -3,13 +3,9 @@ package controlplane
 import (
 	"context"
 	"errors"
-	"io"
+	"fmt"
 	"net/http"
 	"sync"
-	"time"
-
-	"connectrpc.com/connect"
-	"google.golang.org/protobuf/types/known/timestamppb"
 
 	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
 	clusterv1 "github.com/testmesh/testmesh/proto/testmesh/cluster/v1"
@@ -59,7 +55,9 @@ func said(err error) error {
 		return nil
 	case errors.Is(err, store.ErrNotFound):
 		return &api.Error{Kind: api.NotFound, Message: "there is no such thing", Cause: err}
-	case errors.Is(err, cluster.ErrNoLeader), errors.Is(err, cluster.ErrUnknown):
+	case errors.Is(err, cluster.ErrNoMember):
+		return &api.Error{Kind: api.NotFound, Field: "id", Message: err.Error(), Cause: err}
+	case errors.Is(err, cluster.ErrNoLeader), errors.Is(err, cluster.ErrUnknown), errors.Is(err, errElsewhere):
 		return &api.Error{Kind: api.Unavailable, Message: "the control plane has no leader at the moment: try again", Cause: err}
 	case errors.Is(err, cluster.ErrTooLarge):
 		return &api.Error{Kind: api.Invalid, Message: "the request is too large", Cause: err}
@@ -69,24 +67,82 @@ func said(err error) error {
 	return err
 }
 
-// runs are the store's, as the API reads them.
-type runs struct {
-	*store.Store
-	watch *watch
+// keys are the store's, for who signs requests. An agent that this node does not know,
+// or of which it knows another session, may have come to it faster than the log.
+type keys struct{ *Node }
+
+func (k keys) AgentKey(ctx context.Context, id string) (key []byte, session string, err error) {
+	err = k.known(ctx, func() error {
+		key, session, err = k.store.AgentKey(ctx, id)
+		return err
+	})
+	return key, session, err
 }
 
-func (r runs) Run(ctx context.Context, id string) (*apiv1.Run, error) {
-	run, err := r.Store.Run(ctx, id)
+func (k keys) RunOfToken(ctx context.Context, sum []byte) (run string, err error) {
+	err = k.known(ctx, func() error {
+		run, err = k.store.RunOfToken(ctx, sum)
+		return err
+	})
+	return run, err
+}
+
+func (k keys) known(ctx context.Context, read func() error) error {
+	err := k.again(ctx, read)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return fmt.Errorf("%w: %w", auth.ErrBehind, err)
+	}
+	return err
+}
+
+// Fresh returns once this node has what was committed before.
+func (k keys) Fresh(ctx context.Context) error { return k.cluster.Read(ctx) }
+
+// again reads a second time what is not there, from a node that is up to date: what was
+// made at another node is asked for here next.
+func (n *Node) again(ctx context.Context, read func() error) error {
+	err := read()
+	if n.cfg.Cluster == nil || !errors.Is(err, store.ErrNotFound) {
+		return err
+	}
+	if _, leads := n.cluster.Leader(); leads {
+		return err
+	}
+	if behind := n.cluster.Read(ctx); behind != nil {
+		return behind
+	}
+	return read()
+}
+
+// runs are the store's, as the API reads them.
+type runs struct{ *Node }
+
+func (r runs) Run(ctx context.Context, id string) (run *apiv1.Run, err error) {
+	err = r.again(ctx, func() error {
+		run, err = r.store.Run(ctx, id)
+		return err
+	})
 	return run, said(err)
 }
 
-func (r runs) Batch(ctx context.Context, id string) (*apiv1.Batch, error) {
-	b, err := r.Store.Batch(ctx, id)
+func (r runs) Batch(ctx context.Context, id string) (b *apiv1.Batch, err error) {
+	err = r.again(ctx, func() error {
+		b, err = r.store.Batch(ctx, id)
+		return err
+	})
 	return b, said(err)
 }
 
+func (r runs) RunsOfBatch(ctx context.Context, batch string) ([]*apiv1.Run, error) {
+	return r.store.RunsOfBatch(ctx, batch)
+}
+
+func (r runs) Quarantined(ctx context.Context, workspace string) ([]*apiv1.Run, error) {
+	return r.store.Quarantined(ctx, workspace)
+}
+
 func (r runs) Runs(ctx context.Context, q api.RunQuery) ([]*apiv1.Run, api.Cursor, bool, error) {
-	list, end, more, err := r.Store.Runs(ctx, store.RunFilter{
+	list, end, more, err := r.store.Runs(ctx, store.RunFilter{
 		Workspace: q.Workspace, Status: q.Status, Environment: q.Environment, Flow: q.Flow, Batch: q.Batch, Agent: q.Agent,
 		Since: q.Since, Until: q.Until, Tags: q.Tags, Before: store.Cursor(q.Before), Limit: q.Limit,
 	})
@@ -94,143 +150,40 @@ func (r runs) Runs(ctx context.Context, q api.RunQuery) ([]*apiv1.Run, api.Curso
 }
 
 func (r runs) Batches(ctx context.Context, workspace string, before api.Cursor, limit int) ([]*apiv1.Batch, error) {
-	return r.Store.Batches(ctx, workspace, store.Cursor(before), limit)
+	return r.store.Batches(ctx, workspace, store.Cursor(before), limit)
 }
 
 func (r runs) Changed(batch string) <-chan struct{} { return r.watch.changed(batch) }
 
 // flows are the store's, as the API reads them.
-type flows struct{ *store.Store }
+type flows struct{ *Node }
 
-func (f flows) Bundle(ctx context.Context, digest string) ([]*apiv1.BundleFile, error) {
-	b, err := f.Store.Bundle(ctx, digest)
+func (f flows) Bundle(ctx context.Context, digest string) (b []*apiv1.BundleFile, err error) {
+	err = f.again(ctx, func() error {
+		b, err = f.store.Bundle(ctx, digest)
+		return err
+	})
 	return b, said(err)
 }
 
-func (f flows) Environment(ctx context.Context, workspace, name string) (*apiv1.Environment, error) {
-	e, err := f.Store.Environment(ctx, workspace, name)
+func (f flows) Environment(ctx context.Context, workspace, name string) (e *apiv1.Environment, err error) {
+	err = f.again(ctx, func() error {
+		e, err = f.store.Environment(ctx, workspace, name)
+		return err
+	})
 	return e, said(err)
 }
 
-// agents are the store's, with what the leader has heard of them.
-type agents struct {
-	*store.Store
-	dispatcher *dispatch.Dispatcher
+func (f flows) Environments(ctx context.Context, workspace string) ([]*apiv1.Environment, error) {
+	return f.store.Environments(ctx, workspace)
 }
 
-func (a agents) Agents(ctx context.Context) ([]*apiv1.Agent, error) {
-	list, err := a.Store.Agents(ctx)
-	for _, one := range list {
-		a.present(one)
-	}
-	return list, err
+func (f flows) Flows(ctx context.Context, workspace string) (list []*apiv1.Flow, revision int64, bundle string, err error) {
+	return f.store.Flows(ctx, workspace)
 }
 
-func (a agents) Agent(ctx context.Context, id string) (*apiv1.Agent, error) {
-	one, err := a.Store.Agent(ctx, id)
-	if err != nil {
-		return nil, said(err)
-	}
-	a.present(one)
-	return one, nil
-}
-
-// present says how an agent is doing by when it was last heard of.
-func (a agents) present(one *apiv1.Agent) {
-	p, known := a.dispatcher.Presences()[one.GetId()]
-	t := a.dispatcher.Timing()
-	if known {
-		one.Seen, one.Leases = timestamppb.New(p.Seen), p.Leases
-	}
-	if one.GetState() != apiv1.AgentState_AGENT_STATE_ONLINE && one.GetState() != apiv1.AgentState_AGENT_STATE_OFFLINE {
-		return
-	}
-	silent := time.Since(one.GetSeen().AsTime())
-	switch {
-	case p.Parked, silent < t.TTL:
-		one.State = apiv1.AgentState_AGENT_STATE_ONLINE
-	case silent < t.TTL+t.Grace:
-		one.State = apiv1.AgentState_AGENT_STATE_STALE
-	default:
-		one.State = apiv1.AgentState_AGENT_STATE_OFFLINE
-	}
-}
-
-func (a agents) Plugins(ctx context.Context) ([]*apiv1.PluginInfo, error) {
-	described, err := a.Store.Descriptors(ctx)
-	if err != nil {
-		return nil, err
-	}
-	joined, err := a.Store.Agents(ctx)
-	if err != nil {
-		return nil, err
-	}
-	have := map[string]int32{}
-	for _, one := range joined {
-		for _, digest := range one.GetPlugins() {
-			have[digest]++
-		}
-	}
-	var list []*apiv1.PluginInfo
-	for _, d := range described {
-		list = append(list, &apiv1.PluginInfo{Name: d.Name, Version: d.Version, Digest: d.Digest, DescriptorBytes: d.Body, Agents: have[d.Digest]})
-	}
-	return list, nil
-}
-
-// queue is the dispatcher, as the API asks it.
-type queue struct {
-	*dispatch.Dispatcher
-	node string
-}
-
-func (q queue) Why(ctx context.Context, run string) (*apiv1.WhyResponse, error) {
-	res, err := q.Dispatcher.Why(ctx, run)
-	return res, said(err)
-}
-
-func (q queue) Stats(_ context.Context, workspace, environment string) (*apiv1.QueueStatsResponse, error) {
-	res, err := q.Dispatcher.Stats(workspace, environment)
-	return res, said(err)
-}
-
-func (q queue) Poll(ctx context.Context, agent string, req *apiv1.PollRequest) (*apiv1.PollResponse, error) {
-	res, err := q.Dispatcher.Poll(ctx, agent, q.node, req)
-	return res, said(err)
-}
-
-func (q queue) Renew(ctx context.Context, agent string, req *apiv1.RenewRequest) (*apiv1.RenewResponse, error) {
-	res, err := q.Dispatcher.Renew(ctx, agent, req)
-	return res, said(err)
-}
-
-// members is the node, as operators see the cluster.
-type members struct{ *Node }
-
-func (m members) Members(ctx context.Context) ([]*apiv1.Member, error) {
-	list := m.cluster.Members(ctx)
-	for _, one := range list {
-		if one.GetId() == m.id {
-			one.ApiAddress, one.Version = m.cfg.Listener.Addr().String(), m.cfg.Version
-		}
-	}
-	return list, nil
-}
-
-func (m members) Admit(context.Context, *apiv1.JoinNodeRequest) (*apiv1.JoinNodeResponse, error) {
-	return nil, &api.Error{Kind: api.Conflict, Message: "this node was started alone: no other node can join it"}
-}
-
-func (m members) Remove(_ context.Context, id string) error   { return said(m.cluster.Remove(id)) }
-func (m members) Transfer(_ context.Context, id string) error { return said(m.cluster.Transfer(id)) }
-
-func (m members) Snapshot(ctx context.Context, w io.Writer) error {
-	snap, err := m.store.Snapshot(ctx)
-	if err != nil {
-		return err
-	}
-	defer snap.Release()
-	return snap.Write(ctx, w)
+func (f flows) SealedSecrets(ctx context.Context, workspace, environment string) (map[string][]byte, error) {
+	return f.store.SealedSecrets(ctx, workspace, environment)
 }
 
 // changes are the store's, as the dispatcher hears them.
@@ -257,7 +210,7 @@ func (n *Node) holds(ctx context.Context, agent string, l *apiv1.Lease) error {
 		r, err := n.store.Run(ctx, l.GetRunId())
 		if err == nil {
 			for _, at := range r.GetAttempts() {
-				if at.GetNumber() != l.GetAttempt() || at.GetFence() != l.GetFence() || at.GetAgentId() != agent {
+				if at.GetNumber() != l.GetAttempt() || at.GetFence() != l.GetFence() || at.GetIncarnation() != l.GetIncarnation() || at.GetAgentId() != agent {
 					continue
 				}
 				// A lost attempt may still send the end of what it did, while none has begun anew.
@@ -294,7 +247,9 @@ func newGuard(cfg auth.Config) (*guard, error) {
 	return &guard{auth.New(cfg), rules}, nil
 }
 
-func (g *guard) Interceptor() connect.Interceptor { return g.rules.Interceptor() }
+func (g *guard) Allow(ctx context.Context, procedure string) error {
+	return g.rules.Check(ctx, procedure)
+}
 
 func (g *guard) Require(p apiv1.Permission, next http.HandlerFunc) http.HandlerFunc {
 	return auth.Require(p, next)

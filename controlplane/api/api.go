@@ -58,7 +58,6 @@ type Config struct {
 	NewID     func() string
 	NewSecret func() string // 32 random bytes, printed
 	Version   string
-	ClusterID string
 	Timing    Timing
 	// Origins are the pages that may call from a browser: "https://mesh.example.com";
 	// "*" are all. None: only what comes from no other page.

@@ -15,7 +15,8 @@ import (
 
 // Members knows the nodes.
 type Members interface {
-	Members(ctx context.Context) ([]*apiv1.Member, error)
+	// Cluster is how all of them are doing.
+	Cluster(ctx context.Context) (*apiv1.GetClusterResponse, error)
 	// Admit gives a node what it needs to take part; its token was accepted.
 	Admit(ctx context.Context, req *apiv1.JoinNodeRequest) (*apiv1.JoinNodeResponse, error)
 	Remove(ctx context.Context, id string) error
@@ -31,8 +32,7 @@ const snapshotChunk = 256 << 10
 
 // GetCluster says how the nodes are doing.
 func (s *server) GetCluster(ctx context.Context, _ *apiv1.GetClusterRequest) (*apiv1.GetClusterResponse, error) {
-	list, err := s.Members.Members(ctx)
-	return &apiv1.GetClusterResponse{ClusterId: s.ClusterID, Members: list, Index: s.Proposer.Applied(), Version: s.Version}, err
+	return s.Members.Cluster(ctx)
 }
 
 // CreateNodeToken makes a token for one node.

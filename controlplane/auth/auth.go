@@ -93,7 +93,12 @@ type Keys interface {
 	AgentKey(ctx context.Context, id string) (key []byte, session string, err error)
 	// RunOfToken finds the run whose lease has the token with this sha256.
 	RunOfToken(ctx context.Context, sha256 []byte) (run string, err error)
+	// Fresh returns once the answers above are those of the whole cluster.
+	Fresh(ctx context.Context) error
 }
+
+// ErrBehind is the error of Keys that cannot say at the moment: nobody is refused for it.
+var ErrBehind = errors.New("this node cannot say who calls, because it does not hear from the others: try again")
 
 // Config says who is let in.
 type Config struct {
@@ -133,8 +138,11 @@ func (g *Guard) Authenticate(next http.Handler) http.Handler {
 		who, err := g.identify(req)
 		if err != nil {
 			code := http.StatusUnauthorized
-			if errors.Is(err, errForeign) {
+			switch {
+			case errors.Is(err, errForeign):
 				code = http.StatusForbidden
+			case errors.Is(err, ErrBehind):
+				code, err = http.StatusServiceUnavailable, ErrBehind
 			}
 			refuse(w, req, code, err)
 			return
@@ -146,8 +154,11 @@ func (g *Guard) Authenticate(next http.Handler) http.Handler {
 // refuse answers as Connect does, which every client of the API reads.
 func refuse(w http.ResponseWriter, req *http.Request, status int, err error) {
 	code := connect.CodeUnauthenticated
-	if status == http.StatusForbidden {
+	switch status {
+	case http.StatusForbidden:
 		code = connect.CodePermissionDenied
+	case http.StatusServiceUnavailable:
+		code = connect.CodeUnavailable
 	}
 	writer := connect.NewErrorWriter()
 	refused := connect.NewError(code, err)
@@ -176,6 +187,9 @@ func (g *Guard) identify(req *http.Request) (Identity, error) {
 	case bearer && strings.HasPrefix(token, RunPrefix):
 		sum := sha256.Sum256([]byte(token))
 		run, err := g.cfg.Keys.RunOfToken(req.Context(), sum[:])
+		if errors.Is(err, ErrBehind) {
+			return Identity{}, err
+		}
 		if err != nil {
 			return Identity{}, errors.New("the token is of no run that runs")
 		}
@@ -223,6 +237,9 @@ func (g *Guard) agent(req *http.Request) (Identity, error) {
 	session := ""
 	s, err := client.Verify(req, g.cfg.Now(), func(id string) (ed25519.PublicKey, error) {
 		key, newest, err := g.cfg.Keys.AgentKey(req.Context(), id)
+		if errors.Is(err, ErrBehind) {
+			return nil, err
+		}
 		if err != nil {
 			return nil, fmt.Errorf("there is no agent %s: it was never here, or its data was lost; let it join anew", id)
 		}
@@ -237,7 +254,13 @@ func (g *Guard) agent(req *http.Request) (Identity, error) {
 	}
 	// Only Hello comes from a session that is not the newest: it makes it so.
 	if s.Session != session && !strings.HasSuffix(req.URL.Path, "/Hello") {
-		return Identity{}, &SessionError{}
+		// Another node may have begun it a moment ago.
+		if err := g.cfg.Keys.Fresh(req.Context()); err != nil {
+			return Identity{}, ErrBehind
+		}
+		if _, session, err = g.cfg.Keys.AgentKey(req.Context(), s.AgentID); err != nil || s.Session != session {
+			return Identity{}, &SessionError{}
+		}
 	}
 	return Identity{Kind: Agent, ID: s.AgentID, Session: s.Session}, nil
 }

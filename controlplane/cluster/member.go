@@ -143,6 +143,28 @@ func (n *Node) Has(id string) (address string, ok bool) {
 	return "", false
 }
 
+// Others are the addresses of the other members.
+func (n *Node) Others() (list []string) {
+	if !n.isStarted() {
+		return nil
+	}
+	for _, s := range n.raft.GetConfiguration().Configuration().Servers {
+		if string(s.ID) != n.cfg.ID {
+			list = append(list, string(s.Address))
+		}
+	}
+	return list
+}
+
+// Removed says that this node was a member and is none any more.
+func (n *Node) Removed() bool {
+	if !n.isStarted() {
+		return false
+	}
+	_, member := n.Has(n.cfg.ID)
+	return !member && len(n.raft.GetConfiguration().Configuration().Servers) > 0
+}
+
 // Remove takes a node out, for good. Only the leader can.
 func (n *Node) Remove(id string) error {
 	if !n.isStarted() {
