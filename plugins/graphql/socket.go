@@ -168,7 +168,7 @@ func (w *socket) begin(ctx context.Context, in *subscribeIn, payload []byte) (be
 	}
 	if got.protocol == newProtocol {
 		var err error
-		if got.confirmed, err = w.ping(ctx); err != nil {
+		if got.confirmed, err = w.ping(ctx, pongTimeout); err != nil {
 			return got, w.late(ctx, in, "while the subscription was confirmed")
 		}
 	}
@@ -188,7 +188,7 @@ func (w *socket) begin(ctx context.Context, in *subscribeIn, payload []byte) (be
 
 // ping tells whether the server answers one, and with it all that was sent
 // before.
-func (w *socket) ping(ctx context.Context) (answered bool, err error) {
+func (w *socket) ping(ctx context.Context, within time.Duration) (answered bool, err error) {
 	select {
 	case <-w.pongs: // of a ping that nobody waited for any more
 	default:
@@ -198,7 +198,7 @@ func (w *socket) ping(ctx context.Context) (answered bool, err error) {
 		<-w.ended
 		return false, nil //nolint:nilerr // the reading knows why, and has ended
 	}
-	timer := time.NewTimer(pongTimeout)
+	timer := time.NewTimer(within)
 	defer timer.Stop()
 	select {
 	case <-w.pongs:
@@ -214,14 +214,14 @@ func (w *socket) ping(ctx context.Context) (answered bool, err error) {
 
 // settle makes sure that what the server sent until now has been read.
 func (w *socket) settle(ctx context.Context) error {
-	answered, err := w.ping(ctx)
+	answered, err := w.ping(ctx, settleTimeout)
 	select {
 	case <-w.ended:
 		return nil // the inbox knows
 	default:
 	}
 	if err == nil && !answered {
-		return plugin.Errorf(plugin.CodeConn, "%s has not answered a ping within %s: whether something is under way is not known", w.target, pongTimeout)
+		return plugin.Errorf(plugin.CodeConn, "%s has not answered a ping within %s: whether something is under way is not known", w.target, settleTimeout)
 	}
 	return err
 }

@@ -22,6 +22,9 @@ const (
 	maxKept = 64 << 20
 	// pongTimeout is how long a server may take to answer a ping: some do not.
 	pongTimeout = time.Second
+	// settleTimeout is how long it may take where the answer decides on an absence: a
+	// server under load gets more time before nothing can be said.
+	settleTimeout = 5 * time.Second
 )
 
 type subscribeIn struct {

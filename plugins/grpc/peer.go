@@ -110,7 +110,7 @@ func dialOptions(s *server, version string) []grpc.DialOption {
 func (p *peer) take() (*link, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.link == nil || p.link.cc.GetState() == connectivity.TransientFailure {
+	if p.link == nil || p.link.failed() {
 		l, err := p.open()
 		if err != nil {
 			return nil, err
@@ -123,6 +123,18 @@ func (p *peer) take() (*link, error) {
 	}
 	p.link.calls++
 	return p.link, nil
+}
+
+// failed says that there is no connection because the last one could not be made.
+// grpc-go answers a call before it says in its state why.
+func (l *link) failed() bool {
+	switch l.cc.GetState() {
+	case connectivity.TransientFailure:
+		return true
+	case connectivity.Ready:
+		return false
+	}
+	return l.met.broken()
 }
 
 func (p *peer) release(l *link) {

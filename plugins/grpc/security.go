@@ -58,6 +58,13 @@ func (m *met) failed(err error) {
 	}
 }
 
+// broken says whether a stage ended with an error.
+func (m *met) broken() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.err != nil
+}
+
 // heard takes the first bytes; done once it is known what they are.
 func (m *met) heard(p []byte) (done bool) {
 	m.mu.Lock()
