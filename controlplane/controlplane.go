@@ -45,6 +45,8 @@ type Config struct {
 	// Builtins are the descriptors that are known before any agent has described its
 	// own.
 	Builtins []*testmeshv1.Descriptor
+	// Origins are the pages that may call from a browser.
+	Origins []string
 	// Advertise is the address that clients reach the Listener by, for who asks any node
 	// where the others are; empty: the Listener's.
 	Advertise string
@@ -84,6 +86,7 @@ type Node struct {
 	lock       *os.File
 	store      *store.Store
 	cluster    *cluster.Node
+	own        blobStore // what this node keeps, or all of them share
 	streams    *stream.Streams
 	dispatcher *dispatch.Dispatcher
 	renewals   *renewals
@@ -96,6 +99,9 @@ type Node struct {
 
 // New opens a data directory, or makes it. It listens to nothing yet.
 func New(cfg Config) (_ *Node, err error) {
+	if cfg.Advertise == "" {
+		cfg.Advertise = "http://" + cfg.Listener.Addr().String()
+	}
 	n := &Node{cfg: cfg}
 	n.stopping, n.letGo = context.WithCancel(context.Background())
 	if n.lock, err = openDir(cfg.Dir); err != nil {
@@ -128,9 +134,12 @@ func New(cfg Config) (_ *Node, err error) {
 	if n.cluster, err = cluster.New(n.clusterConfig()); err != nil {
 		return nil, err
 	}
-	blobs, err := openBlobs(context.Background(), cfg.Blobs, cfg.Dir, cfg.Logger)
-	if err != nil {
+	if n.own, err = openBlobs(context.Background(), cfg.Blobs, cfg.Dir, cfg.Logger); err != nil {
 		return nil, err
+	}
+	blobs := n.own
+	if cfg.Cluster != nil && !cfg.Blobs.Shared() {
+		blobs = peers{n.own, n}
 	}
 	return n, n.wire(seal, blobs)
 }
@@ -164,7 +173,7 @@ func (n *Node) wire(seal *auth.Seal, blobs blobStore) (err error) {
 	handler, err := api.New(api.Config{
 		Proposer: proposer{n.cluster, n.store}, Runs: runs{n}, Flows: flows{n}, Agents: agents{n},
 		Queue: queue{n}, Streams: n.streams, Blobs: blobs, Catalog: p, Seal: seal, Checkpoints: n.store, NotFound: store.ErrNotFound,
-		Members: members{n}, Guard: guard, Logger: n.cfg.Logger, Now: time.Now, NewID: newID, NewSecret: newSecret, Version: n.cfg.Version,
+		Members: members{n}, Guard: guard, Origins: n.cfg.Origins, Logger: n.cfg.Logger, Now: time.Now, NewID: newID, NewSecret: newSecret, Version: n.cfg.Version,
 		Timing: api.Timing{TTL: t.TTL, Renew: t.Renew}, Fault: n.cfg.Fault,
 	})
 	if err != nil {

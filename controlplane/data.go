@@ -47,6 +47,9 @@ func openDir(dir string) (_ *os.File, err error) {
 	if err := checkFormat(filepath.Join(dir, formatFile)); err != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
+	if err := finishReplacing(dir); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
 	return lock, nil
 }
 

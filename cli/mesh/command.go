@@ -27,18 +27,14 @@ type Config struct {
 	Stdout, Stderr io.Writer
 	LookupEnv      func(name string) (string, bool)
 	Signals        <-chan os.Signal
-	// Serve runs a node until its context ends; ready is called with its address, and
-	// with the administrator's key where it was made just now.
-	Serve func(ctx context.Context, s Server, ready func(address, adminKey string)) error
+	// Serve runs a node until its context ends; ready is called once it listens.
+	Serve func(ctx context.Context, s Server, ready func(Ready)) error
+	// Restore puts a snapshot in the place of the state of a node that does not run, and
+	// Recover makes a cluster of such a node alone. Both say what they did.
+	Restore func(ctx context.Context, r Restore) (said string, err error)
+	Recover func(ctx context.Context, dir string) (said string, err error)
 	// Work runs an agent until its context ends, or until it is drained.
 	Work func(ctx context.Context, a Agent) error
-}
-
-// Server is what `testmesh server` starts.
-type Server struct {
-	Dir, Address      string
-	CertFile, KeyFile string
-	AdminKey          string
 }
 
 // Agent is what `testmesh agent` starts.
@@ -55,7 +51,7 @@ type Agent struct {
 // New are the commands that speak with a control plane, or are one.
 func New(cfg Config) []*cobra.Command {
 	c := &commands{Config: cfg}
-	return []*cobra.Command{c.server(), c.agent(), c.agents(), c.runs(), c.logs()}
+	return []*cobra.Command{c.server(), c.cluster(), c.agent(), c.agents(), c.runs(), c.logs()}
 }
 
 type commands struct{ Config }

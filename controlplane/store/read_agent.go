@@ -96,6 +96,31 @@ func (s *Store) Members(ctx context.Context) ([]*apiv1.Member, error) {
 	return list[apiv1.Member](ctx, s, "SELECT record FROM members ORDER BY id")
 }
 
+// Sealed is something that the key of the installation opens, and the purpose that it
+// was sealed for.
+func (s *Store) Sealed(ctx context.Context) (sealed []byte, purpose []string, err error) {
+	err = s.query(ctx, func(rows *sql.Rows) error {
+		purpose = make([]string, 4)
+		return rows.Scan(&purpose[1], &purpose[2], &purpose[3], &sealed)
+	}, "SELECT workspace, environment, name, sealed FROM secrets LIMIT 1")
+	if err != nil || sealed != nil {
+		if purpose != nil {
+			purpose[0] = "secret"
+		}
+		return sealed, purpose, err
+	}
+	for _, what := range []string{"checkpoint", "variables"} {
+		err := s.query(ctx, func(rows *sql.Rows) error {
+			purpose = []string{what, ""}
+			return rows.Scan(&purpose[1], &sealed)
+		}, "SELECT run, sealed FROM "+map[string]string{"checkpoint": "checkpoints", "variables": "variables"}[what]+" WHERE length(sealed) > 0 LIMIT 1")
+		if err != nil || sealed != nil {
+			return sealed, purpose, err
+		}
+	}
+	return nil, nil, ErrNotFound
+}
+
 // Incarnation is raised by restore and recovery; it begins at 1.
 func (s *Store) Incarnation(ctx context.Context) (uint64, error) {
 	var value []byte
