@@ -29,9 +29,11 @@ func (c calls) ReadIndex(ctx context.Context, r *clusterv1.ReadIndexRequest) (*c
 // Status adds what the log does not know.
 func (c calls) Status(ctx context.Context, r *clusterv1.StatusRequest) (*clusterv1.StatusResponse, error) {
 	res, err := c.log.Status(ctx, r)
-	if err == nil {
-		c.describe(res.GetMember())
+	if err != nil {
+		return nil, err
 	}
+	c.Node.describe(res.GetMember())
+	res.HashIndex, res.Hash, err = c.store.Hash(ctx)
 	return res, err
 }
 

@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"connectrpc.com/connect"
@@ -253,11 +254,16 @@ func (n *Node) stop(lower context.CancelFunc) error {
 
 // lead decides in each term of this node's lead.
 func (n *Node) lead(ctx context.Context) {
+	var beside sync.WaitGroup
+	defer beside.Wait()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case t := <-n.cluster.Terms():
+			if n.cfg.Cluster != nil {
+				beside.Go(func() { n.compare(t.Ctx) })
+			}
 			for t.Ctx.Err() == nil {
 				err := n.dispatcher.Lead(t.Ctx, t.Number)
 				if err == nil || t.Ctx.Err() != nil {

@@ -87,7 +87,15 @@ func (a *applying) apply(e Entry) (*clusterv1.Answer, error) {
 			return nil, fmt.Errorf("the command has version %d, and this program knows %d at most: this node is older than the cluster", c.GetVersion(), CommandVersion)
 		}
 		var known bool
-		if answer, known = a.answered(c); !known {
+		if stale := c.GetTerm() != 0 && c.GetTerm() != e.Term; stale {
+			// What a leader decided on what it knew is not decided in another's term: that one
+			// may know more, such as a renewal.
+			answer, known = fault(codes.Aborted, "term", "stale_leader", "the command is of the leader of term %d, and this is term %d", c.GetTerm(), e.Term), true
+		}
+		if !known {
+			answer, known = a.answered(c)
+		}
+		if !known {
 			answer = a.body(c)
 			answer.Index = e.Index
 			a.remember(c, answer)

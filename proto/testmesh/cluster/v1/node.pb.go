@@ -627,8 +627,11 @@ func (*StatusRequest) Descriptor() ([]byte, []int) {
 }
 
 type StatusResponse struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Member        *v1.Member             `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Member *v1.Member             `protobuf:"bytes,1,opt,name=member,proto3" json:"member,omitempty"`
+	// Its newest hash of the state, and the entry that it is of; 0: there is none yet.
+	HashIndex     uint64 `protobuf:"varint,2,opt,name=hash_index,json=hashIndex,proto3" json:"hash_index,omitempty"`
+	Hash          []byte `protobuf:"bytes,3,opt,name=hash,proto3" json:"hash,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -666,6 +669,20 @@ func (*StatusResponse) Descriptor() ([]byte, []int) {
 func (x *StatusResponse) GetMember() *v1.Member {
 	if x != nil {
 		return x.Member
+	}
+	return nil
+}
+
+func (x *StatusResponse) GetHashIndex() uint64 {
+	if x != nil {
+		return x.HashIndex
+	}
+	return 0
+}
+
+func (x *StatusResponse) GetHash() []byte {
+	if x != nil {
+		return x.Hash
 	}
 	return nil
 }
@@ -1612,9 +1629,12 @@ const file_testmesh_cluster_v1_node_proto_rawDesc = "" +
 	"\x06offset\x18\x01 \x01(\x03R\x06offset\x12\x12\n" +
 	"\x04data\x18\x02 \x01(\fR\x04data\x12\x14\n" +
 	"\x05ended\x18\x03 \x01(\bR\x05ended\"\x0f\n" +
-	"\rStatusRequest\"A\n" +
+	"\rStatusRequest\"t\n" +
 	"\x0eStatusResponse\x12/\n" +
-	"\x06member\x18\x01 \x01(\v2\x17.testmesh.api.v1.MemberR\x06member\"'\n" +
+	"\x06member\x18\x01 \x01(\v2\x17.testmesh.api.v1.MemberR\x06member\x12\x1d\n" +
+	"\n" +
+	"hash_index\x18\x02 \x01(\x04R\thashIndex\x12\x12\n" +
+	"\x04hash\x18\x03 \x01(\fR\x04hash\"'\n" +
 	"\x0eExplainRequest\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\"`\n" +
 	"\x0fExplainResponse\x12.\n" +
