@@ -54,6 +54,8 @@ type State struct {
 	// Remote runs flows on the agents of a control plane, until its context ends, which
 	// cancels them; nil: this program cannot.
 	Remote func(ctx context.Context, r RemoteRun) (RemoteResult, error)
+	// RemoteEnvironment reads an environment of a control plane; nil where Remote is.
+	RemoteEnvironment func(r RemoteRun, name string) (text string, err error)
 	// Mesh starts a control plane, an agent and the demo application in this process;
 	// nil: this program cannot.
 	Mesh func(ctx context.Context, m Mesh) (*Meshed, error)

@@ -107,7 +107,7 @@ func (s *State) compileOptions(p *project, f *runFlags, pl *plan) (flow.Options,
 			return o, err
 		}
 	}
-	if o.Environment, err = p.environment(f.env); err != nil {
+	if o.Environment, err = s.environment(p, f); err != nil {
 		return o, err
 	}
 	pl.environment = o.Environment
@@ -121,7 +121,9 @@ func (s *State) compileOptions(p *project, f *runFlags, pl *plan) (flow.Options,
 			pl.secrets.file[b.Name] = b.Value
 		}
 	}
-	o.KnownSecret = pl.secrets.known
+	if !f.remote { // agents have others
+		o.KnownSecret = pl.secrets.known
+	}
 	if f.data != "" {
 		if o.Data, err = s.data(f.data); err != nil {
 			return o, err

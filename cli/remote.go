@@ -2,14 +2,17 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"maps"
+	"path"
 	"slices"
 	"strings"
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/testmesh/testmesh/cli/batch"
@@ -26,7 +29,10 @@ type RemoteRun struct {
 	Files map[string][]byte
 	Flows []RemoteFlow
 	// Environment is one of the control plane's.
-	Environment        string
+	Environment string
+	// Select says which of the stored flows are run, instead of Files and Flows; nil:
+	// those are.
+	Select             func(f StoredFlow) bool
 	Vars               map[string]string
 	Data               string // path of a file of the bundle
 	Iterations, Repeat int
@@ -50,6 +56,15 @@ type RemoteFlow struct {
 	Index int
 }
 
+// StoredFlow is a flow that a control plane has.
+type StoredFlow struct {
+	File  string
+	Index int
+	Name  string
+	Suite string
+	Tags  []string
+}
+
 // RemoteResult is how a batch of a control plane ended.
 type RemoteResult struct {
 	BatchID  string
@@ -61,14 +76,18 @@ type RemoteResult struct {
 // remoteFlags are those of running elsewhere.
 type remoteFlags struct {
 	remote bool
+	stored bool
 	server string
+	key    string
 	caFile string
 	target []string
 }
 
 func (f *remoteFlags) flags(fl *pflag.FlagSet) {
 	fl.BoolVar(&f.remote, "remote", false, "run on the agents of a control plane; --env is one of its environments")
+	fl.BoolVar(&f.stored, "stored", false, "with --remote: run flows that testmesh push has stored; a PATH is their file, folder or name")
 	fl.StringVar(&f.server, "server", "", "address of the control plane (or TESTMESH_SERVER, or testmesh login)")
+	fl.StringVar(&f.key, "key", "", "key for it, which other users of this machine can see here (better TESTMESH_KEY, or testmesh login)")
 	fl.StringVar(&f.caFile, "ca-file", "", "with --remote: a certificate authority to trust beside the system's")
 	fl.StringArrayVar(&f.target, "target", nil, "which agents may take it, as LABEL=VALUE; may be repeated")
 }
@@ -80,6 +99,57 @@ func (s *State) remoteRun(ctx context.Context, p *project, f *runFlags, pl *plan
 	if err != nil {
 		return err
 	}
+	return s.remotely(ctx, r, f, pl, style)
+}
+
+// storedRun queues what the control plane has stored, and reports it.
+func (s *State) storedRun(ctx context.Context, p *project, f *runFlags, args []string, style text.Style) error {
+	if f.explain || f.lastFailed || f.data != "" {
+		return usage("", "--explain, --last-failed and --data are about files of this machine: --stored has none")
+	}
+	filter, err := f.selection.compile()
+	if err != nil {
+		return err
+	}
+	pl := &plan{project: &project{path: p.path, dir: ".", fs: noFiles{}}} // excerpts of the files here could be of others
+	if pl.templates, err = s.templates(p, f.reports); err != nil {
+		return err
+	}
+	r, err := pl.remote(p, f)
+	if err != nil {
+		return err
+	}
+	r.Trigger = "testmesh run --remote --stored"
+	found := map[string]bool{}
+	r.Select = func(one StoredFlow) bool {
+		named := len(args) == 0
+		for _, a := range args {
+			if name := path.Clean(a); name == "." || one.File == name || strings.HasPrefix(one.File, name+"/") || one.Name == a {
+				named, found[a] = true, true
+			}
+		}
+		yes, _ := filter.why(&flow.Program{File: one.File, Name: one.Name, Suite: one.Suite, Tags: one.Tags})
+		return named && yes
+	}
+	err = s.remotely(ctx, r, f, pl, style)
+	for _, a := range args {
+		if err != nil && !found[a] {
+			return usage("testmesh flows lists them", "no stored flow is %s, or below it", a)
+		}
+	}
+	return err
+}
+
+// noFiles is a project without any.
+type noFiles struct{}
+
+// Open implements fs.FS.
+func (noFiles) Open(name string) (fs.File, error) {
+	return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrNotExist}
+}
+
+// remotely has a control plane run something, and reports it.
+func (s *State) remotely(ctx context.Context, r *RemoteRun, f *runFlags, pl *plan, style text.Style) error {
 	outer := *s
 	s = &outer
 	out := &sink{version: s.Version, place: s.repositoryPath(pl.project), templates: pl.templates}
@@ -104,11 +174,112 @@ func (s *State) remoteRun(ctx context.Context, p *project, f *runFlags, pl *plan
 	return nil
 }
 
+// environment is the one of --env: a file of this project, or with --remote what the
+// control plane has, so that the flows are checked against what they will see.
+func (s *State) environment(p *project, f *runFlags) (*flow.Environment, error) {
+	if !f.remote || f.env == "" {
+		return p.environment(f.env)
+	}
+	text, err := s.RemoteEnvironment(RemoteRun{Server: f.server, Key: f.key, CAFile: f.caFile}, f.env)
+	if err != nil {
+		return nil, &exitError{code: batch.ExitRemote, err: err}
+	}
+	env, problems := flow.ParseEnvironment(flow.EnvironmentPath(f.env), []byte(text))
+	if bad := problems.Errors(); len(bad) > 0 {
+		return nil, &problemsError{bad}
+	}
+	return env, nil
+}
+
+// Files compiles all flows of the project of the working directory, and gives what they
+// are made of: the flow files and all that they name. What is wrong with them it prints.
+func (s *State) Files(cmd *cobra.Command) (root string, files map[string][]byte, flows int, err error) {
+	style, err := s.style(cmd)
+	if err != nil {
+		return "", nil, 0, err
+	}
+	p, err := s.project()
+	if err != nil {
+		return "", nil, 0, err
+	}
+	defer p.close()
+	files, flows, err = s.files(p)
+	if err != nil {
+		return "", nil, 0, s.refuse(err, style, p)
+	}
+	return p.path, files, flows, nil
+}
+
+func (s *State) files(p *project) (map[string][]byte, int, error) {
+	options, err := s.compileOptions(p, &runFlags{}, &plan{project: p})
+	if err != nil {
+		return nil, 0, err
+	}
+	options.KnownSecret, options.AllowMissingPlugins = nil, true // agents may have what is not here
+	found, _, problems := flow.Discover(p.fs, []string{"."})
+	loader := flow.NewLoader(options)
+	var programs []*flow.Program
+	for _, file := range found {
+		compiled, more := loader.Flows(file)
+		programs, problems = append(programs, compiled...), append(problems, more...)
+	}
+	problems = append(problems, loader.CheckProject(programs)...)
+	if bad := problems.Errors(); len(bad) > 0 {
+		return nil, 0, &problemsError{bad}
+	}
+	files := map[string][]byte{}
+	for _, program := range programs {
+		for name := range program.Bundle {
+			if files[name] == nil {
+				if files[name], err = readFile(p.fs, name); err != nil {
+					return nil, 0, usage("", "read %s: %w", name, err)
+				}
+			}
+		}
+	}
+	return files, len(programs), nil
+}
+
+// Report makes reports of events that were recorded, as testmesh run would have.
+func (s *State) Report(cmd *cobra.Command, reports []string, events []*event.Event) error {
+	style, err := s.style(cmd)
+	if err != nil {
+		return err
+	}
+	p, err := s.project()
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	out := &sink{version: s.Version, place: s.repositoryPath(p)}
+	if out.templates, err = s.templates(p, reports); err != nil {
+		return s.refuse(err, style, p)
+	}
+	width, _ := s.terminal()
+	for _, spec := range reports {
+		err := out.addReport(spec, s, func(w io.Writer) eventWriter {
+			return text.New(w, text.Options{Format: text.List, Style: text.Style{ASCII: style.ASCII}, Width: width, Source: noFile, Place: p.shown})
+		})
+		if err != nil {
+			return errors.Join(err, out.close(false))
+		}
+	}
+	for _, e := range events {
+		if err := out.Emit(cmd.Context(), e); err != nil {
+			return errors.Join(err, out.close(false))
+		}
+	}
+	return out.close(true)
+}
+
+// noFile has no lines to show: those of this machine may be others than were run.
+func noFile(string) []byte { return nil }
+
 // remote is a plan as a control plane takes it: its runs are made there again, of the
 // same files.
 func (pl *plan) remote(p *project, f *runFlags) (*RemoteRun, error) {
 	r := &RemoteRun{
-		Server: f.server, CAFile: f.caFile, Files: map[string][]byte{}, Environment: f.env, Iterations: f.iterations, Repeat: f.repeat, Delay: f.delay,
+		Server: f.server, Key: f.key, CAFile: f.caFile, Files: map[string][]byte{}, Environment: f.env, Iterations: f.iterations, Repeat: f.repeat, Delay: f.delay,
 		KeepVariables: f.keepVariables, StopOnFailure: f.failFast, StepTags: f.stepTag, From: f.from, To: f.to, Seed: f.seed,
 		Target: map[string][]string{}, Trigger: "testmesh run --remote",
 	}

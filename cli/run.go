@@ -125,6 +125,12 @@ func runCommand(cmd *cobra.Command, s *State, f *runFlags, args []string) error 
 		return err
 	}
 	defer p.close()
+	if f.stored {
+		if !f.remote {
+			return usage("write --remote --stored", "--stored flows are run by the agents of a control plane")
+		}
+		return s.storedRun(cmd.Context(), p, f, args, style)
+	}
 	pl, err := s.plan(p, f, args)
 	if err != nil {
 		return s.refuse(err, style, p)

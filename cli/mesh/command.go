@@ -3,7 +3,6 @@ package mesh
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -20,13 +19,25 @@ import (
 
 	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
 	"github.com/testmesh/testmesh/sdk/client"
+
+	"github.com/testmesh/testmesh/flow/event"
 )
 
 // Config is what the commands work with.
 type Config struct {
+	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 	LookupEnv      func(name string) (string, bool)
-	Signals        <-chan os.Signal
+	// Password asks for what must not be shown; nil: Stdin is no terminal.
+	Password func(prompt string) (string, error)
+	// Root is the project of the working directory.
+	Root string
+	// Project compiles every flow of the project of the working directory. Its error has
+	// been shown where it is about definitions.
+	Project func(cmd *cobra.Command) (*Project, error)
+	// Report writes the reports of some events, as `testmesh run --report` would.
+	Report  func(cmd *cobra.Command, reports []string, events []*event.Event) error
+	Signals <-chan os.Signal
 	// Serve runs a node until its context ends; ready is called once it listens.
 	Serve func(ctx context.Context, s Server, ready func(Ready)) error
 	// Restore puts a snapshot in the place of the state of a node that does not run, and
@@ -51,20 +62,24 @@ type Agent struct {
 // New are the commands that speak with a control plane, or are one.
 func New(cfg Config) []*cobra.Command {
 	c := &commands{Config: cfg}
-	return []*cobra.Command{c.server(), c.cluster(), c.agent(), c.agents(), c.runs(), c.logs()}
+	return []*cobra.Command{
+		c.login(), c.logout(), c.server(), c.cluster(), c.agent(), c.agents(), c.flows(), c.push(), c.pull(), c.status(), c.env(),
+		c.runs(), c.results(), c.artifacts(), c.logs(),
+	}
 }
 
 type commands struct{ Config }
 
 // connection are the flags of every command that asks a control plane.
 type connection struct {
-	server, caFile string
-	output         string
+	server, key, caFile string
+	output              string
 }
 
 func (f *connection) flags(cmd *cobra.Command) {
 	fl := cmd.Flags()
-	fl.StringVar(&f.server, "server", "", "address of the control plane (or TESTMESH_SERVER); its key is TESTMESH_KEY")
+	fl.StringVar(&f.server, "server", "", "address of the control plane (or TESTMESH_SERVER, or testmesh login)")
+	fl.StringVar(&f.key, "key", "", "key for it, which other users of this machine can see here (better TESTMESH_KEY, or testmesh login)")
 	fl.StringVar(&f.caFile, "ca-file", "", "certificate authority to trust beside the system's")
 	fl.StringVarP(&f.output, "output", "o", "text", "how to print: text or json")
 }
@@ -73,15 +88,7 @@ func (c *commands) client(f *connection) (*client.Client, error) {
 	if f.output != "text" && f.output != "json" {
 		return nil, fmt.Errorf("-o %q is not known\n  hint: write text or json", f.output)
 	}
-	address := f.server
-	if address == "" {
-		address, _ = c.LookupEnv("TESTMESH_SERVER")
-	}
-	if address == "" {
-		return nil, errors.New("which control plane?\n  hint: --server http://127.0.0.1:7070, or TESTMESH_SERVER")
-	}
-	key, _ := c.LookupEnv("TESTMESH_KEY")
-	return client.New(client.Config{Address: address, Key: key, CAFile: f.caFile})
+	return Connect(Target{Address: f.server, Key: f.key, CAFile: f.caFile}, c.LookupEnv)
 }
 
 // remoteError ends a command that the control plane refused, or that could not reach it.
@@ -117,18 +124,24 @@ func (c *commands) interruptible(ctx context.Context) (context.Context, context.
 // print prints a message as JSON, or as text by a function.
 func (c *commands) print(f *connection, m proto.Message, text func(w io.Writer)) error {
 	if f.output == "json" {
-		data, err := protojson.MarshalOptions{UseProtoNames: true, EmitUnpopulated: true}.Marshal(m)
+		data, err := protojson.MarshalOptions{UseProtoNames: true, EmitDefaultValues: true}.Marshal(m)
 		if err != nil {
 			return err
 		}
-		var compact strings.Builder
-		enc := json.NewEncoder(&compact) // protojson's blanks differ from one build to the next
-		if err := enc.Encode(json.RawMessage(data)); err != nil {
-			return err
-		}
-		_, err = io.WriteString(c.Stdout, compact.String())
-		return err
+		return c.json(json.RawMessage(data)) // protojson's blanks differ from one build to the next
 	}
+	return c.table(text)
+}
+
+// json prints a value in one line.
+func (c *commands) json(v any) error {
+	enc := json.NewEncoder(c.Stdout)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}
+
+// table prints lines whose columns are parted by tabs.
+func (c *commands) table(text func(w io.Writer)) error {
 	w := tabwriter.NewWriter(c.Stdout, 0, 8, 2, ' ', 0)
 	text(w)
 	return w.Flush()

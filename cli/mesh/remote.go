@@ -21,6 +21,7 @@ import (
 // Batch is what is to be run, and who is told of it.
 type Batch struct {
 	Client *client.Client
+	// Files are what the source's flows are in, where it names no bundle.
 	Files  map[string][]byte
 	Source *apiv1.Source
 	Emit   func(*event.Event) error
@@ -42,11 +43,13 @@ const quietFor = 3 * time.Second
 // has ended, because a run that loses its agent begins anew. When ctx ends the batch is
 // cancelled, and waited for.
 func Run(ctx context.Context, b Batch) (*Result, error) {
-	digest, err := b.Client.Upload(ctx, b.Files)
-	if err != nil {
-		return nil, said(err)
+	if b.Source.GetBundle() == "" {
+		digest, err := b.Client.Upload(ctx, b.Files)
+		if err != nil {
+			return nil, said(err)
+		}
+		b.Source.Bundle = digest
 	}
-	b.Source.Bundle = digest
 	created, err := b.Client.Runs.CreateBatch(ctx, &apiv1.CreateBatchRequest{Source: b.Source})
 	if err != nil {
 		return nil, said(err)
@@ -96,37 +99,51 @@ const parallelReads = 8
 // follow watches the batch to its end, over as many connections as it takes.
 func (r *remote) follow(ctx context.Context) (*Result, error) {
 	places := make(chan struct{}, parallelReads)
+	b, err := followBatch(ctx, r.Client, r.id, func(changed []*apiv1.Run) {
+		r.note(changed)
+		for _, run := range changed {
+			if run.GetStatus() >= apiv1.RunStatus_RUN_STATUS_PASSED {
+				r.ended(ctx, run, places)
+			}
+		}
+	})
+	if err != nil {
+		return nil, said(err)
+	}
+	r.work.Wait()
+	res := &Result{BatchID: r.id, Status: b.GetStatus(), Reason: b.GetReason(), Counts: counted(b.GetCounts())}
+	return res, r.fault
+}
+
+// maxCuts is how many connections in a row may bring nothing before it is given up.
+const maxCuts = 50
+
+// followBatch tells of every change of a batch until it has ended.
+func followBatch(ctx context.Context, c *client.Client, id string, changed func([]*apiv1.Run)) (*apiv1.Batch, error) {
 	var b *apiv1.Batch
 	failures := 0
 	for b.GetStatus() <= apiv1.BatchStatus_BATCH_STATUS_ACTIVE {
-		s, err := r.Client.Runs.WatchBatch(ctx, &apiv1.WatchBatchRequest{BatchId: r.id})
+		s, err := c.Runs.WatchBatch(ctx, &apiv1.WatchBatchRequest{BatchId: id})
 		if err == nil {
 			for s.Receive() {
 				failures = 0
 				b = s.Msg().GetBatch()
-				r.note(s.Msg().GetRuns())
-				for _, run := range s.Msg().GetRuns() {
-					if run.GetStatus() >= apiv1.RunStatus_RUN_STATUS_PASSED {
-						r.ended(ctx, run, places)
-					}
-				}
+				changed(s.Msg().GetRuns())
 			}
 			err = errors.Join(s.Err(), s.Close())
 		}
 		if b.GetStatus() > apiv1.BatchStatus_BATCH_STATUS_ACTIVE {
 			break
 		}
-		if failures++; failures > 50 || connect.CodeOf(err) == connect.CodeNotFound {
-			return nil, said(err)
+		if failures++; failures > maxCuts || connect.CodeOf(err) == connect.CodeNotFound || ctx.Err() != nil {
+			return nil, errors.Join(err, ctx.Err())
 		}
 		select {
 		case <-time.After(200 * time.Millisecond):
 		case <-ctx.Done():
 		}
 	}
-	r.work.Wait()
-	res := &Result{BatchID: r.id, Status: b.GetStatus(), Reason: b.GetReason(), Counts: counted(b.GetCounts())}
-	return res, r.fault
+	return b, nil
 }
 
 // note remembers a run that waits, and that something happened.
@@ -280,13 +297,19 @@ func Events(ctx context.Context, c *client.Client, run string) ([]*event.Event, 
 // said gives an error of the API the words that it came with.
 func said(err error) error {
 	var known *connect.Error
-	if errors.As(err, &known) {
-		if known.Code() == connect.CodeUnavailable {
-			return fmt.Errorf("the control plane cannot be reached: %s", known.Message())
-		}
-		return errors.New(known.Message())
+	if !errors.As(err, &known) {
+		return err
 	}
-	return err
+	text := known.Message()
+	switch known.Code() {
+	case connect.CodeUnavailable:
+		text = "the control plane cannot be reached: " + text + "\n  hint: is testmesh server running there? --server, TESTMESH_SERVER or testmesh login say which one is asked"
+	case connect.CodeUnauthenticated:
+		text += "\n  hint: testmesh login ADDRESS keeps the key for one"
+	case connect.CodeUnimplemented:
+		text = "the control plane does not know this: " + text + "\n  hint: it may be older than this program"
+	}
+	return errors.New(text)
 }
 
 // Finished is the event that ends a batch.

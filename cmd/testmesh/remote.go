@@ -17,27 +17,53 @@ import (
 
 // remote runs flows at a control plane.
 func remote(ctx context.Context, s *cli.State, r cli.RemoteRun) (res cli.RemoteResult, err error) {
-	address := r.Server
-	if address == "" {
-		address, _ = s.LookupEnv("TESTMESH_SERVER")
-	}
-	if address == "" {
-		return res, errors.New("which control plane? --server, or TESTMESH_SERVER, says it")
-	}
-	key := r.Key
-	if key == "" {
-		key, _ = s.LookupEnv("TESTMESH_KEY")
-	}
-	c, err := client.New(client.Config{Address: address, Key: key, CAFile: r.CAFile})
+	c, err := connect(s, r)
 	if err != nil {
 		return res, err
 	}
-	got, err := mesh.Run(ctx, mesh.Batch{Client: c, Files: r.Files, Source: source(r), Emit: r.Emit, Note: r.Note})
+	src := source(r)
+	if r.Select != nil {
+		if err := stored(ctx, c, r, src); err != nil || len(src.GetFlows()) == 0 {
+			return cli.RemoteResult{ExitCode: batch.ExitNothing}, err
+		}
+	}
+	got, err := mesh.Run(ctx, mesh.Batch{Client: c, Files: r.Files, Source: src, Emit: r.Emit, Note: r.Note})
 	if err != nil {
 		return res, err
 	}
 	res = cli.RemoteResult{BatchID: got.BatchID, Counts: got.Counts, ExitCode: exitCode(ctx, got), Reason: got.Reason}
 	return res, r.Emit(mesh.Finished(got, res.ExitCode))
+}
+
+func connect(s *cli.State, r cli.RemoteRun) (*client.Client, error) {
+	return mesh.Connect(mesh.Target{Address: r.Server, Key: r.Key, CAFile: r.CAFile}, s.LookupEnv)
+}
+
+// stored selects of what the control plane has.
+func stored(ctx context.Context, c *client.Client, r cli.RemoteRun, src *apiv1.Source) error {
+	flows, err := mesh.Stored(ctx, c)
+	if err != nil {
+		return err
+	}
+	src.Bundle = flows.GetBundle()
+	for _, f := range flows.GetFlows() {
+		if r.Select(cli.StoredFlow{File: f.GetFile(), Index: int(f.GetIndex()), Name: f.GetName(), Suite: f.GetSuite(), Tags: f.GetTags()}) {
+			src.Flows = append(src.Flows, &apiv1.FlowRef{File: f.GetFile(), Index: f.GetIndex()})
+		}
+	}
+	if len(src.GetFlows()) == 0 {
+		r.Note("nothing is selected of %d stored flows", len(flows.GetFlows()))
+	}
+	return nil
+}
+
+// remoteEnvironment reads an environment of the control plane.
+func remoteEnvironment(s *cli.State, r cli.RemoteRun, name string) (string, error) {
+	c, err := connect(s, r)
+	if err != nil {
+		return "", err
+	}
+	return mesh.Environment(context.Background(), c, name)
 }
 
 func source(r cli.RemoteRun) *apiv1.Source {

@@ -78,6 +78,9 @@ func New(cfg Config) (*Client, error) {
 	}, nil
 }
 
+// Address is that of the control plane, without a slash at its end.
+func (c *Client) Address() string { return c.address }
+
 type bearer struct {
 	key  string
 	next http.RoundTripper
