@@ -187,6 +187,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	if err := a.hello(ctx); err != nil {
 		return err
 	}
+	if err := stream.Sweep(a.spools()); err != nil {
+		a.cfg.Logger.Warn("what an earlier process left could not be removed", "error", err)
+	}
 	sending, stop := context.WithCancel(context.WithoutCancel(ctx))
 	sent := make(chan struct{})
 	go func() {
@@ -199,6 +202,9 @@ func (a *Agent) Run(ctx context.Context) error {
 	<-sent
 	return errors.Join(err, a.cfg.Host.Close())
 }
+
+// spools is the folder of streams that are not all acknowledged.
+func (a *Agent) spools() string { return filepath.Join(a.cfg.Dir, "spool") }
 
 // Drain takes nothing new.
 func (a *Agent) Drain() { a.manager.Drain() }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"path/filepath"
 	"sync/atomic"
 
 	"github.com/testmesh/testmesh/agent/engine"
@@ -149,7 +148,7 @@ func (nothing) Wants() event.Wants                       { return event.Wants{} 
 func (w *work) Run(ctx context.Context, started *apiv1.StartResponse, hurry, lost <-chan struct{}) {
 	defer w.project.Close()
 	a, l, log := w.agent, w.offer.GetLease(), w.agent.cfg.Logger.With("run", w.offer.GetRun().GetId())
-	spool, err := stream.Create(filepath.Join(a.cfg.Dir, "spool"), l, a.budget, 0)
+	spool, err := stream.Create(a.spools(), l, a.budget, 0)
 	if err != nil {
 		log.Error("the run cannot be recorded, and is not run", "error", err)
 		return // its lease ends by its time, and another agent has it

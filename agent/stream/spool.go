@@ -93,6 +93,21 @@ func Create(dir string, l *apiv1.Lease, budget *Budget, limit int64) (*Spool, er
 	return &Spool{Lease: l, file: f, budget: budget, limit: limit, sum: sha256.New(), news: make(chan struct{})}, nil
 }
 
+// Sweep removes the spools that an earlier process left. Its leases were said to be
+// lost, so nobody waits for the end of those streams; they would stay for ever, and
+// count in no budget.
+func Sweep(dir string) error {
+	left, err := filepath.Glob(filepath.Join(dir, "*.jsonl"))
+	if err != nil {
+		return fmt.Errorf("list spools: %w", err)
+	}
+	var errs []error
+	for _, file := range left {
+		errs = append(errs, os.Remove(file))
+	}
+	return errors.Join(errs...)
+}
+
 // Write adds a line. One that is not needed for the verdict (a log, an exchange) is
 // left out where the spool is at its bound, and counted; the next line that is written
 // comes after a marker that says how many bytes are missing there.
