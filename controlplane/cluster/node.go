@@ -133,6 +133,8 @@ type Node struct {
 // is called.
 func New(cfg Config) (*Node, error) {
 	cfg.Timing.fill()
+	cfg.Timing.SnapshotEntries = cfg.Fault.Number("cluster.snapshot", cfg.Timing.SnapshotEntries)
+	cfg.Timing.Trailing = cfg.Fault.Number("cluster.snapshot", cfg.Timing.Trailing)
 	switch {
 	case cfg.ID == "" || cfg.State == nil || cfg.Exit == nil || cfg.Logger == nil:
 		return nil, errors.New("make node: ID, State, Exit and Logger are wanted")
@@ -245,7 +247,7 @@ func (n *Node) raftConfig() *raft.Config {
 		cfg.CommitTimeout = 5 * time.Millisecond
 	}
 	cfg.SnapshotThreshold, cfg.TrailingLogs = t.SnapshotEntries, t.Trailing
-	cfg.SnapshotInterval = 30 * time.Second
+	cfg.SnapshotInterval = time.Duration(n.cfg.Fault.Number("cluster.snapshot_seconds", 30)) * time.Second
 	cfg.BatchApplyCh, cfg.MaxAppendEntries = true, maxAppend
 	cfg.NotifyCh = n.notify // buffered, and always read: raft waits for it
 	cfg.Logger = hclog.FromStandardLogger(slog.NewLogLogger(n.log.Handler(), slog.LevelDebug), &hclog.LoggerOptions{Name: "raft", Level: hclog.Info})

@@ -71,13 +71,6 @@ func (t *Timing) fill() {
 	set(&t.CancelGrace, 2*time.Minute)
 }
 
-// shorten has the times of a test build.
-func (t *Timing) shorten(f *fault.Set) {
-	t.TTL, t.Grace = f.Duration("lease.ttl", t.TTL), f.Duration("lease.grace", t.Grace)
-	t.Renew, t.StartWithin = f.Duration("lease.renew", t.Renew), f.Duration("lease.start", t.StartWithin)
-	t.CancelGrace = f.Duration("lease.cancel", t.CancelGrace)
-}
-
 // Config is what a dispatcher works with.
 type Config struct {
 	// Node is this node's id, the home of streams of agents that poll here.
@@ -110,7 +103,6 @@ type Dispatcher struct {
 // New makes a dispatcher; it does nothing before Lead.
 func New(cfg Config) *Dispatcher {
 	cfg.Timing.fill()
-	cfg.Timing.shorten(cfg.Fault)
 	return &Dispatcher{cfg: cfg}
 }
 

@@ -71,9 +71,12 @@ func Protections() []string {
 	}
 }
 
-// Durations are times that a test may shorten.
-func Durations() []string {
-	return []string{"lease.grace", "lease.renew", "lease.start", "lease.ttl", "lease.cancel"}
+// Numbers are what a test may make smaller, and people have no setting for.
+func Numbers() []string {
+	return []string{
+		"cluster.snapshot",         // entries between two snapshots, and as many stay in the log
+		"cluster.snapshot_seconds", // how often is looked whether there are so many
+	}
 }
 
 // Config is what faults do to the process.
@@ -88,7 +91,7 @@ type Config struct {
 type Set struct {
 	cfg    Config
 	off    map[string]bool
-	times  map[string]time.Duration
+	values map[string]uint64
 	points map[string]*point
 }
 
@@ -106,12 +109,12 @@ type point struct {
 // Parse reads faults, separated by semicolons:
 //
 //	no_fence                          a protection is off
-//	lease.ttl=3s                      a time
+//	cluster.snapshot=200              a number
 //	store.commit.before=crash@3       at the third time only
 //	cluster.log.before=delay:8s?FILE  each time while FILE exists
 //	stream.segment.before=error
 func Parse(text string, cfg Config) (*Set, error) {
-	s := &Set{cfg: cfg, off: map[string]bool{}, times: map[string]time.Duration{}, points: map[string]*point{}}
+	s := &Set{cfg: cfg, off: map[string]bool{}, values: map[string]uint64{}, points: map[string]*point{}}
 	for _, term := range strings.Split(text, ";") {
 		term = strings.TrimSpace(term)
 		name, value, valued := strings.Cut(term, "=")
@@ -120,8 +123,8 @@ func Parse(text string, cfg Config) (*Set, error) {
 		case term == "":
 		case !valued && slices.Contains(Protections(), name):
 			s.off[name] = true
-		case valued && slices.Contains(Durations(), name):
-			s.times[name], err = time.ParseDuration(value)
+		case valued && slices.Contains(Numbers(), name):
+			s.values[name], err = strconv.ParseUint(value, 10, 32)
 		case valued && slices.Contains(Points(), name):
 			s.points[name], err = parsePoint(value)
 		default:
@@ -165,17 +168,17 @@ func (s *Set) Off(protection string) bool {
 
 func (s *Set) isOff(protection string) bool { return s.off[protection] }
 
-// Duration is a time, or the usual one.
-func (s *Set) Duration(name string, usual time.Duration) time.Duration {
+// Number is what was set, or the usual one.
+func (s *Set) Number(name string, usual uint64) uint64 {
 	if !Built || s == nil {
 		return usual
 	}
-	return s.duration(name, usual)
+	return s.number(name, usual)
 }
 
-func (s *Set) duration(name string, usual time.Duration) time.Duration {
-	if d, ok := s.times[name]; ok {
-		return d
+func (s *Set) number(name string, usual uint64) uint64 {
+	if v, ok := s.values[name]; ok {
+		return v
 	}
 	return usual
 }

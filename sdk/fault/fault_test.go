@@ -78,33 +78,33 @@ func TestAPointActsWhileItsFileExists(t *testing.T) {
 	})
 }
 
-func TestProtectionsAndTimes(t *testing.T) {
-	s, _, _ := parsed(t, "no_fence;lease.ttl=3s")
+func TestProtectionsAndNumbers(t *testing.T) {
+	s, _, _ := parsed(t, "no_fence;cluster.snapshot=200")
 	if !s.isOff("no_fence") || s.isOff("no_dirty") {
 		t.Error("the protection that is named is off, and no other")
 	}
-	if got := s.duration("lease.ttl", time.Minute); got != 3*time.Second {
-		t.Errorf("got %s, want 3s", got)
+	if got := s.number("cluster.snapshot", 50_000); got != 200 {
+		t.Errorf("got %d, want 200", got)
 	}
-	if got := s.duration("lease.grace", time.Minute); got != time.Minute {
-		t.Errorf("got %s, want the usual minute", got)
+	if got := s.number("another", 50_000); got != 50_000 {
+		t.Errorf("got %d, want the usual 50000", got)
 	}
 }
 
 // The exported methods do nothing in the builds that people use, whatever was parsed.
 func TestOnlyATestBuildHasFaults(t *testing.T) {
-	s, said, _ := parsed(t, "no_fence;lease.ttl=3s;agent.spool=error")
+	s, said, _ := parsed(t, "no_fence;cluster.snapshot=200;agent.spool=error")
 	if got := s.Off("no_fence"); got != Built {
 		t.Errorf("Off: got %v, want %v", got, Built)
 	}
-	if got := s.Duration("lease.ttl", time.Minute) == 3*time.Second; got != Built {
-		t.Errorf("Duration is changed: got %v, want %v", got, Built)
+	if got := s.Number("cluster.snapshot", 50_000) == 200; got != Built {
+		t.Errorf("Number is changed: got %v, want %v", got, Built)
 	}
 	if got := errors.Is(s.Point("agent.spool"), ErrInjected); got != Built || len(*said) > 0 != Built {
 		t.Errorf("Point errs: got %v, want %v; said %q", got, Built, *said)
 	}
 	var none *Set
-	if none.Off("no_fence") || none.Point("agent.spool") != nil || none.Duration("lease.ttl", time.Second) != time.Second {
+	if none.Off("no_fence") || none.Point("agent.spool") != nil || none.Number("cluster.snapshot", 7) != 7 {
 		t.Error("a nil Set has a fault")
 	}
 }
@@ -117,7 +117,7 @@ func TestParseRefuses(t *testing.T) {
 		"a hit that is no number":   "store.commit.before=crash@soon",
 		"a hit before the first":    "store.commit.before=crash@0",
 		"a delay without a time":    "store.commit.before=delay",
-		"a duration that is none":   "lease.ttl=long",
+		"a number that is none":     "cluster.snapshot=often",
 		"a point without an action": "store.commit.before",
 	}
 	for name, text := range tests {
@@ -133,7 +133,7 @@ func TestParseRefuses(t *testing.T) {
 // test of it that never bites.
 func TestEveryNameIsPlaced(t *testing.T) {
 	placed := map[string]bool{}
-	use := regexp.MustCompile(`\.(?:Point|Off|Duration)\("([a-z_.]+)"`)
+	use := regexp.MustCompile(`\.(?:Point|Off|Number)\("([a-z_.]+)"`)
 	for _, tree := range []string{"controlplane", "agent", "cmd"} {
 		err := filepath.WalkDir(filepath.Join("..", "..", tree), func(file string, d fs.DirEntry, err error) error {
 			if err != nil || d.IsDir() || !strings.HasSuffix(file, ".go") || strings.HasSuffix(file, "_test.go") {
@@ -149,7 +149,7 @@ func TestEveryNameIsPlaced(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	known := slices.Concat(Points(), Protections(), Durations())
+	known := slices.Concat(Points(), Protections(), Numbers())
 	for _, name := range known {
 		if !placed[name] {
 			t.Errorf("%s stands nowhere", name)
