@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -27,6 +28,7 @@ type work struct {
 	offer   *apiv1.Offer
 	program *flow.Program
 	spec    flow.RunSpec
+	saved   map[string]engine.SavedStep
 	env     *flow.Environment
 	tags    *tag.Expr
 	dir     string
@@ -53,7 +55,31 @@ func (a *Agent) Prepare(ctx context.Context, o *apiv1.Offer) (lease.Work, error)
 	if err := w.compile(a, fsys); err != nil {
 		return nil, errors.Join(err, project.Close())
 	}
+	if err := w.earlier(ctx); err != nil {
+		return nil, errors.Join(err, project.Close())
+	}
 	return w, nil
+}
+
+// earlier fetches what the steps before --from gave in the run that is repeated.
+func (w *work) earlier(ctx context.Context) error {
+	digest := w.offer.GetBatch().GetSource().GetSavedContext()
+	if digest == "" {
+		return nil
+	}
+	var text bytes.Buffer
+	if err := w.agent.fetch(ctx, digest, &text); err != nil {
+		return fmt.Errorf("fetch what the steps before gave: %w", err)
+	}
+	if sum(text.Bytes()) != digest {
+		return errors.New("fetch what the steps before gave: it has another sha256")
+	}
+	saved, err := engine.ReadContext(text.Bytes())
+	if err != nil {
+		return err
+	}
+	w.saved = saved.Steps
+	return nil
 }
 
 // compile makes the program, and picks its run.
@@ -104,7 +130,7 @@ func (w *work) run() engine.Run {
 	out := engine.Run{
 		Program: w.program, BatchID: r.GetBatchId(), RunID: r.GetId(), Attempt: int(w.offer.GetLease().GetAttempt()),
 		Row: w.spec.Row, Iteration: w.spec.Iteration, Matrix: w.spec.Matrix, Input: w.spec.Input, Environment: src.GetEnvironment(),
-		Seed: src.GetSeed(), StepTags: w.tags, From: src.GetFrom(), To: src.GetTo(), Batch: w.agent.batch(r.GetBatchId()),
+		Seed: src.GetSeed(), StepTags: w.tags, From: src.GetFrom(), Saved: w.saved, To: src.GetTo(), Batch: w.agent.batch(r.GetBatchId()),
 		KeepVariables: src.GetKeepVariables(),
 	}
 	if w.env != nil && len(w.env.Services) > 0 {

@@ -193,7 +193,7 @@ func (s *server) GetFlow(ctx context.Context, req *apiv1.GetFlowRequest) (*apiv1
 			return &apiv1.GetFlowResponse{Flow: f, Source: string(text)}, err
 		}
 	}
-	return nil, missing("file", "flow", fmt.Sprintf("%d in %s", req.GetIndex(), req.GetFile()))
+	return nil, missing("file", "stored flow", fmt.Sprintf("%s#%d", req.GetFile(), req.GetIndex()+1))
 }
 
 func (s *server) file(ctx context.Context, digest, name string) ([]byte, error) {

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
 
 	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
@@ -209,41 +208,6 @@ func (s *server) Cancel(ctx context.Context, req *apiv1.CancelRequest) (*apiv1.C
 	return &apiv1.CancelResponse{Cancelled: a.GetChanged()}, nil
 }
 
-// Rerun makes a batch of the runs of one that was.
-func (s *server) Rerun(ctx context.Context, req *apiv1.RerunRequest) (*apiv1.RerunResponse, error) {
-	old, err := s.Runs.Batch(ctx, req.GetBatchId())
-	if err != nil {
-		return nil, of(err, "batch_id", "batch", req.GetBatchId())
-	}
-	runs, err := s.Runs.RunsOfBatch(ctx, req.GetBatchId())
-	if err != nil {
-		return nil, err
-	}
-	source := proto.CloneOf(old.GetSource())
-	source.Only, source.Trigger = nil, "rerun of batch "+old.GetId()
-	for _, r := range runs {
-		ended := r.GetStatus() >= apiv1.RunStatus_RUN_STATUS_PASSED
-		if req.GetRunId() != "" && r.GetId() != req.GetRunId() || req.GetFailed() && (!ended || r.GetStatus() == apiv1.RunStatus_RUN_STATUS_PASSED) {
-			continue
-		}
-		source.Only = append(source.Only, &apiv1.Repeat{File: r.GetSpec().GetFile(), Index: r.GetSpec().GetIndex(), Ordinal: r.GetSpec().GetOrdinal(), RunId: r.GetId()})
-	}
-	if len(source.GetOnly()) == 0 {
-		return nil, &Error{Kind: Conflict, Message: "there is nothing to run again: every run of the batch passed, or none fits"}
-	}
-	if from := req.GetFrom(); from != "" {
-		if len(source.GetOnly()) != 1 {
-			return nil, invalid("from", "a step to go on from is of one run: give its run_id")
-		}
-		source.From = from
-	}
-	res, err := s.create(ctx, req.GetIdempotencyKey(), req, source)
-	if err != nil {
-		return nil, err
-	}
-	return &apiv1.RerunResponse{Batch: res.GetBatch()}, nil
-}
-
 // known makes sure that what is to be changed is there. This node may be behind the one
 // that has made it, so it is looked at twice.
 func (s *server) known(ctx context.Context, runs []string, batch string) error {
@@ -324,114 +288,4 @@ func (s *server) Release(ctx context.Context, req *apiv1.ReleaseRequest) (*apiv1
 	c.Body = &clusterv1.Command_ReleaseRun{ReleaseRun: &clusterv1.ReleaseRun{RunId: req.GetRunId()}}
 	_, err = s.propose(ctx, c)
 	return &apiv1.ReleaseResponse{}, of(err, "run_id", "run", req.GetRunId())
-}
-
-// Watch gives the stream of a run, attempt after attempt where no one is asked for.
-func (s *server) Watch(ctx context.Context, req *apiv1.WatchRequest, out *connect.ServerStream[apiv1.WatchResponse]) error {
-	attempt, offset := req.GetAttempt(), req.GetOffset()
-	for {
-		r, err := s.Runs.Run(ctx, req.GetRunId())
-		if err != nil {
-			return of(err, "run_id", "run", req.GetRunId())
-		}
-		changed := s.Runs.Changed(r.GetBatchId())
-		if r, err = s.Runs.Run(ctx, req.GetRunId()); err != nil { // what changed before that is in it
-			return err
-		}
-		ended := r.GetStatus() >= apiv1.RunStatus_RUN_STATUS_PASSED
-		newest := newestStream(r)
-		if newest != nil && (attempt == 0 || req.GetAttempt() == 0 && newest.GetNumber() > attempt) {
-			restarted := attempt != 0
-			attempt = newest.GetNumber()
-			if restarted {
-				offset = 0
-				if err := out.Send(&apiv1.WatchResponse{Attempt: attempt, Restarted: true}); err != nil {
-					return err
-				}
-			}
-		}
-		if attempt != 0 {
-			over := ended || newest == nil || newest.GetNumber() != attempt || newest.GetOutcome() != ""
-			if offset, err = s.follow(ctx, r.GetId(), attempt, offset, changed, over || req.GetNoFollow(), out); err != nil {
-				return err
-			}
-		}
-		if ended || req.GetNoFollow() {
-			return out.Send(&apiv1.WatchResponse{Attempt: attempt, Offset: offset, Run: r})
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-}
-
-// newestStream is the newest attempt that has a stream: one that has started.
-func newestStream(r *apiv1.Run) *apiv1.Attempt {
-	for i := len(r.GetAttempts()) - 1; i >= 0; i-- {
-		if at := r.GetAttempts()[i]; at.GetStarted() != nil {
-			return at
-		}
-	}
-	return nil
-}
-
-// follow gives a stream until it ends, or until the run has changed.
-func (s *server) follow(ctx context.Context, run string, attempt int32, offset int64, changed <-chan struct{}, over bool, out *connect.ServerStream[apiv1.WatchResponse]) (int64, error) {
-	reading, stop := context.WithCancel(ctx)
-	defer stop()
-	if !over {
-		go func() {
-			select {
-			case <-changed:
-				stop()
-			case <-reading.Done():
-			}
-		}()
-	}
-	err := s.Streams.Read(reading, run, attempt, offset, !over, func(at int64, data []byte) error {
-		offset = at + int64(len(data))
-		return out.Send(&apiv1.WatchResponse{Attempt: attempt, Offset: at, Data: data})
-	})
-	if reading.Err() != nil && ctx.Err() == nil {
-		return offset, nil // the run has changed
-	}
-	return offset, err
-}
-
-// WatchBatch tells of every change of a batch until it has ended.
-func (s *server) WatchBatch(ctx context.Context, req *apiv1.WatchBatchRequest, out *connect.ServerStream[apiv1.WatchBatchResponse]) error {
-	told := map[string]string{}
-	for {
-		changed := s.Runs.Changed(req.GetBatchId())
-		b, err := s.Runs.Batch(ctx, req.GetBatchId())
-		if err != nil {
-			return of(err, "batch_id", "batch", req.GetBatchId())
-		}
-		runs, err := s.Runs.RunsOfBatch(ctx, req.GetBatchId())
-		if err != nil {
-			return err
-		}
-		b.Source = nil
-		res := &apiv1.WatchBatchResponse{Batch: b}
-		for _, r := range runs {
-			state := fmt.Sprint(r.GetStatus(), len(r.GetAttempts()), r.GetCancelling(), r.GetQuarantined(), r.GetReason())
-			if told[r.GetId()] != state {
-				told[r.GetId()] = state
-				res.Runs = append(res.Runs, r)
-			}
-		}
-		if err := out.Send(res); err != nil {
-			return err
-		}
-		if b.GetStatus() != apiv1.BatchStatus_BATCH_STATUS_ACTIVE {
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
 }

@@ -3,6 +3,8 @@ package bundle
 import (
 	"fmt"
 	"io/fs"
+	"slices"
+	"strings"
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -114,6 +116,7 @@ func (l *Loader) Plan() ([]*apiv1.Spec, source.Problems) {
 			problems = append(problems, bad...)
 			continue
 		}
+		problems = append(problems, l.steps(p)...)
 		base, bad := l.spec(p, ref)
 		problems = append(problems, bad...)
 		runs, bad := l.Runs(p)
@@ -128,6 +131,29 @@ func (l *Loader) Plan() ([]*apiv1.Spec, source.Problems) {
 		}
 	}
 	return specs, problems
+}
+
+// steps refuses to begin with, or to end after, a step that the flow has not: it would
+// run nothing, or all of it.
+func (l *Loader) steps(p *flow.Program) (problems source.Problems) {
+	ids := make([]string, len(p.Steps))
+	for i, s := range p.Steps {
+		ids[i] = s.ID
+	}
+	for what, id := range map[string]string{"begin with": l.o.Source.GetFrom(), "end after": l.o.Source.GetTo()} {
+		if id == "" || slices.Contains(ids, id) {
+			continue
+		}
+		hint := source.Suggest(id, ids)
+		if hint == "" {
+			hint = "its steps are " + strings.Join(ids, ", ")
+		}
+		problems = append(problems, source.Problem{
+			Severity: source.Error, Code: source.CodeName, Pos: source.Pos{File: p.File, Line: p.Line}, Text: id,
+			Message: fmt.Sprintf("flow %q has no step %s at its top level to %s", p.Name, id, what), Hint: hint,
+		})
+	}
+	return problems
 }
 
 type ordinal struct {
