@@ -157,7 +157,9 @@ func (n *Node) clusterConfig() cluster.Config {
 
 // wire makes what stands on state, cluster and blobs.
 func (n *Node) wire(seal *auth.Seal, blobs blobStore) (err error) {
-	if n.streams, err = stream.New(stream.Config{Blobs: blobs, Holds: n.holds, Logger: n.cfg.Logger, Fault: n.cfg.Fault}); err != nil {
+	if n.streams, err = stream.New(stream.Config{
+		Blobs: blobs, Holds: n.holds, Secrets: n.secretsOf(seal), Logger: n.cfg.Logger, Fault: n.cfg.Fault,
+	}); err != nil {
 		return err
 	}
 	p := &planner{store: n.store, blobs: blobs, builtins: n.cfg.Builtins}
@@ -242,6 +244,7 @@ func (n *Node) stop(lower context.CancelFunc) error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopWithin)
 	defer cancel()
 	n.letGo()
+	n.streams.EndWatches()
 	n.watch.end() // who watches has seen all that there is
 	var errs []error
 	if err := n.server.Shutdown(ctx); err != nil {

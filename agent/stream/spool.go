@@ -177,8 +177,9 @@ func (s *Spool) Remove() error {
 	return errors.Join(s.file.Close(), os.Remove(s.file.Name()))
 }
 
-// window is how much of a run may be on its way without an acknowledgement.
-const window = 2 << 20
+// window is how much of a run may be on its way without an acknowledgement: a full
+// segment of the control plane that is being stored, and another that fills.
+const window = 8 << 20
 
 // part reads what is to be sent next, at most limit bytes; nil: nothing is.
 func (s *Spool) part(limit int64) (offset int64, data []byte, err error) {

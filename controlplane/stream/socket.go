@@ -22,6 +22,9 @@ const (
 	pingEvery = 20 * time.Second
 	// ackEvery is how often acknowledgements are looked at.
 	ackEvery = 50 * time.Millisecond
+	// goneAfter is when a stream that has not ended, of which nothing comes, is not one of
+	// its socket's any more.
+	goneAfter = time.Hour
 )
 
 // Socket serves an agent's stream: AppendRequests come in, AppendResponses go out, at
@@ -33,7 +36,7 @@ func (s *Streams) Socket(w http.ResponseWriter, req *http.Request, agent string)
 	if err != nil {
 		return // it was answered
 	}
-	c := &socket{streams: s, conn: conn, agent: agent, open: map[id]int64{}}
+	c := &socket{streams: s, conn: conn, agent: agent, open: map[id]int64{}, writes: map[*stream]bool{}}
 	ctx, cancel := context.WithCancel(context.WithoutCancel(req.Context()))
 	var all sync.WaitGroup
 	all.Go(func() { c.acknowledge(ctx) })
@@ -41,6 +44,17 @@ func (s *Streams) Socket(w http.ResponseWriter, req *http.Request, agent string)
 	cancel()
 	_ = conn.Close() // the agent opens another
 	all.Wait()
+	for st := range c.writes {
+		st.attach(-1)
+	}
+}
+
+// attach counts the sockets that a stream comes over.
+func (st *stream) attach(by int) {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	st.sockets += by
+	st.tell() // whoever watches looks where it is written now
 }
 
 // socket is one agent's connection.
@@ -48,6 +62,7 @@ type socket struct {
 	streams *Streams
 	conn    *websocket.Conn
 	agent   string
+	writes  map[*stream]bool // that frames came of; only receive changes it
 	write   sync.Mutex
 
 	mu   sync.Mutex
@@ -71,10 +86,11 @@ func (c *socket) receive(ctx context.Context) {
 		}
 		res := &apiv1.AppendResponse{}
 		for _, f := range req.GetFrames() {
-			ack, err := c.streams.Append(ctx, c.agent, f)
+			st, ack, err := c.streams.append(ctx, c.agent, f)
 			if err != nil {
 				return // it is sent again, here or elsewhere
 			}
+			c.attach(st)
 			c.note(ack)
 			res.Acks = append(res.Acks, ack)
 		}
@@ -82,6 +98,29 @@ func (c *socket) receive(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// attach notes that a stream comes over this socket, and lets go of those that do not
+// any more.
+func (c *socket) attach(st *stream) {
+	if st == nil || c.writes[st] {
+		return
+	}
+	for old := range c.writes {
+		if old.over() {
+			delete(c.writes, old)
+			old.attach(-1)
+		}
+	}
+	c.writes[st] = true
+	st.attach(1)
+}
+
+// over says that nothing has come of a stream for long, or nothing more will.
+func (st *stream) over() bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.ended || st.waits() == 0 && time.Since(st.used) > goneAfter
 }
 
 func (c *socket) note(a *apiv1.Ack) {
