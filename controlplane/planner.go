@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"sort"
 	"strings"
 
@@ -36,48 +37,67 @@ const maxFile = flow.MaxFileBytes
 // errBlob is an error of the blob store, which says nothing about a flow.
 type errBlob struct{ error }
 
-func (p *planner) load(ctx context.Context, workspace string, s *apiv1.Source) (*bundle.Loader, error) {
+func (p *planner) load(ctx context.Context, workspace string, s *apiv1.Source) (*bundle.Loader, *contents, error) {
 	files, err := p.store.Bundle(ctx, s.GetBundle())
 	if err != nil {
-		return nil, said(err)
+		return nil, nil, said(err)
 	}
 	c, err := p.catalog(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	o := bundle.Options{FS: bundle.New(files, p.open(ctx)), Source: s, Catalog: c, Lenient: true}
+	from := &contents{ctx: ctx, blobs: p.blobs}
+	o := bundle.Options{FS: bundle.New(files, from.open), Source: s, Catalog: c, Lenient: true}
 	if name := s.GetEnvironment(); name != "" {
 		e, err := p.store.Environment(ctx, workspace, name)
 		if err != nil {
-			return nil, &api.Error{Kind: api.NotFound, Field: "source.environment", Message: fmt.Sprintf("there is no environment %q", name), Cause: err}
+			return nil, nil, &api.Error{Kind: api.NotFound, Field: "source.environment", Message: fmt.Sprintf("there is no environment %q", name), Cause: err}
 		}
 		env, problems := flow.ParseEnvironment(flow.EnvironmentPath(name), []byte(e.GetText()))
 		if bad := problems.Errors(); len(bad) > 0 {
-			return nil, asError("source.environment", bad)
+			return nil, nil, asError("source.environment", bad)
 		}
 		o.Environment = env
 	}
 	l, problems := bundle.NewLoader(o)
 	if len(problems) > 0 {
-		return nil, asError("source.data", problems)
+		return nil, nil, from.blame("source.data", problems)
 	}
-	return l, nil
+	return l, from, nil
 }
 
-// open reads a content.
-func (p *planner) open(ctx context.Context) bundle.Open {
-	return func(sum string) ([]byte, error) {
-		r, err := p.blobs.Get(ctx, "files/"+sum[:2]+"/"+sum)
-		if err != nil {
-			return nil, errBlob{err}
-		}
-		defer r.Close()
-		data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
-		if err != nil {
-			return nil, errBlob{err}
-		}
-		return data, nil
+// contents reads the files of a bundle for the language, which makes problems of the
+// flow of all that it cannot read. What the blob store could not give says nothing about
+// the flow: it is kept apart.
+type contents struct {
+	ctx   context.Context
+	blobs blobStore
+	fault error
+}
+
+func (c *contents) open(sum string) ([]byte, error) {
+	r, err := c.blobs.Get(c.ctx, "files/"+sum[:2]+"/"+sum)
+	if err != nil {
+		return nil, c.noted(err)
 	}
+	defer r.Close()
+	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
+	return data, c.noted(err)
+}
+
+func (c *contents) noted(err error) error {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		c.fault = errors.Join(c.fault, err)
+	}
+	return err
+}
+
+// blame is the error of problems of a field.
+func (c *contents) blame(field string, problems source.Problems) error {
+	if c.fault != nil {
+		return &api.Error{Kind: api.Unavailable, Message: "the files of the flow cannot be read at the moment: try again", Cause: errBlob{c.fault}}
+	}
+	return asError(field, problems)
 }
 
 // catalog is what the built-in plugins and those of the agents can do: of each the
@@ -111,13 +131,13 @@ func (p *planner) catalog(ctx context.Context) (*catalog.Catalog, error) {
 
 // Plan are the runs of a source.
 func (p *planner) Plan(ctx context.Context, workspace string, s *apiv1.Source) ([]*apiv1.Spec, error) {
-	l, err := p.load(ctx, workspace, s)
+	l, from, err := p.load(ctx, workspace, s)
 	if err != nil {
 		return nil, err
 	}
 	specs, problems := l.Plan()
 	if len(problems) > 0 {
-		return nil, asError("source.flows", problems)
+		return nil, from.blame("source.flows", problems)
 	}
 	return specs, nil
 }
@@ -153,9 +173,10 @@ func (p *planner) Flows(ctx context.Context, digest string) ([]*apiv1.Flow, erro
 	if err != nil {
 		return nil, err
 	}
-	list, problems := bundle.Flows(bundle.New(files, p.open(ctx)), c)
+	from := &contents{ctx: ctx, blobs: p.blobs}
+	list, problems := bundle.Flows(bundle.New(files, from.open), c)
 	if len(problems) > 0 {
-		return nil, asError("bundle", problems)
+		return nil, from.blame("bundle", problems)
 	}
 	return list, nil
 }
