@@ -18,7 +18,23 @@ type scan struct {
 	masker *redact.Masker
 	found  int64 // how many secrets were covered
 	marked int64 // how many of them the blob store knows of
-	name   string
+	told   func(run, mask string, n int64, first bool)
+}
+
+// Masked is how many secrets were masked here that agents had let through.
+func (s *Streams) Masked() int64 { return s.masked.Load() }
+
+// leaked counts what was masked here, and says it once for each stream.
+func (s *Streams) leaked(run, mask string, n int64, first bool) {
+	s.masked.Add(n)
+	if first {
+		s.cfg.Logger.Warn("an agent let a secret through: it was masked before it was stored", "run", run, "secret", mask)
+	}
+}
+
+func (c *scan) cover(run, mask string, n int64) {
+	c.told(run, mask, n, c.found == 0)
+	c.found += n
 }
 
 // know reads the secrets of a run, once for each time its stream is opened.
@@ -29,7 +45,7 @@ func (s *Streams) know(ctx context.Context, st *stream) error {
 	if known {
 		return nil
 	}
-	made := &scan{masker: redact.New()}
+	made := &scan{masker: redact.New(), told: s.leaked}
 	if s.cfg.Secrets != nil {
 		values, err := s.cfg.Secrets(ctx, st.id.run)
 		if err != nil {
@@ -90,8 +106,7 @@ func (st *stream) settle(end int) {
 	lines := st.held[:end]
 	if spans := st.scan.masker.Spans(lines); len(spans) > 0 {
 		if n := cover(lines, spans); n > 0 {
-			st.scan.found += int64(n)
-			st.scan.name = spans[0].Mask
+			st.scan.cover(st.id.run, spans[0].Mask, int64(n))
 		}
 	}
 	st.pending = append(st.pending, lines...)
@@ -129,6 +144,14 @@ var kept = map[string]bool{
 
 // coverLine overwrites in one line, which begins at a position of the spans' text.
 func coverLine(line []byte, spans []redact.Span, base int) int {
+	if line[0] != '{' { // no event, or the middle of one that is too long: nothing of it is kept
+		for _, sp := range spans {
+			for at := max(0, sp.Start-base); at < min(len(line), sp.End-base); at++ {
+				line[at] = '*'
+			}
+		}
+		return len(spans)
+	}
 	hit := map[int]bool{}
 	texts(line, func(start, end int) {
 		for at := start; at < end; {

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -100,6 +101,7 @@ type Streams struct {
 	enc    *zstd.Encoder
 	dec    *zstd.Decoder
 	memory memory
+	masked atomic.Int64
 	mu     sync.Mutex
 	open   map[id]*stream
 	closed bool
