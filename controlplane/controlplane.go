@@ -157,9 +157,11 @@ func (n *Node) clusterConfig() cluster.Config {
 
 // wire makes what stands on state, cluster and blobs.
 func (n *Node) wire(seal *auth.Seal, blobs blobStore) (err error) {
-	if n.streams, err = stream.New(stream.Config{
-		Blobs: blobs, Holds: n.holds, Secrets: n.secretsOf(seal), Logger: n.cfg.Logger, Fault: n.cfg.Fault,
-	}); err != nil {
+	streams := stream.Config{Blobs: blobs, Holds: n.holds, Secrets: n.secretsOf(seal), Logger: n.cfg.Logger, Fault: n.cfg.Fault}
+	if n.cfg.Cluster != nil {
+		streams.Peers = tails{n}
+	}
+	if n.streams, err = stream.New(streams); err != nil {
 		return err
 	}
 	p := &planner{store: n.store, blobs: blobs, builtins: n.cfg.Builtins}
