@@ -177,7 +177,7 @@ func (l *lead) ready(b *bucket, agent string, now time.Time, held map[string]str
 // hindered says what else than an agent a run waits for.
 func (l *lead) hindered(i *item, agent string, now time.Time, held map[string]string) string {
 	if i.run.GetStatus() == apiv1.RunStatus_RUN_STATUS_FINISHING {
-		return "" // its teardown waits for nothing
+		return l.hinderedTeardown(i, agent) // nothing else does
 	}
 	for _, name := range i.run.GetLocks() {
 		if who := held[lockKey(i.run.GetWorkspace(), name)]; who != "" && who != i.run.GetId() {
@@ -198,6 +198,26 @@ func (l *lead) hindered(i *item, agent string, now time.Time, held map[string]st
 	if only != "" && agent != "" && only != agent {
 		if l.agents[only] != nil && now.Sub(l.agents[only].seen) < l.cfg.Timing.TTL+l.cfg.Timing.Grace {
 			return "it stays on the agent of the row before it"
+		}
+	}
+	return ""
+}
+
+// hinderedTeardown leaves a teardown that an agent did not complete to another one that
+// waits and fits, where there is one.
+func (l *lead) hinderedTeardown(i *item, agent string) string {
+	tried := map[string]bool{}
+	for _, at := range i.run.GetAttempts() {
+		if at.GetTeardownOnly() {
+			tried[at.GetAgentId()] = true
+		}
+	}
+	if agent == "" || !tried[agent] {
+		return ""
+	}
+	for id, a := range l.agents {
+		if !tried[id] && a.waiting != nil && a.waiting.free > 0 && a.record != nil && l.unavailable(a) == "" && len(lacks(a.record, i.bucket.target, i.bucket.env)) == 0 {
+			return "its teardown was tried by this agent, and another one can"
 		}
 	}
 	return ""
@@ -236,9 +256,14 @@ func (l *lead) offer(ctx context.Context, choices []choice, granted []*apiv1.Run
 	defer l.mu.Unlock()
 	for _, c := range choices {
 		a := l.agent(c.agent)
-		if list := offers[c.to]; len(list) > 0 && a.waiting == c.to {
+		list := offers[c.to]
+		delete(offers, c.to)
+		switch {
+		case len(list) == 0:
+		case a.waiting == c.to:
 			l.answer(a, &apiv1.PollResponse{Offers: list, Directive: l.directive(a)})
-			delete(offers, c.to)
+		default: // news came between: its next poll has them
+			a.owed = append(a.owed, list...)
 		}
 	}
 	return nil

@@ -55,6 +55,8 @@ type agent struct {
 	// last are the offers of its newest poll, given again for the same poll id.
 	lastPoll   string
 	lastOffers []*apiv1.Offer
+	// owed are offers whose poll was answered by news at that very moment.
+	owed []*apiv1.Offer
 	// leases are the runs that it has.
 	leases map[string]bool
 }
@@ -269,7 +271,8 @@ func (l *lead) lease(r *apiv1.Run, at *apiv1.Attempt, old *lease) {
 	if at.GetStarted() != nil && !n.started {
 		n.started, n.until = true, time.Now().Add(l.cfg.Timing.TTL+l.cfg.Timing.Grace)
 	}
-	if r.GetCancelling() && n.cancelled.IsZero() {
+	// A teardown of what was cancelled is what the cancel wants.
+	if r.GetCancelling() && n.cancelled.IsZero() && !n.teardown {
 		n.cancelled = time.Now()
 		l.news(n)
 	}

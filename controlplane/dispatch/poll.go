@@ -28,6 +28,13 @@ func (l *lead) poll(ctx context.Context, id, home string, req *apiv1.PollRequest
 	}
 	if a.waiting != nil {
 		a.waiting.answer <- &apiv1.PollResponse{}
+		a.waiting = nil
+	}
+	if owed := l.alive(a.owed); len(owed) > 0 {
+		a.lastPoll, a.lastOffers, a.owed = p.id, owed, nil
+		res := &apiv1.PollResponse{Offers: owed, Directive: l.directive(a)}
+		l.mu.Unlock()
+		return res, nil
 	}
 	a.waiting = p
 	news := l.cancelled(a)
