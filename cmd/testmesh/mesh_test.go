@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -255,22 +257,24 @@ func TestACancelledRunIsTornDown(t *testing.T) {
 	m := startMesh(t, t.TempDir())
 	defer m.stop()
 	defer m.agent(t, "one")()
+	// Before its first step began, there would be nothing to tear down.
+	begun := make(chan struct{}, 1)
+	witness := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { begun <- struct{}{} }))
+	defer witness.Close()
 	b := m.queue(t, &apiv1.Source{Flows: []*apiv1.FlowRef{{File: "long.yaml"}}}, map[string]string{
-		"long.yaml": "flow:\n  name: Long\n  steps:\n    - {id: wait, action: delay, config: {duration: 1m}}\n  teardown:\n    - {id: clean, action: log, config: {message: torn down}}\n",
+		"long.yaml": "flow:\n  name: Long\n  steps:\n    - {id: begin, action: http.request, config: {url: \"" + witness.URL + "\"}}\n" +
+			"    - {id: wait, action: delay, config: {duration: 1m}}\n  teardown:\n    - {id: clean, action: log, config: {message: torn down}}\n",
 	})
-	var run *apiv1.Run
-	for deadline := time.Now().Add(20 * time.Second); run.GetStatus() != apiv1.RunStatus_RUN_STATUS_RUNNING; {
-		list, err := m.client.Runs.ListRuns(t.Context(), &apiv1.ListRunsRequest{BatchId: b.GetId()})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if len(list.GetRuns()) == 1 {
-			run = list.GetRuns()[0]
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("it does not run: %v", run)
-		}
+	select {
+	case <-begun:
+	case <-time.After(20 * time.Second):
+		t.Fatal("it does not run")
 	}
+	list, err := m.client.Runs.ListRuns(t.Context(), &apiv1.ListRunsRequest{BatchId: b.GetId()})
+	if err != nil || len(list.GetRuns()) != 1 {
+		t.Fatalf("got runs %v, error %v", list.GetRuns(), err)
+	}
+	run := list.GetRuns()[0]
 	began := time.Now()
 	if _, err := m.client.Runs.Cancel(t.Context(), &apiv1.CancelRequest{RunIds: []string{run.GetId()}, Reason: "enough"}); err != nil {
 		t.Fatal(err)
