@@ -123,7 +123,7 @@ func (s *Sender) Drained(ctx context.Context, p *Spool) (fenced bool, err error)
 func (s *Sender) Run(ctx context.Context) {
 	wait, early := retry, 0
 	for ctx.Err() == nil {
-		began := time.Now()
+		began, had := time.Now(), s.acknowledged()
 		if s.cfg.PostOnly || early >= 2 {
 			s.post(ctx, began.Add(postFor))
 			early = 0
@@ -136,7 +136,10 @@ func (s *Sender) Run(ctx context.Context) {
 		if time.Since(began) < cutSoon {
 			early++
 		} else {
-			early, wait = 0, retry
+			early = 0
+		}
+		if early == 0 || s.acknowledged() > had { // it was of use: the next one may be too
+			wait = retry
 		}
 		s.cfg.Logger.Debug("the stream was cut", "error", err)
 		select {
@@ -287,26 +290,41 @@ func (s *Sender) post(ctx context.Context, until time.Time) {
 			}
 			continue
 		}
+		asked := false
 		if err == nil {
 			var res *apiv1.AppendResponse
-			if len(frames) == 0 { // ask how far it is
+			if asked = len(frames) == 0; asked { // how far it is
 				frames = s.probes()
-				wait = retry
 			}
 			if res, err = s.cfg.Poster.Append(ctx, &apiv1.AppendRequest{Frames: frames}); err == nil {
 				s.take(res)
+				wait = retry
 			}
 		}
 		if err != nil {
 			s.cfg.Logger.Debug("frames could not be posted", "error", err)
 			s.again()
 			wait = min(2*wait, retryMost)
+		} else if !asked {
+			continue // there may be more
 		}
 		select {
 		case <-time.After(wait):
 		case <-ctx.Done():
 		}
 	}
+}
+
+// acknowledged is how much of all streams is durable.
+func (s *Sender) acknowledged() (n int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.spools {
+		p.mu.Lock()
+		n += p.durable
+		p.mu.Unlock()
+	}
+	return n
 }
 
 // unacknowledged: something was sent that is not durable yet.
