@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
@@ -55,6 +56,8 @@ type Config struct {
 	Cluster *ClusterConfig
 	// Blobs says where blobs are kept; zero: in the data directory.
 	Blobs  BlobConfig
+	// Page are the files of the page for browsers; nil: there is none.
+	Page   fs.FS
 	Timing dispatch.Timing
 	// Fault is nil but in test builds.
 	Fault   *fault.Set
@@ -93,6 +96,7 @@ type Node struct {
 	renewals   *renewals
 	watch      *watch
 	server     *http.Server
+	sockets    sync.WaitGroup // of pages
 	// stopping ends when the node is about to: who waits is let go of.
 	stopping context.Context
 	letGo    context.CancelFunc
@@ -157,11 +161,11 @@ func (n *Node) clusterConfig() cluster.Config {
 
 // wire makes what stands on state, cluster and blobs.
 func (n *Node) wire(seal *auth.Seal, blobs blobStore) (err error) {
-	streams := stream.Config{Blobs: blobs, Holds: n.holds, Secrets: n.secretsOf(seal), Logger: n.cfg.Logger, Fault: n.cfg.Fault}
+	coming := stream.Config{Blobs: blobs, Holds: n.holds, Secrets: n.secretsOf(seal), Logger: n.cfg.Logger, Fault: n.cfg.Fault}
 	if n.cfg.Cluster != nil {
-		streams.Peers = tails{n}
+		coming.Peers = tails{n}
 	}
-	if n.streams, err = stream.New(streams); err != nil {
+	if n.streams, err = stream.New(coming); err != nil {
 		return err
 	}
 	p := &planner{store: n.store, blobs: blobs, builtins: n.cfg.Builtins}
@@ -177,9 +181,9 @@ func (n *Node) wire(seal *auth.Seal, blobs blobStore) (err error) {
 	t := n.dispatcher.Timing()
 	handler, err := api.New(api.Config{
 		Proposer: proposer{n.cluster, n.store}, Runs: runs{n}, Flows: flows{n}, Agents: agents{n},
-		Queue: queue{n}, Streams: n.streams, Blobs: blobs, Catalog: p, Seal: seal, Checkpoints: n.store, NotFound: store.ErrNotFound,
+		Queue: queue{n}, Streams: streams{n.streams}, Blobs: blobs, Catalog: p, Seal: seal, Checkpoints: n.store, NotFound: store.ErrNotFound,
 		Members: members{n}, Guard: guard, Origins: n.cfg.Origins, Logger: n.cfg.Logger, Now: time.Now, NewID: newID, NewSecret: newSecret, Version: n.cfg.Version,
-		Timing: api.Timing{TTL: t.TTL, Renew: t.Renew}, Fault: n.cfg.Fault,
+		Timing: api.Timing{TTL: t.TTL, Renew: t.Renew}, Sockets: &n.sockets, Stopping: n.stopping.Done(), Page: n.cfg.Page, Fault: n.cfg.Fault,
 	})
 	if err != nil {
 		return err
@@ -252,6 +256,7 @@ func (n *Node) stop(lower context.CancelFunc) error {
 	if err := n.server.Shutdown(ctx); err != nil {
 		errs = append(errs, n.server.Close()) // polls and sockets are held for long
 	}
+	n.sockets.Wait() // they end with n.stopping
 	errs = append(errs, n.streams.Close(ctx))
 	lower()
 	return errors.Join(errs...)

@@ -10,8 +10,20 @@ import (
 	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
 	clusterv1 "github.com/testmesh/testmesh/proto/testmesh/cluster/v1"
 
+	"github.com/testmesh/testmesh/controlplane/api"
 	"github.com/testmesh/testmesh/controlplane/stream"
 )
+
+// streams are this node's, as the API reads them.
+type streams struct{ *stream.Streams }
+
+func (s streams) Read(ctx context.Context, run string, attempt int32, offset int64, follow bool, give func(int64, []byte) error) error {
+	err := s.Streams.Read(ctx, run, attempt, offset, follow, give)
+	if errors.Is(err, stream.ErrClosed) {
+		return &api.Error{Kind: api.Unavailable, Message: "this node ends: ask another, or this one again soon", Cause: err}
+	}
+	return err
+}
 
 // tails are the streams that come to other nodes.
 type tails struct{ *Node }

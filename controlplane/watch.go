@@ -16,7 +16,8 @@ type watch struct {
 
 func newWatch() *watch { return &watch{waiting: map[string]chan struct{}{}} }
 
-// changed is closed with the next change of a batch or of one of its runs.
+// changed is closed with the next change of a batch or of one of its runs; of anything
+// where the batch is empty.
 func (w *watch) changed(batch string) <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -63,7 +64,7 @@ func (w *watch) tell(ctx context.Context, s *store.Store, c store.Change) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for id, waiting := range w.waiting {
-		if c.Lost || batches[id] {
+		if c.Lost || batches[id] || id == "" {
 			close(waiting)
 			delete(w.waiting, id)
 		}

@@ -9,9 +9,11 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net/http"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"connectrpc.com/connect"
@@ -62,6 +64,13 @@ type Config struct {
 	// Origins are the pages that may call from a browser: "https://mesh.example.com";
 	// "*" are all. None: only what comes from no other page.
 	Origins []string
+	// Sockets counts the live sockets, which outlive the server of their requests; nil:
+	// nobody waits for them.
+	Sockets *sync.WaitGroup
+	// Stopping is closed when the node is about to end; nil: never.
+	Stopping <-chan struct{}
+	// Page are the files of the page for browsers; nil: there is none.
+	Page fs.FS
 	// Fault is nil but in test builds.
 	Fault *fault.Set
 }
@@ -123,7 +132,9 @@ func New(cfg Config) (http.Handler, error) {
 	mux.Handle("GET "+root+"openapi.json", packed(http.HandlerFunc(openapi)))
 	reflection(mux)
 	s.addresses(mux)
-	return s.identified(crossOrigin(cfg.Origins, cfg.Guard.Authenticate(mux))), nil
+	s.live(mux)
+	servePage(mux, cfg.Page, packed)
+	return s.identified(crossOrigin(cfg.Origins, liveKey(cfg.Guard.Authenticate(mux)))), nil
 }
 
 // services are what reflection tells of.

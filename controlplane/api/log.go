@@ -144,7 +144,7 @@ func (s *server) queried(ctx context.Context, req *apiv1.QueryLogsRequest) (runs
 func (s *server) ListArtifacts(ctx context.Context, req *apiv1.ListArtifactsRequest) (*apiv1.ListArtifactsResponse, error) {
 	r, err := s.Runs.Run(ctx, req.GetRunId())
 	if err != nil {
-		return nil, err
+		return nil, of(err, "run_id", "run", req.GetRunId())
 	}
 	res := &apiv1.ListArtifactsResponse{}
 	at := newestStream(r)

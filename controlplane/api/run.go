@@ -24,7 +24,8 @@ type Runs interface {
 	Batch(ctx context.Context, id string) (*apiv1.Batch, error)
 	Batches(ctx context.Context, workspace string, before Cursor, limit int) ([]*apiv1.Batch, error)
 	Quarantined(ctx context.Context, workspace string) ([]*apiv1.Run, error)
-	// Changed is closed when a run or batch may have changed; it is asked for before
+	// Changed is closed when a run or batch may have changed, or anything where the batch
+	// is empty; it is asked for before
 	// what it is about is read.
 	Changed(batch string) <-chan struct{}
 }

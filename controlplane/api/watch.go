@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"connectrpc.com/connect"
 
@@ -11,6 +12,10 @@ import (
 
 // Watch gives the stream of a run, attempt after attempt where no one is asked for.
 func (s *server) Watch(ctx context.Context, req *apiv1.WatchRequest, out *connect.ServerStream[apiv1.WatchResponse]) error {
+	return s.watch(ctx, req, out.Send)
+}
+
+func (s *server) watch(ctx context.Context, req *apiv1.WatchRequest, send func(*apiv1.WatchResponse) error) error {
 	attempt, offset := req.GetAttempt(), req.GetOffset()
 	for {
 		r, err := s.Runs.Run(ctx, req.GetRunId())
@@ -28,25 +33,38 @@ func (s *server) Watch(ctx context.Context, req *apiv1.WatchRequest, out *connec
 			attempt = newest.GetNumber()
 			if restarted {
 				offset = 0
-				if err := out.Send(&apiv1.WatchResponse{Attempt: attempt, Restarted: true}); err != nil {
+				if err := send(&apiv1.WatchResponse{Attempt: attempt, Restarted: true}); err != nil {
 					return err
 				}
 			}
 		}
 		if attempt != 0 {
 			over := ended || newest == nil || newest.GetNumber() != attempt || newest.GetOutcome() != ""
-			if offset, err = s.follow(ctx, r.GetId(), attempt, offset, changed, over || req.GetNoFollow(), out); err != nil {
+			if offset, err = s.follow(ctx, r.GetId(), attempt, offset, changed, over || req.GetNoFollow(), send); err != nil {
 				return err
 			}
 		}
 		if ended || req.GetNoFollow() {
-			return out.Send(&apiv1.WatchResponse{Attempt: attempt, Offset: offset, Run: r})
+			return send(&apiv1.WatchResponse{Attempt: attempt, Offset: offset, Run: r})
 		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := s.change(ctx, changed); err != nil {
+			return err
 		}
+	}
+}
+
+// change waits for one.
+func (s *server) change(ctx context.Context, changed <-chan struct{}) error {
+	select {
+	case <-s.Stopping:
+		return &Error{Kind: Unavailable, Message: "this node ends: ask another, or this one again soon"}
+	default:
+	}
+	select {
+	case <-changed:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
@@ -61,7 +79,7 @@ func newestStream(r *apiv1.Run) *apiv1.Attempt {
 }
 
 // follow gives a stream until it ends, or until the run has changed.
-func (s *server) follow(ctx context.Context, run string, attempt int32, offset int64, changed <-chan struct{}, over bool, out *connect.ServerStream[apiv1.WatchResponse]) (int64, error) {
+func (s *server) follow(ctx context.Context, run string, attempt int32, offset int64, changed <-chan struct{}, over bool, send func(*apiv1.WatchResponse) error) (int64, error) {
 	reading, stop := context.WithCancel(ctx)
 	defer stop()
 	if !over {
@@ -75,7 +93,7 @@ func (s *server) follow(ctx context.Context, run string, attempt int32, offset i
 	}
 	err := s.Streams.Read(reading, run, attempt, offset, !over, func(at int64, data []byte) error {
 		offset = at + int64(len(data))
-		return out.Send(&apiv1.WatchResponse{Attempt: attempt, Offset: at, Data: data})
+		return send(&apiv1.WatchResponse{Attempt: attempt, Offset: at, Data: data})
 	})
 	if reading.Err() != nil && ctx.Err() == nil {
 		return offset, nil // the run has changed
@@ -85,6 +103,14 @@ func (s *server) follow(ctx context.Context, run string, attempt int32, offset i
 
 // WatchBatch tells of every change of a batch until it has ended.
 func (s *server) WatchBatch(ctx context.Context, req *apiv1.WatchBatchRequest, out *connect.ServerStream[apiv1.WatchBatchResponse]) error {
+	return s.watchBatch(ctx, req, out.Send)
+}
+
+// batchPace is the least time between two answers of one batch: what changes meanwhile
+// is told together.
+const batchPace = 100 * time.Millisecond
+
+func (s *server) watchBatch(ctx context.Context, req *apiv1.WatchBatchRequest, send func(*apiv1.WatchBatchResponse) error) error {
 	told := map[string]string{}
 	for {
 		changed := s.Runs.Changed(req.GetBatchId())
@@ -105,14 +131,17 @@ func (s *server) WatchBatch(ctx context.Context, req *apiv1.WatchBatchRequest, o
 				res.Runs = append(res.Runs, r)
 			}
 		}
-		if err := out.Send(res); err != nil {
+		if err := send(res); err != nil {
 			return err
 		}
 		if b.GetStatus() != apiv1.BatchStatus_BATCH_STATUS_ACTIVE {
 			return nil
 		}
+		if err := s.change(ctx, changed); err != nil {
+			return err
+		}
 		select {
-		case <-changed:
+		case <-time.After(batchPace):
 		case <-ctx.Done():
 			return ctx.Err()
 		}
