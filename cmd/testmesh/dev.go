@@ -41,8 +41,13 @@ func dev(ctx context.Context, s *cli.State, m cli.Mesh) (_ *cli.Meshed, err erro
 		listeners = append(listeners, l)
 	}
 	out.Server, out.Demo = "http://"+listeners[0].Addr().String(), "http://"+listeners[1].Addr().String()
+	files, err := page()
+	if err != nil {
+		return nil, err
+	}
 	node, err := controlplane.New(controlplane.Config{
-		Dir: filepath.Join(m.Dir, "server"), Listener: listeners[0], Open: true, Builtins: descriptors(), Version: version, Logger: log,
+		Page: files,
+		Dir:  filepath.Join(m.Dir, "server"), Listener: listeners[0], Open: true, Builtins: descriptors(), Version: version, Logger: log,
 		Exit: func(why string) { log.Error("the control plane ends", "reason", why); os.Exit(batch.ExitInternal) },
 	})
 	if err != nil {

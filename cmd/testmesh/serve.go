@@ -39,6 +39,9 @@ func serve(ctx context.Context, s *cli.State, srv mesh.Server, ready func(mesh.R
 	if cfg.Blobs, err = blobs(srv.Blobs); err != nil {
 		return err
 	}
+	if cfg.Page, err = page(); err != nil {
+		return err
+	}
 	scheme := "http://"
 	if srv.CertFile != "" {
 		reloaded, err := certificate(srv.CertFile, srv.KeyFile, log)
