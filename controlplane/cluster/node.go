@@ -148,9 +148,9 @@ func New(cfg Config) (*Node, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("open log: %w", err)
 	}
-	log, err := wal.Open(cfg.Dir, wal.WithLogger(hclog.NewNullLogger()), wal.WithMetaStore(&n.meta))
+	log, err := openLog(cfg.Dir, &n.meta)
 	if err != nil {
-		return nil, fmt.Errorf("open log in %s: %w", cfg.Dir, err)
+		return nil, err
 	}
 	n.wal = log
 	return n, nil

@@ -20,9 +20,9 @@ const keyTerm = "CurrentTerm"
 // index of the last entry and the newest term. No node runs in the folder.
 func CatchUp(dir string, state State) (last, term uint64, err error) {
 	var meta metadb.BoltMetaDB
-	log, err := wal.Open(dir, wal.WithLogger(hclog.NewNullLogger()), wal.WithMetaStore(&meta))
+	log, err := openLog(dir, &meta)
 	if err != nil {
-		return 0, 0, fmt.Errorf("open log in %s: %w", dir, err)
+		return 0, 0, err
 	}
 	defer func() { err = errors.Join(err, log.Close(), meta.Close()) }()
 	if term, err = log.GetUint64([]byte(keyTerm)); err != nil {
@@ -124,9 +124,9 @@ func Begin(dir string, b Beginning, state Snapshot) (err error) {
 		b.Address = aloneAddress
 	}
 	var meta metadb.BoltMetaDB
-	log, err := wal.Open(dir, wal.WithLogger(hclog.NewNullLogger()), wal.WithMetaStore(&meta))
+	log, err := openLog(dir, &meta)
 	if err != nil {
-		return fmt.Errorf("make log in %s: %w", dir, err)
+		return err
 	}
 	defer func() { err = errors.Join(err, log.Close(), meta.Close()) }()
 	if err := log.SetUint64([]byte(keyTerm), b.Term); err != nil {
