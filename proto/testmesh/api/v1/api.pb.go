@@ -3567,8 +3567,15 @@ type QueryLogsRequest struct {
 	// Lines of these levels: debug, info, warn, error; empty: all.
 	Levels []string `protobuf:"bytes,7,rep,name=levels,proto3" json:"levels,omitempty"`
 	// A part of the line.
-	Text          string `protobuf:"bytes,8,opt,name=text,proto3" json:"text,omitempty"`
-	Limit         int32  `protobuf:"varint,9,opt,name=limit,proto3" json:"limit,omitempty"`
+	Text string `protobuf:"bytes,8,opt,name=text,proto3" json:"text,omitempty"`
+	// At most so many lines; 0: 10,000.
+	Limit int32 `protobuf:"varint,9,opt,name=limit,proto3" json:"limit,omitempty"`
+	// A regular expression (RE2) that the line must match.
+	Regex string `protobuf:"bytes,10,opt,name=regex,proto3" json:"regex,omitempty"`
+	// Runs that an attempt of this agent was of.
+	AgentId string `protobuf:"bytes,11,opt,name=agent_id,json=agentId,proto3" json:"agent_id,omitempty"`
+	// Every line, without a limit: for exports.
+	All           bool `protobuf:"varint,12,opt,name=all,proto3" json:"all,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3666,11 +3673,34 @@ func (x *QueryLogsRequest) GetLimit() int32 {
 	return 0
 }
 
+func (x *QueryLogsRequest) GetRegex() string {
+	if x != nil {
+		return x.Regex
+	}
+	return ""
+}
+
+func (x *QueryLogsRequest) GetAgentId() string {
+	if x != nil {
+		return x.AgentId
+	}
+	return ""
+}
+
+func (x *QueryLogsRequest) GetAll() bool {
+	if x != nil {
+		return x.All
+	}
+	return false
+}
+
 type QueryLogsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Lines []*LogLine             `protobuf:"bytes,1,rep,name=lines,proto3" json:"lines,omitempty"`
 	// Runs that match and whose streams could not be read.
-	Unreadable    []string `protobuf:"bytes,2,rep,name=unreadable,proto3" json:"unreadable,omitempty"`
+	Unreadable []string `protobuf:"bytes,2,rep,name=unreadable,proto3" json:"unreadable,omitempty"`
+	// There are more lines than the limit allows.
+	Truncated     bool `protobuf:"varint,3,opt,name=truncated,proto3" json:"truncated,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3717,6 +3747,13 @@ func (x *QueryLogsResponse) GetUnreadable() []string {
 		return x.Unreadable
 	}
 	return nil
+}
+
+func (x *QueryLogsResponse) GetTruncated() bool {
+	if x != nil {
+		return x.Truncated
+	}
+	return false
 }
 
 type ListArtifactsRequest struct {
@@ -4835,7 +4872,7 @@ const file_testmesh_api_v1_api_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"@\n" +
 	"\x10SetAgentResponse\x12,\n" +
-	"\x05agent\x18\x01 \x01(\v2\x16.testmesh.api.v1.AgentR\x05agent\"\xb6\x02\n" +
+	"\x05agent\x18\x01 \x01(\v2\x16.testmesh.api.v1.AgentR\x05agent\"\x83\x03\n" +
 	"\x10QueryLogsRequest\x12\x1c\n" +
 	"\tworkspace\x18\x01 \x01(\tR\tworkspace\x12\"\n" +
 	"\arun_ids\x18\x02 \x03(\tB\t\xbaH\x06\x92\x01\x03\x10\xe8\aR\x06runIds\x12\x19\n" +
@@ -4845,12 +4882,17 @@ const file_testmesh_api_v1_api_proto_rawDesc = "" +
 	"\x05until\x18\x06 \x01(\v2\x1a.google.protobuf.TimestampR\x05until\x12\x16\n" +
 	"\x06levels\x18\a \x03(\tR\x06levels\x12\x12\n" +
 	"\x04text\x18\b \x01(\tR\x04text\x12!\n" +
-	"\x05limit\x18\t \x01(\x05B\v\xbaH\b\x1a\x06\x18\xa0\x8d\x06(\x00R\x05limit\"c\n" +
+	"\x05limit\x18\t \x01(\x05B\v\xbaH\b\x1a\x06\x18\xa0\x8d\x06(\x00R\x05limit\x12\x1e\n" +
+	"\x05regex\x18\n" +
+	" \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x05regex\x12\x19\n" +
+	"\bagent_id\x18\v \x01(\tR\aagentId\x12\x10\n" +
+	"\x03all\x18\f \x01(\bR\x03all\"\x81\x01\n" +
 	"\x11QueryLogsResponse\x12.\n" +
 	"\x05lines\x18\x01 \x03(\v2\x18.testmesh.api.v1.LogLineR\x05lines\x12\x1e\n" +
 	"\n" +
 	"unreadable\x18\x02 \x03(\tR\n" +
-	"unreadable\"7\n" +
+	"unreadable\x12\x1c\n" +
+	"\ttruncated\x18\x03 \x01(\bR\ttruncated\"7\n" +
 	"\x14ListArtifactsRequest\x12\x1f\n" +
 	"\x06run_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x05runId\"P\n" +
 	"\x15ListArtifactsResponse\x127\n" +
@@ -4919,14 +4961,14 @@ const file_testmesh_api_v1_api_proto_rawDesc = "" +
 	"\x13AGENT_CHANGE_RESUME\x10\x02\x12\x16\n" +
 	"\x12AGENT_CHANGE_DRAIN\x10\x03\x12\x17\n" +
 	"\x13AGENT_CHANGE_REVOKE\x10\x04\x12\x15\n" +
-	"\x11AGENT_CHANGE_PINS\x10\x052\x8f\x06\n" +
+	"\x11AGENT_CHANGE_PINS\x10\x052\x93\x06\n" +
 	"\vFlowService\x12\x81\x01\n" +
 	"\fMissingBlobs\x12$.testmesh.api.v1.MissingBlobsRequest\x1a%.testmesh.api.v1.MissingBlobsResponse\"$\x88\xb5\x18\x03\x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/api/v1/blobs:missing\x12r\n" +
 	"\tPutBundle\x12!.testmesh.api.v1.PutBundleRequest\x1a\".testmesh.api.v1.PutBundleResponse\"\x1e\x88\xb5\x18\x03\x82\xd3\xe4\x93\x02\x14:\x01*\"\x0f/api/v1/bundles\x12x\n" +
 	"\tGetBundle\x12!.testmesh.api.v1.GetBundleRequest\x1a\".testmesh.api.v1.GetBundleResponse\"$\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\x1a\x12\x18/api/v1/bundles/{digest}\x12\x7f\n" +
 	"\x04Push\x12\x1c.testmesh.api.v1.PushRequest\x1a\x1d.testmesh.api.v1.PushResponse\":\x88\xb5\x18\x03\x82\xd3\xe4\x93\x020:\x01*Z\x17:\x01*\"\x12/api/v1/tests:push\"\x12/api/v1/flows:push\x12~\n" +
-	"\tListFlows\x12!.testmesh.api.v1.ListFlowsRequest\x1a\".testmesh.api.v1.ListFlowsResponse\"*\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02 Z\x0f\x12\r/api/v1/tests\x12\r/api/v1/flows\x12\x8c\x01\n" +
-	"\aGetFlow\x12\x1f.testmesh.api.v1.GetFlowRequest\x1a .testmesh.api.v1.GetFlowResponse\">\x88\xb5\x18\x02\x82\xd3\xe4\x93\x024Z\x19\x12\x17/api/v1/tests/{file=**}\x12\x17/api/v1/flows/{file=**}2\xd3\x04\n" +
+	"\tListFlows\x12!.testmesh.api.v1.ListFlowsRequest\x1a\".testmesh.api.v1.ListFlowsResponse\"*\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02 Z\x0f\x12\r/api/v1/tests\x12\r/api/v1/flows\x12\x90\x01\n" +
+	"\aGetFlow\x12\x1f.testmesh.api.v1.GetFlowRequest\x1a .testmesh.api.v1.GetFlowResponse\"B\x88\xb5\x18\x02\x82\xd3\xe4\x93\x028Z\x1b\x12\x19/api/v1/tests/{file=*/**}\x12\x19/api/v1/flows/{file=*/**}2\xd3\x04\n" +
 	"\x12EnvironmentService\x12\x8d\x01\n" +
 	"\x0ePutEnvironment\x12&.testmesh.api.v1.PutEnvironmentRequest\x1a'.testmesh.api.v1.PutEnvironmentResponse\"*\x88\xb5\x18\x04\x82\xd3\xe4\x93\x02 :\x01*\x1a\x1b/api/v1/environments/{name}\x12\x89\x01\n" +
 	"\x10ListEnvironments\x12(.testmesh.api.v1.ListEnvironmentsRequest\x1a).testmesh.api.v1.ListEnvironmentsResponse\" \x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\x16\x12\x14/api/v1/environments\x12\x8a\x01\n" +
