@@ -17,11 +17,11 @@ import (
 )
 
 func (c *commands) logs() *cobra.Command {
-	f := &connection{}
+	f, q := &connection{}, &logQuery{}
 	var follow, events bool
 	cmd := &cobra.Command{
-		Use: "logs RUN", Short: "Print what a run logs, from its beginning", Args: cobra.ExactArgs(1),
-		Example: "  testmesh logs -f 0198c5b2-…",
+		Use: "logs [RUN]", Short: "Print what a run logs, from its beginning; or find lines across runs", Args: cobra.MaximumNArgs(1),
+		Example: "  testmesh logs -f 0198c5b2-…\n  testmesh logs --flow Checkout --level warn --since 1h --grep timeout\n  testmesh logs --batch 0198c5b2-… --export lines.jsonl",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cl, err := c.client(f)
 			if err != nil {
@@ -29,6 +29,18 @@ func (c *commands) logs() *cobra.Command {
 			}
 			ctx, cancel := c.interruptible(cmd.Context())
 			defer cancel()
+			if len(args) == 0 {
+				if follow || events {
+					return errors.New("--follow and --events are of one run\n  hint: testmesh logs -f RUN")
+				}
+				if err := q.read(time.Now()); err != nil {
+					return err
+				}
+				return c.query(ctx, cl, q, f.output == "json")
+			}
+			if err := only(cmd); err != nil {
+				return err
+			}
 			err = c.watch(ctx, cl, args[0], follow, events || f.output == "json")
 			if ctx.Err() != nil {
 				return nil // whoever reads has seen enough
@@ -39,7 +51,18 @@ func (c *commands) logs() *cobra.Command {
 	f.flags(cmd)
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on until the run has ended")
 	cmd.Flags().BoolVar(&events, "events", false, "print the events as JSON Lines")
+	q.flags(cmd)
 	return cmd
+}
+
+// only refuses flags of a search where one run is named: they would be heeded by nobody.
+func only(cmd *cobra.Command) error {
+	for _, name := range []string{"batch", "flow", "agent", "level", "since", "until", "grep", "limit", "export"} {
+		if cmd.Flags().Changed(name) {
+			return fmt.Errorf("--%s finds lines across runs, and a run is named\n  hint: leave one of them out", name)
+		}
+	}
+	return nil
 }
 
 // watch prints a stream as it comes, resumed where the connection was cut.
