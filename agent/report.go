@@ -35,7 +35,7 @@ func (w *work) report(ctx context.Context, spool *stream.Spool, s *sink, out eng
 		req.Status = apiv1.RunStatus_RUN_STATUS_ERRORED // never green by default
 	}
 	for telling.Err() == nil {
-		fenced, err := a.sender.Drained(telling, spool)
+		fenced, err := a.sender.Sent(telling, spool)
 		if fenced {
 			a.cfg.Logger.Warn("the run is another agent's by now: what this one did does not count", "run", l.GetRunId())
 			return true

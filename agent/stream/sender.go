@@ -101,10 +101,12 @@ func (s *Sender) kick() {
 	}
 }
 
-// Drained waits until all of a complete spool is acknowledged; fenced: nobody wants it.
-func (s *Sender) Drained(ctx context.Context, p *Spool) (fenced bool, err error) {
+// Sent waits until all of a complete spool is sent; fenced: nobody wants it. It is not
+// acknowledged yet: who finishes the run makes the control plane keep the rest at once,
+// instead of when a segment is full.
+func (s *Sender) Sent(ctx context.Context, p *Spool) (fenced bool, err error) {
 	for {
-		_, done, news := p.state()
+		done, news := p.allSent()
 		if done {
 			p.mu.Lock()
 			defer p.mu.Unlock()

@@ -18,6 +18,8 @@ type poster struct {
 	mu      sync.Mutex
 	refuses int
 	next    int64
+	want    int64
+	all     chan struct{} // closed once it has what it wants
 }
 
 func (p *poster) Append(_ context.Context, req *apiv1.AppendRequest) (*apiv1.AppendResponse, error) {
@@ -30,7 +32,9 @@ func (p *poster) Append(_ context.Context, req *apiv1.AppendRequest) (*apiv1.App
 	res := &apiv1.AppendResponse{}
 	for _, f := range req.GetFrames() {
 		if f.GetOffset() == p.next {
-			p.next += int64(f.GetLength())
+			if p.next += int64(f.GetLength()); p.next == p.want {
+				close(p.all)
+			}
 		}
 		res.Acks = append(res.Acks, &apiv1.Ack{RunId: f.GetLease().GetRunId(), Attempt: f.GetLease().GetAttempt(), Durable: p.next})
 	}
@@ -42,7 +46,7 @@ func (p *poster) Append(_ context.Context, req *apiv1.AppendRequest) (*apiv1.App
 func TestPostingIsAtFullPaceAfterAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const refuses = 4
-		p := &poster{refuses: refuses}
+		p := &poster{refuses: refuses, all: make(chan struct{})}
 		s, err := NewSender(Config{Poster: p, PostOnly: true, Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			t.Fatal(err)
@@ -58,14 +62,16 @@ func TestPostingIsAtFullPaceAfterAnOutage(t *testing.T) {
 			}
 		}
 		length, _, _ := spool.Complete()
+		p.want = length
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan struct{})
 		began := time.Now()
 		s.Add(spool)
 		go func() { defer close(done); s.Run(ctx) }()
-		if _, err := s.Drained(ctx, spool); err != nil {
-			t.Fatal(err)
+		if fenced, err := s.Sent(ctx, spool); fenced || err != nil {
+			t.Fatalf("got fenced %v and %v", fenced, err)
 		}
+		<-p.all
 		took := time.Since(began)
 		cancel()
 		<-done

@@ -195,6 +195,7 @@ func (s *Spool) part(limit int64) (offset int64, data []byte, err error) {
 	}
 	offset = s.sent
 	s.sent += n
+	s.tell()
 	return offset, data, nil
 }
 
@@ -220,9 +221,9 @@ func (s *Spool) again() {
 	s.tell()
 }
 
-// state is how far it is.
-func (s *Spool) state() (waiting, done bool, news <-chan struct{}) {
+// allSent says whether nothing of a complete spool is to be sent.
+func (s *Spool) allSent() (done bool, news <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.size > s.sent && s.sent < s.durable+window && !s.fenced, s.fenced || s.closed && s.durable == s.size, s.news
+	return s.fenced || s.closed && s.sent == s.size, s.news
 }

@@ -140,11 +140,12 @@ func (s *Streams) Durable(ctx context.Context, run string, attempt int32, length
 	st.mu.Lock()
 	short := st.next() < length
 	st.mu.Unlock()
-	if short { // the rest may have come to another node
+	if short && st.elsewhere() { // the rest may have come to another node
 		if err := s.reload(ctx, st); err != nil {
 			return err
 		}
 	}
+	st.arrive(ctx, length)
 	st.mu.Lock()
 	next := st.next()
 	if next == length {
@@ -167,6 +168,36 @@ func (s *Streams) Durable(ctx context.Context, run string, attempt int32, length
 	}
 	s.End(run, attempt)
 	return nil
+}
+
+// elsewhere says that no socket of the stream is here.
+func (st *stream) elsewhere() bool {
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	return st.sockets == 0
+}
+
+// arriveWithin is how long the end of a stream may be on its way when its run is
+// finished: an agent finishes as soon as it has sent all, over another connection.
+const arriveWithin = time.Second
+
+// arrive waits until a stream has a length, or not any longer.
+func (st *stream) arrive(ctx context.Context, length int64) {
+	ctx, cancel := context.WithTimeout(ctx, arriveWithin)
+	defer cancel()
+	for {
+		st.mu.Lock()
+		short, news := st.next() < length, st.news
+		st.mu.Unlock()
+		if !short {
+			return
+		}
+		select {
+		case <-news:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // sum is the sha256 (hex) of a stream that is durable, as it came; masked: that is not
