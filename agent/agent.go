@@ -289,7 +289,10 @@ func (a *Agent) hello(ctx context.Context) error {
 	for {
 		res, err := a.gateway.Hello(ctx, req)
 		if err == nil {
-			return a.describe(ctx, res.GetMissingDescriptors(), bodies)
+			err = a.describe(ctx, res.GetMissingDescriptors(), bodies)
+		}
+		if err == nil {
+			return nil
 		}
 		code := connect.CodeOf(err)
 		if code == connect.CodeUnauthenticated || code == connect.CodePermissionDenied || code == connect.CodeNotFound || code == connect.CodeInvalidArgument {
