@@ -70,6 +70,7 @@ var mayImport = map[string][]string{
 	"examples/demo/":    {}, // generated: the services of the application
 	"examples/plugins/": {"proto", "sdk"},
 	"e2e":               {"proto", "sdk/client"},
+	"e2e/chaos":         {"proto", "sdk/client"},
 	"e2e/servers/":      {}, // real servers that no package manager has
 	"packaging/":        {"proto", "sdk/client"},
 }
