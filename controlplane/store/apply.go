@@ -213,6 +213,8 @@ func (a *applying) housekeeping(c *clusterv1.Command) *clusterv1.Answer {
 		return a.raiseIncarnation()
 	case *clusterv1.Command_Prune:
 		return a.prune(b.Prune)
+	case *clusterv1.Command_ArchiveRuns:
+		return a.archiveRuns(b.ArchiveRuns)
 	case *clusterv1.Command_CompareState:
 		return &clusterv1.Answer{} // see compare
 	}

@@ -23,6 +23,7 @@ func (a *applying) createBatch(c *clusterv1.CreateBatch) *clusterv1.Answer {
 		Counts: &apiv1.Counts{}, Created: a.command.GetTime(), Actor: a.command.GetActor(),
 	}
 	a.exec("INSERT INTO sources (batch, source) VALUES (?, ?)", b.GetId(), a.packed(c.GetSource()))
+	a.exec("INSERT INTO bundle_uses (bundle, batch) VALUES (?, ?)", c.GetSource().GetBundle(), b.GetId())
 	a.exec("INSERT INTO batches (id, workspace, created, status, expanded, made, record) VALUES (?, ?, ?, ?, 0, 0, ?)",
 		b.GetId(), b.GetWorkspace(), a.now(), int(b.GetStatus()), a.packed(b))
 	a.touched.batch(b.GetId())

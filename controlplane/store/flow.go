@@ -14,6 +14,7 @@ import (
 func (a *applying) putBundle(c *clusterv1.PutBundle) *clusterv1.Answer {
 	// The digest is of the listing, so one that is there is the same.
 	a.exec("INSERT OR IGNORE INTO bundles (digest, files) VALUES (?, ?)", c.GetDigest(), a.packed(&clusterv1.PutBundle{Files: c.GetFiles()}))
+	a.exec("INSERT OR REPLACE INTO bundle_times (digest, time) VALUES (?, ?)", c.GetDigest(), a.now())
 	return &clusterv1.Answer{Id: c.GetDigest()}
 }
 

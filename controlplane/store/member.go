@@ -97,6 +97,7 @@ func (a *applying) prune(c *clusterv1.Prune) *clusterv1.Answer {
 		a.exec("DELETE FROM answers WHERE request IN (SELECT request FROM answers WHERE time < ? ORDER BY request LIMIT ?)", before.AsTime().UnixMilli(), maxPrune)
 	}
 	answer := &clusterv1.Answer{}
+	a.pruneOld(c, answer)
 	if c.GetKeepRuns() <= 0 {
 		return answer
 	}

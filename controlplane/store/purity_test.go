@@ -11,7 +11,7 @@ import (
 )
 
 // applied are the files that Apply consists of.
-var applied = []string{"agent.go", "apply.go", "batch.go", "changes.go", "flow.go", "lease.go", "member.go", "run.go", "schema.go", "writer.go"}
+var applied = []string{"agent.go", "apply.go", "archive.go", "batch.go", "changes.go", "flow.go", "lease.go", "member.go", "run.go", "schema.go", "writer.go"}
 
 // impure is what would make two nodes differ. Package time is needed for the length
 // of what a command brings; its clock is not.

@@ -1,7 +1,7 @@
 package store
 
 // format is the version of the schema. A file of a newer one is refused.
-const format = 1
+const format = 2
 
 // schema is the whole of it. Records are messages in binary form; beside them
 // stand the columns that are filtered and ordered by. There are no defaults, no
@@ -46,4 +46,14 @@ CREATE TABLE descriptors (digest TEXT PRIMARY KEY, name TEXT NOT NULL, version T
 
 CREATE TABLE members (id TEXT PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE node_tokens (id TEXT PRIMARY KEY, secret_sha256 BLOB NOT NULL UNIQUE, expires INTEGER NOT NULL, node TEXT NOT NULL) WITHOUT ROWID;
+` + schema2
+
+// schema2 is what format 2 has beyond format 1: what was moved out of the state, and
+// what a bundle is still for.
+const schema2 = `
+CREATE TABLE archives (key TEXT PRIMARY KEY, workspace TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, first_id TEXT NOT NULL, last_id TEXT NOT NULL, record BLOB NOT NULL) WITHOUT ROWID;
+CREATE INDEX archives_newest ON archives (workspace, last DESC, key);
+CREATE TABLE bundle_times (digest TEXT PRIMARY KEY, time INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE bundle_uses (bundle TEXT, batch TEXT, PRIMARY KEY (bundle, batch)) WITHOUT ROWID;
+CREATE INDEX bundle_uses_batch ON bundle_uses (batch);
 `

@@ -256,7 +256,7 @@ func check(file string, index uint64) (err error) {
 	if err := db.QueryRow("PRAGMA user_version").Scan(&version); err != nil {
 		return fmt.Errorf("check the snapshot: %w", err)
 	}
-	if version != format {
+	if version < 1 || version > format {
 		return errors.New("the snapshot has format " + strconv.Itoa(version) + ", and this program knows " + strconv.Itoa(format))
 	}
 	var applied []byte

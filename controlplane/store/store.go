@@ -121,6 +121,8 @@ func (s *Store) prepare() error {
 	switch {
 	case version == format:
 		return nil
+	case version == 1:
+		return s.migrate(ctx)
 	case version > format:
 		return fmt.Errorf("%s has format %d, and this program knows %d at most: it was written by a newer version", filepath.Join(s.dir, fileName), version, format)
 	case version != 0:

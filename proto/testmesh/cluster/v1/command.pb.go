@@ -78,6 +78,7 @@ type Command struct {
 	//	*Command_CompareState
 	//	*Command_Prune
 	//	*Command_UseNodeToken
+	//	*Command_ArchiveRuns
 	Body          isCommand_Body `protobuf_oneof:"body"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -457,6 +458,15 @@ func (x *Command) GetUseNodeToken() *UseNodeToken {
 	return nil
 }
 
+func (x *Command) GetArchiveRuns() *ArchiveRuns {
+	if x != nil {
+		if x, ok := x.Body.(*Command_ArchiveRuns); ok {
+			return x.ArchiveRuns
+		}
+	}
+	return nil
+}
+
 type isCommand_Body interface {
 	isCommand_Body()
 }
@@ -589,6 +599,10 @@ type Command_UseNodeToken struct {
 	UseNodeToken *UseNodeToken `protobuf:"bytes,76,opt,name=use_node_token,json=useNodeToken,proto3,oneof"`
 }
 
+type Command_ArchiveRuns struct {
+	ArchiveRuns *ArchiveRuns `protobuf:"bytes,77,opt,name=archive_runs,json=archiveRuns,proto3,oneof"`
+}
+
 func (*Command_PutBundle) isCommand_Body() {}
 
 func (*Command_PushFlows) isCommand_Body() {}
@@ -652,6 +666,8 @@ func (*Command_CompareState) isCommand_Body() {}
 func (*Command_Prune) isCommand_Body() {}
 
 func (*Command_UseNodeToken) isCommand_Body() {}
+
+func (*Command_ArchiveRuns) isCommand_Body() {}
 
 type PutBundle struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -2931,6 +2947,12 @@ type Prune struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	AnswersBefore *timestamppb.Timestamp `protobuf:"bytes,1,opt,name=answers_before,json=answersBefore,proto3" json:"answers_before,omitempty"`
 	KeepRuns      int32                  `protobuf:"varint,2,opt,name=keep_runs,json=keepRuns,proto3" json:"keep_runs,omitempty"`
+	// Day files whose newest run is older; their blobs are removed afterwards.
+	ArchivesBefore *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=archives_before,json=archivesBefore,proto3" json:"archives_before,omitempty"`
+	// Ended batches that are older and have no run in the state any more.
+	BatchesBefore *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=batches_before,json=batchesBefore,proto3" json:"batches_before,omitempty"`
+	// Bundles that were stored before and that nothing names.
+	BundlesBefore *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=bundles_before,json=bundlesBefore,proto3" json:"bundles_before,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2979,6 +3001,226 @@ func (x *Prune) GetKeepRuns() int32 {
 	return 0
 }
 
+func (x *Prune) GetArchivesBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ArchivesBefore
+	}
+	return nil
+}
+
+func (x *Prune) GetBatchesBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.BatchesBefore
+	}
+	return nil
+}
+
+func (x *Prune) GetBundlesBefore() *timestamppb.Timestamp {
+	if x != nil {
+		return x.BundlesBefore
+	}
+	return nil
+}
+
+// ArchiveRuns moves ended runs out of the state, into a file of the blob store that
+// is there already, whole and for good.
+type ArchiveRuns struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The blob, and the sha256 of its bytes.
+	Key    string `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Sha256 []byte `protobuf:"bytes,2,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	Size   int64  `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
+	// All of one workspace and one day (UTC) of their creation.
+	Day           string   `protobuf:"bytes,4,opt,name=day,proto3" json:"day,omitempty"`
+	RunIds        []string `protobuf:"bytes,5,rep,name=run_ids,json=runIds,proto3" json:"run_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ArchiveRuns) Reset() {
+	*x = ArchiveRuns{}
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ArchiveRuns) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ArchiveRuns) ProtoMessage() {}
+
+func (x *ArchiveRuns) ProtoReflect() protoreflect.Message {
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ArchiveRuns.ProtoReflect.Descriptor instead.
+func (*ArchiveRuns) Descriptor() ([]byte, []int) {
+	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *ArchiveRuns) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *ArchiveRuns) GetSha256() []byte {
+	if x != nil {
+		return x.Sha256
+	}
+	return nil
+}
+
+func (x *ArchiveRuns) GetSize() int64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *ArchiveRuns) GetDay() string {
+	if x != nil {
+		return x.Day
+	}
+	return ""
+}
+
+func (x *ArchiveRuns) GetRunIds() []string {
+	if x != nil {
+		return x.RunIds
+	}
+	return nil
+}
+
+// Archive is what the state knows of such a file.
+type Archive struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Key       string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Sha256    []byte                 `protobuf:"bytes,2,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	Size      int64                  `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
+	Workspace string                 `protobuf:"bytes,4,opt,name=workspace,proto3" json:"workspace,omitempty"`
+	Day       string                 `protobuf:"bytes,5,opt,name=day,proto3" json:"day,omitempty"`
+	Runs      int32                  `protobuf:"varint,6,opt,name=runs,proto3" json:"runs,omitempty"`
+	// When the oldest and the newest of its runs were made, in milliseconds since 1970.
+	First int64 `protobuf:"varint,7,opt,name=first,proto3" json:"first,omitempty"`
+	Last  int64 `protobuf:"varint,8,opt,name=last,proto3" json:"last,omitempty"`
+	// The ends of their ids in the order of the alphabet.
+	FirstId       string `protobuf:"bytes,9,opt,name=first_id,json=firstId,proto3" json:"first_id,omitempty"`
+	LastId        string `protobuf:"bytes,10,opt,name=last_id,json=lastId,proto3" json:"last_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Archive) Reset() {
+	*x = Archive{}
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Archive) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Archive) ProtoMessage() {}
+
+func (x *Archive) ProtoReflect() protoreflect.Message {
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Archive.ProtoReflect.Descriptor instead.
+func (*Archive) Descriptor() ([]byte, []int) {
+	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *Archive) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Archive) GetSha256() []byte {
+	if x != nil {
+		return x.Sha256
+	}
+	return nil
+}
+
+func (x *Archive) GetSize() int64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *Archive) GetWorkspace() string {
+	if x != nil {
+		return x.Workspace
+	}
+	return ""
+}
+
+func (x *Archive) GetDay() string {
+	if x != nil {
+		return x.Day
+	}
+	return ""
+}
+
+func (x *Archive) GetRuns() int32 {
+	if x != nil {
+		return x.Runs
+	}
+	return 0
+}
+
+func (x *Archive) GetFirst() int64 {
+	if x != nil {
+		return x.First
+	}
+	return 0
+}
+
+func (x *Archive) GetLast() int64 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
+}
+
+func (x *Archive) GetFirstId() string {
+	if x != nil {
+		return x.FirstId
+	}
+	return ""
+}
+
+func (x *Archive) GetLastId() string {
+	if x != nil {
+		return x.LastId
+	}
+	return ""
+}
+
 // Fault is a refusal that is part of the state's answer, the same on every node.
 type Fault struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2996,7 +3238,7 @@ type Fault struct {
 
 func (x *Fault) Reset() {
 	*x = Fault{}
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[37]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3008,7 +3250,7 @@ func (x *Fault) String() string {
 func (*Fault) ProtoMessage() {}
 
 func (x *Fault) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[37]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3021,7 +3263,7 @@ func (x *Fault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fault.ProtoReflect.Descriptor instead.
 func (*Fault) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{37}
+	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Fault) GetCode() int32 {
@@ -3081,7 +3323,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[38]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3093,7 +3335,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[38]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3106,7 +3348,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{38}
+	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Answer) GetFault() *Fault {
@@ -3246,7 +3488,7 @@ var File_testmesh_cluster_v1_command_proto protoreflect.FileDescriptor
 
 const file_testmesh_cluster_v1_command_proto_rawDesc = "" +
 	"\n" +
-	"!testmesh/cluster/v1/command.proto\x12\x13testmesh.cluster.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ctestmesh/api/v1/record.proto\"\xd5\x13\n" +
+	"!testmesh/cluster/v1/command.proto\x12\x13testmesh.cluster.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1ctestmesh/api/v1/record.proto\"\x9c\x14\n" +
 	"\aCommand\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\rR\aversion\x12\x1d\n" +
 	"\n" +
@@ -3298,7 +3540,8 @@ const file_testmesh_cluster_v1_command_proto_rawDesc = "" +
 	"\x11raise_incarnation\x18I \x01(\v2%.testmesh.cluster.v1.RaiseIncarnationH\x00R\x10raiseIncarnation\x12H\n" +
 	"\rcompare_state\x18J \x01(\v2!.testmesh.cluster.v1.CompareStateH\x00R\fcompareState\x122\n" +
 	"\x05prune\x18K \x01(\v2\x1a.testmesh.cluster.v1.PruneH\x00R\x05prune\x12I\n" +
-	"\x0euse_node_token\x18L \x01(\v2!.testmesh.cluster.v1.UseNodeTokenH\x00R\fuseNodeTokenB\x06\n" +
+	"\x0euse_node_token\x18L \x01(\v2!.testmesh.cluster.v1.UseNodeTokenH\x00R\fuseNodeToken\x12E\n" +
+	"\farchive_runs\x18M \x01(\v2 .testmesh.cluster.v1.ArchiveRunsH\x00R\varchiveRunsB\x06\n" +
 	"\x04body\"V\n" +
 	"\tPutBundle\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\tR\x06digest\x121\n" +
@@ -3477,10 +3720,31 @@ const file_testmesh_cluster_v1_command_proto_rawDesc = "" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\"8\n" +
 	"\fCompareState\x12\x14\n" +
 	"\x05index\x18\x01 \x01(\x04R\x05index\x12\x12\n" +
-	"\x04hash\x18\x02 \x01(\fR\x04hash\"g\n" +
+	"\x04hash\x18\x02 \x01(\fR\x04hash\"\xb2\x02\n" +
 	"\x05Prune\x12A\n" +
 	"\x0eanswers_before\x18\x01 \x01(\v2\x1a.google.protobuf.TimestampR\ranswersBefore\x12\x1b\n" +
-	"\tkeep_runs\x18\x02 \x01(\x05R\bkeepRuns\"c\n" +
+	"\tkeep_runs\x18\x02 \x01(\x05R\bkeepRuns\x12C\n" +
+	"\x0farchives_before\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\x0earchivesBefore\x12A\n" +
+	"\x0ebatches_before\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\rbatchesBefore\x12A\n" +
+	"\x0ebundles_before\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\rbundlesBefore\"v\n" +
+	"\vArchiveRuns\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x16\n" +
+	"\x06sha256\x18\x02 \x01(\fR\x06sha256\x12\x12\n" +
+	"\x04size\x18\x03 \x01(\x03R\x04size\x12\x10\n" +
+	"\x03day\x18\x04 \x01(\tR\x03day\x12\x17\n" +
+	"\arun_ids\x18\x05 \x03(\tR\x06runIds\"\xe9\x01\n" +
+	"\aArchive\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x16\n" +
+	"\x06sha256\x18\x02 \x01(\fR\x06sha256\x12\x12\n" +
+	"\x04size\x18\x03 \x01(\x03R\x04size\x12\x1c\n" +
+	"\tworkspace\x18\x04 \x01(\tR\tworkspace\x12\x10\n" +
+	"\x03day\x18\x05 \x01(\tR\x03day\x12\x12\n" +
+	"\x04runs\x18\x06 \x01(\x05R\x04runs\x12\x14\n" +
+	"\x05first\x18\a \x01(\x03R\x05first\x12\x12\n" +
+	"\x04last\x18\b \x01(\x03R\x04last\x12\x19\n" +
+	"\bfirst_id\x18\t \x01(\tR\afirstId\x12\x17\n" +
+	"\alast_id\x18\n" +
+	" \x01(\tR\x06lastId\"c\n" +
 	"\x05Fault\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\x05R\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x14\n" +
@@ -3521,7 +3785,7 @@ func file_testmesh_cluster_v1_command_proto_rawDescGZIP() []byte {
 	return file_testmesh_cluster_v1_command_proto_rawDescData
 }
 
-var file_testmesh_cluster_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 42)
+var file_testmesh_cluster_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
 var file_testmesh_cluster_v1_command_proto_goTypes = []any{
 	(*Command)(nil),               // 0: testmesh.cluster.v1.Command
 	(*PutBundle)(nil),             // 1: testmesh.cluster.v1.PutBundle
@@ -3560,30 +3824,32 @@ var file_testmesh_cluster_v1_command_proto_goTypes = []any{
 	(*RaiseIncarnation)(nil),      // 34: testmesh.cluster.v1.RaiseIncarnation
 	(*CompareState)(nil),          // 35: testmesh.cluster.v1.CompareState
 	(*Prune)(nil),                 // 36: testmesh.cluster.v1.Prune
-	(*Fault)(nil),                 // 37: testmesh.cluster.v1.Fault
-	(*Answer)(nil),                // 38: testmesh.cluster.v1.Answer
-	nil,                           // 39: testmesh.cluster.v1.PutEnvironment.SecretsEntry
-	nil,                           // 40: testmesh.cluster.v1.BeginSession.FactsEntry
-	nil,                           // 41: testmesh.cluster.v1.SetAgent.PinsEntry
-	(*timestamppb.Timestamp)(nil), // 42: google.protobuf.Timestamp
-	(*v1.BundleFile)(nil),         // 43: testmesh.api.v1.BundleFile
-	(*v1.Flow)(nil),               // 44: testmesh.api.v1.Flow
-	(*v1.Source)(nil),             // 45: testmesh.api.v1.Source
-	(*v1.Spec)(nil),               // 46: testmesh.api.v1.Spec
-	(v1.RunStatus)(0),             // 47: testmesh.api.v1.RunStatus
-	(*v1.Counts)(nil),             // 48: testmesh.api.v1.Counts
-	(*v1.StepSummary)(nil),        // 49: testmesh.api.v1.StepSummary
-	(*v1.JoinToken)(nil),          // 50: testmesh.api.v1.JoinToken
-	(v1.AgentState)(0),            // 51: testmesh.api.v1.AgentState
-	(*durationpb.Duration)(nil),   // 52: google.protobuf.Duration
-	(*v1.Member)(nil),             // 53: testmesh.api.v1.Member
-	(*v1.Batch)(nil),              // 54: testmesh.api.v1.Batch
-	(*v1.Run)(nil),                // 55: testmesh.api.v1.Run
-	(*v1.Agent)(nil),              // 56: testmesh.api.v1.Agent
-	(*v1.Environment)(nil),        // 57: testmesh.api.v1.Environment
+	(*ArchiveRuns)(nil),           // 37: testmesh.cluster.v1.ArchiveRuns
+	(*Archive)(nil),               // 38: testmesh.cluster.v1.Archive
+	(*Fault)(nil),                 // 39: testmesh.cluster.v1.Fault
+	(*Answer)(nil),                // 40: testmesh.cluster.v1.Answer
+	nil,                           // 41: testmesh.cluster.v1.PutEnvironment.SecretsEntry
+	nil,                           // 42: testmesh.cluster.v1.BeginSession.FactsEntry
+	nil,                           // 43: testmesh.cluster.v1.SetAgent.PinsEntry
+	(*timestamppb.Timestamp)(nil), // 44: google.protobuf.Timestamp
+	(*v1.BundleFile)(nil),         // 45: testmesh.api.v1.BundleFile
+	(*v1.Flow)(nil),               // 46: testmesh.api.v1.Flow
+	(*v1.Source)(nil),             // 47: testmesh.api.v1.Source
+	(*v1.Spec)(nil),               // 48: testmesh.api.v1.Spec
+	(v1.RunStatus)(0),             // 49: testmesh.api.v1.RunStatus
+	(*v1.Counts)(nil),             // 50: testmesh.api.v1.Counts
+	(*v1.StepSummary)(nil),        // 51: testmesh.api.v1.StepSummary
+	(*v1.JoinToken)(nil),          // 52: testmesh.api.v1.JoinToken
+	(v1.AgentState)(0),            // 53: testmesh.api.v1.AgentState
+	(*durationpb.Duration)(nil),   // 54: google.protobuf.Duration
+	(*v1.Member)(nil),             // 55: testmesh.api.v1.Member
+	(*v1.Batch)(nil),              // 56: testmesh.api.v1.Batch
+	(*v1.Run)(nil),                // 57: testmesh.api.v1.Run
+	(*v1.Agent)(nil),              // 58: testmesh.api.v1.Agent
+	(*v1.Environment)(nil),        // 59: testmesh.api.v1.Environment
 }
 var file_testmesh_cluster_v1_command_proto_depIdxs = []int32{
-	42, // 0: testmesh.cluster.v1.Command.time:type_name -> google.protobuf.Timestamp
+	44, // 0: testmesh.cluster.v1.Command.time:type_name -> google.protobuf.Timestamp
 	1,  // 1: testmesh.cluster.v1.Command.put_bundle:type_name -> testmesh.cluster.v1.PutBundle
 	2,  // 2: testmesh.cluster.v1.Command.push_flows:type_name -> testmesh.cluster.v1.PushFlows
 	3,  // 3: testmesh.cluster.v1.Command.put_environment:type_name -> testmesh.cluster.v1.PutEnvironment
@@ -3616,40 +3882,44 @@ var file_testmesh_cluster_v1_command_proto_depIdxs = []int32{
 	35, // 30: testmesh.cluster.v1.Command.compare_state:type_name -> testmesh.cluster.v1.CompareState
 	36, // 31: testmesh.cluster.v1.Command.prune:type_name -> testmesh.cluster.v1.Prune
 	33, // 32: testmesh.cluster.v1.Command.use_node_token:type_name -> testmesh.cluster.v1.UseNodeToken
-	43, // 33: testmesh.cluster.v1.PutBundle.files:type_name -> testmesh.api.v1.BundleFile
-	44, // 34: testmesh.cluster.v1.PushFlows.flows:type_name -> testmesh.api.v1.Flow
-	39, // 35: testmesh.cluster.v1.PutEnvironment.secrets:type_name -> testmesh.cluster.v1.PutEnvironment.SecretsEntry
-	45, // 36: testmesh.cluster.v1.CreateBatch.source:type_name -> testmesh.api.v1.Source
-	7,  // 37: testmesh.cluster.v1.ExpandBatch.runs:type_name -> testmesh.cluster.v1.NewRun
-	46, // 38: testmesh.cluster.v1.NewRun.spec:type_name -> testmesh.api.v1.Spec
-	12, // 39: testmesh.cluster.v1.GrantLeases.grants:type_name -> testmesh.cluster.v1.Grant
-	47, // 40: testmesh.cluster.v1.FinishRun.status:type_name -> testmesh.api.v1.RunStatus
-	48, // 41: testmesh.cluster.v1.FinishRun.steps:type_name -> testmesh.api.v1.Counts
-	48, // 42: testmesh.cluster.v1.FinishRun.assertions:type_name -> testmesh.api.v1.Counts
-	49, // 43: testmesh.cluster.v1.FinishRun.step_summaries:type_name -> testmesh.api.v1.StepSummary
-	19, // 44: testmesh.cluster.v1.ExpireLeases.expiries:type_name -> testmesh.cluster.v1.Expiry
-	23, // 45: testmesh.cluster.v1.EndRuns.runs:type_name -> testmesh.cluster.v1.EndRun
-	47, // 46: testmesh.cluster.v1.EndRun.status:type_name -> testmesh.api.v1.RunStatus
-	50, // 47: testmesh.cluster.v1.CreateJoinToken.token:type_name -> testmesh.api.v1.JoinToken
-	40, // 48: testmesh.cluster.v1.BeginSession.facts:type_name -> testmesh.cluster.v1.BeginSession.FactsEntry
-	51, // 49: testmesh.cluster.v1.SetAgent.state:type_name -> testmesh.api.v1.AgentState
-	52, // 50: testmesh.cluster.v1.SetAgent.duration:type_name -> google.protobuf.Duration
-	41, // 51: testmesh.cluster.v1.SetAgent.pins:type_name -> testmesh.cluster.v1.SetAgent.PinsEntry
-	53, // 52: testmesh.cluster.v1.PutMember.member:type_name -> testmesh.api.v1.Member
-	42, // 53: testmesh.cluster.v1.CreateNodeToken.expires:type_name -> google.protobuf.Timestamp
-	42, // 54: testmesh.cluster.v1.Prune.answers_before:type_name -> google.protobuf.Timestamp
-	37, // 55: testmesh.cluster.v1.Answer.fault:type_name -> testmesh.cluster.v1.Fault
-	54, // 56: testmesh.cluster.v1.Answer.batch:type_name -> testmesh.api.v1.Batch
-	55, // 57: testmesh.cluster.v1.Answer.run:type_name -> testmesh.api.v1.Run
-	56, // 58: testmesh.cluster.v1.Answer.agent:type_name -> testmesh.api.v1.Agent
-	57, // 59: testmesh.cluster.v1.Answer.environment:type_name -> testmesh.api.v1.Environment
-	50, // 60: testmesh.cluster.v1.Answer.join_token:type_name -> testmesh.api.v1.JoinToken
-	55, // 61: testmesh.cluster.v1.Answer.runs:type_name -> testmesh.api.v1.Run
-	62, // [62:62] is the sub-list for method output_type
-	62, // [62:62] is the sub-list for method input_type
-	62, // [62:62] is the sub-list for extension type_name
-	62, // [62:62] is the sub-list for extension extendee
-	0,  // [0:62] is the sub-list for field type_name
+	37, // 33: testmesh.cluster.v1.Command.archive_runs:type_name -> testmesh.cluster.v1.ArchiveRuns
+	45, // 34: testmesh.cluster.v1.PutBundle.files:type_name -> testmesh.api.v1.BundleFile
+	46, // 35: testmesh.cluster.v1.PushFlows.flows:type_name -> testmesh.api.v1.Flow
+	41, // 36: testmesh.cluster.v1.PutEnvironment.secrets:type_name -> testmesh.cluster.v1.PutEnvironment.SecretsEntry
+	47, // 37: testmesh.cluster.v1.CreateBatch.source:type_name -> testmesh.api.v1.Source
+	7,  // 38: testmesh.cluster.v1.ExpandBatch.runs:type_name -> testmesh.cluster.v1.NewRun
+	48, // 39: testmesh.cluster.v1.NewRun.spec:type_name -> testmesh.api.v1.Spec
+	12, // 40: testmesh.cluster.v1.GrantLeases.grants:type_name -> testmesh.cluster.v1.Grant
+	49, // 41: testmesh.cluster.v1.FinishRun.status:type_name -> testmesh.api.v1.RunStatus
+	50, // 42: testmesh.cluster.v1.FinishRun.steps:type_name -> testmesh.api.v1.Counts
+	50, // 43: testmesh.cluster.v1.FinishRun.assertions:type_name -> testmesh.api.v1.Counts
+	51, // 44: testmesh.cluster.v1.FinishRun.step_summaries:type_name -> testmesh.api.v1.StepSummary
+	19, // 45: testmesh.cluster.v1.ExpireLeases.expiries:type_name -> testmesh.cluster.v1.Expiry
+	23, // 46: testmesh.cluster.v1.EndRuns.runs:type_name -> testmesh.cluster.v1.EndRun
+	49, // 47: testmesh.cluster.v1.EndRun.status:type_name -> testmesh.api.v1.RunStatus
+	52, // 48: testmesh.cluster.v1.CreateJoinToken.token:type_name -> testmesh.api.v1.JoinToken
+	42, // 49: testmesh.cluster.v1.BeginSession.facts:type_name -> testmesh.cluster.v1.BeginSession.FactsEntry
+	53, // 50: testmesh.cluster.v1.SetAgent.state:type_name -> testmesh.api.v1.AgentState
+	54, // 51: testmesh.cluster.v1.SetAgent.duration:type_name -> google.protobuf.Duration
+	43, // 52: testmesh.cluster.v1.SetAgent.pins:type_name -> testmesh.cluster.v1.SetAgent.PinsEntry
+	55, // 53: testmesh.cluster.v1.PutMember.member:type_name -> testmesh.api.v1.Member
+	44, // 54: testmesh.cluster.v1.CreateNodeToken.expires:type_name -> google.protobuf.Timestamp
+	44, // 55: testmesh.cluster.v1.Prune.answers_before:type_name -> google.protobuf.Timestamp
+	44, // 56: testmesh.cluster.v1.Prune.archives_before:type_name -> google.protobuf.Timestamp
+	44, // 57: testmesh.cluster.v1.Prune.batches_before:type_name -> google.protobuf.Timestamp
+	44, // 58: testmesh.cluster.v1.Prune.bundles_before:type_name -> google.protobuf.Timestamp
+	39, // 59: testmesh.cluster.v1.Answer.fault:type_name -> testmesh.cluster.v1.Fault
+	56, // 60: testmesh.cluster.v1.Answer.batch:type_name -> testmesh.api.v1.Batch
+	57, // 61: testmesh.cluster.v1.Answer.run:type_name -> testmesh.api.v1.Run
+	58, // 62: testmesh.cluster.v1.Answer.agent:type_name -> testmesh.api.v1.Agent
+	59, // 63: testmesh.cluster.v1.Answer.environment:type_name -> testmesh.api.v1.Environment
+	52, // 64: testmesh.cluster.v1.Answer.join_token:type_name -> testmesh.api.v1.JoinToken
+	57, // 65: testmesh.cluster.v1.Answer.runs:type_name -> testmesh.api.v1.Run
+	66, // [66:66] is the sub-list for method output_type
+	66, // [66:66] is the sub-list for method input_type
+	66, // [66:66] is the sub-list for extension type_name
+	66, // [66:66] is the sub-list for extension extendee
+	0,  // [0:66] is the sub-list for field type_name
 }
 
 func init() { file_testmesh_cluster_v1_command_proto_init() }
@@ -3690,6 +3960,7 @@ func file_testmesh_cluster_v1_command_proto_init() {
 		(*Command_CompareState)(nil),
 		(*Command_Prune)(nil),
 		(*Command_UseNodeToken)(nil),
+		(*Command_ArchiveRuns)(nil),
 	}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
@@ -3697,7 +3968,7 @@ func file_testmesh_cluster_v1_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_testmesh_cluster_v1_command_proto_rawDesc), len(file_testmesh_cluster_v1_command_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   42,
+			NumMessages:   44,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
