@@ -44,12 +44,15 @@ type Config struct {
 	Resident map[string]func() plugin.Plugin
 	// Remote has all others; nil: there are none. The host closes it.
 	Remote Remote
+	// Host is what resident plugins are told of this machine.
+	Host plugin.Host
 }
 
 // Host owns the plugins of a process. It is safe for concurrent use.
 type Host struct {
 	resident map[string]func() plugin.Plugin
 	remote   Remote
+	host     plugin.Host
 
 	mu      sync.Mutex
 	closed  bool
@@ -66,7 +69,7 @@ type named struct {
 
 // New makes a host; it starts nothing.
 func New(cfg Config) *Host {
-	return &Host{resident: cfg.Resident, remote: cfg.Remote, started: make(map[string]plugin.Plugin)}
+	return &Host{resident: cfg.Resident, remote: cfg.Remote, host: cfg.Host, started: make(map[string]plugin.Plugin)}
 }
 
 // Prompt tells the engine that a call of this action returns soon after its
@@ -99,6 +102,11 @@ func (h *Host) plugin(name string) (plugin.Plugin, error) {
 		}
 	}
 	p := start()
+	if c, ok := p.(plugin.Configurer); ok {
+		if err := c.Configure(context.Background(), h.host); err != nil {
+			return nil, err
+		}
+	}
 	h.started[name] = p
 	h.told = append(h.told, named{p, name})
 	return p, nil

@@ -11,6 +11,8 @@ import (
 	"net/http"
 	"net/url"
 	"time"
+
+	"github.com/testmesh/testmesh/sdk/plugin"
 )
 
 // timeout bounds one probe, so that a server that accepts and is silent does
@@ -19,21 +21,26 @@ const timeout = 5 * time.Second
 
 // Prober asks. It may be used concurrently.
 type Prober struct {
-	web  *http.Client
-	grpc *http.Client // HTTP/2 without TLS, with prior knowledge
+	rules *plugin.Egress
+	web   *http.Client
+	grpc  *http.Client // HTTP/2 without TLS, with prior knowledge
 }
 
 // New makes a Prober.
-func New() *Prober {
+func New() *Prober { return Within(nil) }
+
+// Within makes a Prober that keeps to the rules of the machine; nil: there are none.
+func Within(rules *plugin.Egress) *Prober {
 	var cleartext http.Protocols
 	cleartext.SetUnencryptedHTTP2(true)
 	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return &Prober{
+		rules: rules,
 		web: &http.Client{
-			Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, DisableKeepAlives: true, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}},
+			Transport:     &http.Transport{DialContext: rules.DialContext(&net.Dialer{}), Proxy: guarded(rules), DisableKeepAlives: true, TLSClientConfig: &tls.Config{MinVersion: tls.VersionTLS12}},
 			CheckRedirect: stay,
 		},
-		grpc: &http.Client{Transport: &http.Transport{Protocols: &cleartext, DisableKeepAlives: true}, CheckRedirect: stay},
+		grpc: &http.Client{Transport: &http.Transport{DialContext: rules.DialContext(&net.Dialer{}), Protocols: &cleartext, DisableKeepAlives: true}, CheckRedirect: stay},
 	}
 }
 
@@ -51,7 +58,7 @@ func (p *Prober) Probe(ctx context.Context, target string) error {
 	case "http", "https":
 		return p.http(ctx, target)
 	case "tcp":
-		return dial(ctx, u)
+		return p.dial(ctx, u)
 	case "grpc":
 		return p.health(ctx, u)
 	}
@@ -74,14 +81,24 @@ func (p *Prober) http(ctx context.Context, target string) error {
 	return nil
 }
 
-func dial(ctx context.Context, u *url.URL) error {
+func (p *Prober) dial(ctx context.Context, u *url.URL) error {
 	if u.Port() == "" {
 		return fmt.Errorf("%s has no port", u.Redacted())
 	}
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", u.Host)
+	conn, err := p.rules.Dial(ctx, &net.Dialer{}, "tcp", u.Host)
 	if err != nil {
 		return err
 	}
 	return conn.Close()
+}
+
+// guarded is the environment's proxy, asked for what the rules let through only.
+func guarded(rules *plugin.Egress) func(*http.Request) (*url.URL, error) {
+	return func(req *http.Request) (*url.URL, error) {
+		through, err := http.ProxyFromEnvironment(req)
+		if err == nil && through != nil {
+			err = rules.BeyondURL(req.Context(), req.URL)
+		}
+		return through, err
+	}
 }

@@ -36,6 +36,7 @@ const (
 	CodeRunLimit  Code = "E-RUNTIME"   // the run's own time limit was reached
 	CodeConn      Code = "E-CONN"      // no connection: refused, reset, unreachable
 	CodeDNS       Code = "E-DNS"       // the name does not resolve
+	CodeEgress    Code = "E-EGRESS"    // the agent's own rules do not let anything to that host
 	CodeTLS       Code = "E-TLS"       // the TLS handshake or certificate failed
 	CodeProtocol  Code = "E-PROTOCOL"  // the answer is not what the protocol allows
 	CodeReply     Code = "E-REPLY"     // the system answered with an error of its own: SQLSTATE 23505

@@ -231,7 +231,7 @@ func (e *endpoint) newConnections(call *plugin.Call, u *url.URL) (*connections, 
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
 	transport := &http.Transport{
-		DialContext:            (&net.Dialer{Timeout: e.ConnectTimeout, KeepAlive: 30 * time.Second}).DialContext,
+		DialContext:            call.Host().Egress.DialContext(&net.Dialer{Timeout: e.ConnectTimeout, KeepAlive: 30 * time.Second}),
 		TLSClientConfig:        secure.Clone(),
 		TLSHandshakeTimeout:    e.ConnectTimeout,
 		MaxIdleConnsPerHost:    idlePerHost,
@@ -244,7 +244,9 @@ func (e *endpoint) newConnections(call *plugin.Call, u *url.URL) (*connections, 
 		if err != nil || proxy.Hostname() == "" { // the text may hold a password
 			return nil, plugin.Definitionf("proxy", "it is not a URL").WithHint("write it as http://host:port, https://host:port or socks5://host:port")
 		}
-		transport.Proxy = http.ProxyURL(proxy)
+		transport.Proxy = func(req *http.Request) (*url.URL, error) {
+			return proxy, call.Host().Egress.BeyondURL(req.Context(), req.URL)
+		}
 	}
 	client := &http.Client{
 		Transport:     transport,

@@ -35,6 +35,7 @@ type peer struct {
 	options []grpc.DialOption
 	tls     *tls.Config // nil: without
 	connect time.Duration
+	egress  *plugin.Egress
 
 	mu   sync.Mutex
 	link *link
@@ -60,7 +61,7 @@ func peerOf(ctx context.Context, call *plugin.Call, s *server) (*peer, error) {
 	alike := *s
 	alike.WaitForReady = false // is of each call
 	return plugin.Keep(ctx, call, "server:"+key(call.Dir(), alike), func() (*peer, func() error, error) {
-		p := &peer{address: e.String(), connect: s.ConnectTimeout}
+		p := &peer{address: e.String(), connect: s.ConnectTimeout, egress: call.Host().Egress}
 		if e.secure {
 			_, _, settings := s.tls()
 			if p.tls, err = settings.Client(call, "tls", e.host); err != nil {
@@ -160,7 +161,7 @@ func (p *peer) open() (*link, error) {
 		grpc.WithTransportCredentials(&security{config: p.tls, met: m}),
 		grpc.WithContextDialer(func(ctx context.Context, address string) (net.Conn, error) {
 			m.enter(dialling)
-			c, err := dialer.DialContext(ctx, "tcp", address)
+			c, err := p.egress.Dial(ctx, &dialer, "tcp", address)
 			m.failed(err)
 			return c, err
 		}),

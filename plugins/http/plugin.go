@@ -37,6 +37,12 @@ type Plugin struct {
 	runs map[string]*run
 }
 
+// Configure takes the rules of the machine. It is called before the first request.
+func (p *Plugin) Configure(_ context.Context, host plugin.Host) error {
+	p.transports.egress = host.Egress
+	return nil
+}
+
 // New makes the plugin; it opens nothing.
 func New(c Config) *Plugin {
 	if c.UserAgent == "" {

@@ -43,7 +43,8 @@ type transportKey struct {
 // transports shares connections between the runs of a process: a flow does not
 // pay for a handshake that the one before it made.
 type transports struct {
-	proxy func(*http.Request) (*url.URL, error)
+	proxy  func(*http.Request) (*url.URL, error)
+	egress *plugin.Egress
 
 	mu    sync.Mutex
 	byKey map[transportKey]*pooled
@@ -113,7 +114,7 @@ func (t *transports) make(key transportKey) (*http.Transport, error) {
 	dialer := &net.Dialer{Timeout: key.connect, KeepAlive: 30 * time.Second}
 	tr := &http.Transport{
 		DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
-			c, err := dialer.DialContext(attachDial(ctx), network, address)
+			c, err := t.egress.Dial(attachDial(ctx), dialer, network, address)
 			if err != nil {
 				return nil, err
 			}
@@ -138,8 +139,23 @@ func (t *transports) make(key transportKey) (*http.Transport, error) {
 	if tr.Proxy, err = key.chooseProxy(t.proxy); err != nil {
 		return nil, err
 	}
+	tr.Proxy = t.guarded(tr.Proxy)
 	tr.TLSClientConfig, err = key.tls()
 	return tr, err
+}
+
+// guarded judges what a proxy is asked for as if it were dialled from here.
+func (t *transports) guarded(choose func(*http.Request) (*url.URL, error)) func(*http.Request) (*url.URL, error) {
+	if t.egress == nil || choose == nil {
+		return choose
+	}
+	return func(req *http.Request) (*url.URL, error) {
+		through, err := choose(req)
+		if err == nil && through != nil {
+			err = t.egress.BeyondURL(req.Context(), req.URL)
+		}
+		return through, err
+	}
 }
 
 // proxyRefusal is a CONNECT that the proxy did not grant.

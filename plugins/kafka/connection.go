@@ -85,7 +85,7 @@ func (in *connection) cluster(ctx context.Context, call *plugin.Call) (*cluster,
 }
 
 func (in *connection) dialer(call *plugin.Call) (*dialer, error) {
-	d := &dialer{clientID: in.ClientID, timeout: in.ConnectTimeout}
+	d := &dialer{clientID: in.ClientID, timeout: in.ConnectTimeout, egress: call.Host().Egress}
 	var err error
 	if in.TLS != nil {
 		if d.tls, err = in.TLS.Client(call, "tls", ""); err != nil {

@@ -34,6 +34,7 @@ const maxSASLRounds = 10
 
 // dialer opens connections to brokers.
 type dialer struct {
+	egress   *plugin.Egress
 	clientID string
 	tls      *tls.Config    // nil: without TLS
 	login    sasl.Mechanism // nil: without a login
@@ -56,7 +57,7 @@ type conn struct {
 func (d *dialer) dial(ctx context.Context, address string) (*conn, error) {
 	limited, cancel := context.WithTimeout(ctx, d.timeout)
 	defer cancel()
-	opened, err := new(net.Dialer).DialContext(limited, "tcp", address)
+	opened, err := d.egress.Dial(limited, new(net.Dialer), "tcp", address)
 	if err != nil {
 		if isTimeout(err) && ctx.Err() == nil {
 			return nil, d.late(address, "did not take the connection", "is the address right, and does a firewall let this machine through?")

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -116,7 +117,7 @@ func (in *registryConfig) client(call *plugin.Call) (*registry, error) {
 	if config == nil {
 		config = tlsclient.Default()
 	}
-	transport := &http.Transport{ResponseHeaderTimeout: in.Timeout, MaxIdleConnsPerHost: maxIdle, IdleConnTimeout: time.Minute}
+	transport := &http.Transport{DialContext: call.Host().Egress.DialContext(&net.Dialer{}), ResponseHeaderTimeout: in.Timeout, MaxIdleConnsPerHost: maxIdle, IdleConnTimeout: time.Minute}
 	if transport.TLSClientConfig, err = config.Client(call, "schema_registry.tls", ""); err != nil {
 		return nil, err
 	}

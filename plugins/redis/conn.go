@@ -42,7 +42,7 @@ func link(ctx context.Context, call *plugin.Call, t *target) (*conn, error) {
 		}
 	}
 	dialer := net.Dialer{KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: keepAlive, Interval: keepAlive, Count: 2}}
-	raw, err := dialer.DialContext(ctx, t.network, t.address)
+	raw, err := call.Host().Egress.Dial(ctx, &dialer, t.network, t.address)
 	if err != nil {
 		return nil, t.dialFault(err)
 	}

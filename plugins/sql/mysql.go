@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/url"
 	"strings"
 	"time"
@@ -46,6 +47,9 @@ func newMySQL(s *server, secure *tls.Config) (*mysqlDatabase, error) {
 		config.Params = map[string]string{}
 	}
 	config.Params["time_zone"] = "'+00:00'"
+	if s.egress != nil {
+		config.DialFunc = s.egress.DialContext(&net.Dialer{})
+	}
 	connector, err := client.NewConnector(config)
 	if err != nil {
 		return nil, plugin.Definitionf("connection", "has parameters that MySQL's client does not take: %w", err)

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"fmt"
+	"net"
 	"strconv"
 	"strings"
 	"time"
@@ -53,6 +54,9 @@ func newPostgres(s *server, secure *tls.Config) (*postgresDatabase, error) {
 		config.Fallbacks = []*pgconn.FallbackConfig{{Host: s.host, Port: uint16(port)}}
 	}
 	config.ValidateConnect, config.AfterConnect = nil, nil
+	if s.egress != nil {
+		guard(config, s)
+	}
 	config.BuildContextWatcherHandler = func(c *pgconn.PgConn) ctxwatch.Handler {
 		return &pgconn.CancelRequestContextWatcherHandler{Conn: c, DeadlineDelay: stopTime}
 	}
@@ -279,4 +283,16 @@ func (s *postgresSession) close() {
 	ctx, release := context.WithTimeout(context.Background(), settleTime)
 	defer release()
 	_ = s.conn.Close(ctx) // the server sees the end either way
+}
+
+// guard dials what the machine's rules let through. They may name the host, so it is
+// dialled by its name, also where pgconn knows the address by then.
+func guard(config *pgconn.Config, s *server) {
+	config.LookupFunc = func(_ context.Context, host string) ([]string, error) { return []string{host}, nil }
+	config.DialFunc = func(ctx context.Context, network, address string) (net.Conn, error) {
+		if strings.HasPrefix(network, "tcp") {
+			address = net.JoinHostPort(s.host, s.port)
+		}
+		return s.egress.Dial(ctx, &net.Dialer{}, network, address)
+	}
 }

@@ -86,6 +86,7 @@ func (s *server) pool(ctx context.Context, call *plugin.Call) (*pool, error) {
 }
 
 func databaseOf(call *plugin.Call, s *server, secure *tls.Config) (database, error) {
+	s.egress = call.Host().Egress
 	switch s.kind {
 	case postgres:
 		return newPostgres(s, secure)

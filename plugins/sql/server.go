@@ -31,6 +31,7 @@ const memory = ":memory:"
 
 // server says which database it is and how it is reached.
 type server struct {
+	egress         *plugin.Egress
 	kind           kind
 	host           string // a name or an address; the path of a socket, which begins with a slash
 	port           string

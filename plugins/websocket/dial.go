@@ -69,7 +69,7 @@ func (t *target) open(ctx context.Context, call *plugin.Call, a *address) (*wire
 	}
 	limited, cancel := context.WithTimeout(ctx, t.ConnectTimeout)
 	defer cancel()
-	raw, err := dial(limited, a, through)
+	raw, err := dial(limited, a, through, call.Host().Egress)
 	if err != nil {
 		return nil, t.connectFault(ctx, limited, err, a)
 	}
@@ -116,16 +116,34 @@ func (t *target) chooseProxy(a *address) (*url.URL, error) {
 }
 
 // dial gives a connection to the address, through a proxy where there is one.
-func dial(ctx context.Context, a *address, through *url.URL) (net.Conn, error) {
-	d := &net.Dialer{}
+func dial(ctx context.Context, a *address, through *url.URL, rules *plugin.Egress) (net.Conn, error) {
+	d := guarded{rules}
 	if through == nil {
 		return d.DialContext(ctx, "tcp", a.hostPort())
+	}
+	host, port, err := net.SplitHostPort(a.hostPort())
+	if err == nil {
+		err = rules.Beyond(ctx, host, port)
+	}
+	if err != nil {
+		return nil, err
 	}
 	conn, err := dialProxy(ctx, d, a, through)
 	if err != nil {
 		return nil, &proxyError{proxy: through.Host, err: err}
 	}
 	return conn, nil
+}
+
+// guarded dials what the machine's rules let through.
+type guarded struct{ rules *plugin.Egress }
+
+func (g guarded) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
+	return g.rules.Dial(ctx, &net.Dialer{}, network, address)
+}
+
+func (g guarded) Dial(network, address string) (net.Conn, error) {
+	return g.DialContext(context.Background(), network, address)
 }
 
 // proxyError is a fault of the way through a proxy.
@@ -145,7 +163,7 @@ type proxyRefusal struct {
 
 func (e *proxyRefusal) Error() string { return "the proxy answered " + e.status }
 
-func dialProxy(ctx context.Context, d *net.Dialer, a *address, through *url.URL) (net.Conn, error) {
+func dialProxy(ctx context.Context, d guarded, a *address, through *url.URL) (net.Conn, error) {
 	port := through.Port()
 	if port == "" {
 		port = map[string]string{"http": "80", "https": "443"}[through.Scheme]

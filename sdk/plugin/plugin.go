@@ -49,6 +49,9 @@ type Host struct {
 	// TempDir is a directory of the plugin alone, removed after its end; empty
 	// for a plugin in the process of its host.
 	TempDir string
+	// Egress says which hosts may be reached; connections are made with its Dial. Nil
+	// lets everything through.
+	Egress *Egress
 }
 
 // Caller is a Plugin with functions for expressions. A function changes nothing
@@ -317,4 +320,5 @@ const (
 	CodeConfig   = "E-CONFIG"
 	CodeWait     = "E-WAIT"
 	CodePlugin   = "E-PLUGIN"
+	CodeEgress   = "E-EGRESS"
 )

@@ -68,7 +68,7 @@ func (c *Client) Describe(ctx context.Context) (*testmeshv1.Descriptor, error) {
 // Configure tells the plugin about its host.
 func (c *Client) Configure(ctx context.Context, host plugin.Host) error {
 	_, err := c.service.Configure(ctx, &pluginv1.ConfigureRequest{
-		HostVersion: valid(host.Version), AgentName: valid(host.AgentName), TempDir: host.TempDir,
+		HostVersion: valid(host.Version), AgentName: valid(host.AgentName), TempDir: host.TempDir, Egress: host.Egress.Rules(),
 	})
 	if err != nil {
 		return &Lost{Err: err}

@@ -62,7 +62,11 @@ func (s *server) Configure(ctx context.Context, req *pluginv1.ConfigureRequest) 
 		if !ok {
 			return nil
 		}
-		return c.Configure(ctx, plugin.Host{Version: req.GetHostVersion(), AgentName: req.GetAgentName(), TempDir: req.GetTempDir()})
+		rules, err := plugin.NewEgress(req.GetEgress())
+		if err != nil {
+			return plugin.Agentf("%w", err)
+		}
+		return c.Configure(ctx, plugin.Host{Version: req.GetHostVersion(), AgentName: req.GetAgentName(), TempDir: req.GetTempDir(), Egress: rules})
 	})
 	return &pluginv1.ConfigureResponse{}, toStatus(err)
 }

@@ -176,7 +176,11 @@ type ConfigureRequest struct {
 	// AgentName names the machine for messages.
 	AgentName string `protobuf:"bytes,2,opt,name=agent_name,json=agentName,proto3" json:"agent_name,omitempty"`
 	// TempDir is a directory of this process alone, removed after its end.
-	TempDir       string `protobuf:"bytes,3,opt,name=temp_dir,json=tempDir,proto3" json:"temp_dir,omitempty"`
+	TempDir string `protobuf:"bytes,3,opt,name=temp_dir,json=tempDir,proto3" json:"temp_dir,omitempty"`
+	// Egress are the rules on which hosts may be reached from this machine: "allow
+	// TARGET" or "deny TARGET", the first that fits decides. A plugin that connects
+	// keeps to them; nobody else may change them.
+	Egress        []string `protobuf:"bytes,4,rep,name=egress,proto3" json:"egress,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -230,6 +234,13 @@ func (x *ConfigureRequest) GetTempDir() string {
 		return x.TempDir
 	}
 	return ""
+}
+
+func (x *ConfigureRequest) GetEgress() []string {
+	if x != nil {
+		return x.Egress
+	}
+	return nil
 }
 
 type ConfigureResponse struct {
@@ -1763,12 +1774,13 @@ const file_testmesh_plugin_v1_plugin_proto_rawDesc = "" +
 	"\x10DescribeResponse\x127\n" +
 	"\n" +
 	"descriptor\x18\x01 \x01(\v2\x17.testmesh.v1.DescriptorR\n" +
-	"descriptor\"o\n" +
+	"descriptor\"\x87\x01\n" +
 	"\x10ConfigureRequest\x12!\n" +
 	"\fhost_version\x18\x01 \x01(\tR\vhostVersion\x12\x1d\n" +
 	"\n" +
 	"agent_name\x18\x02 \x01(\tR\tagentName\x12\x19\n" +
-	"\btemp_dir\x18\x03 \x01(\tR\atempDir\"\x13\n" +
+	"\btemp_dir\x18\x03 \x01(\tR\atempDir\x12\x16\n" +
+	"\x06egress\x18\x04 \x03(\tR\x06egress\"\x13\n" +
 	"\x11ConfigureResponse\"\xce\x02\n" +
 	"\x0eExecuteRequest\x12\x17\n" +
 	"\acall_id\x18\x01 \x01(\tR\x06callId\x12\x1d\n" +
