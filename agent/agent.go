@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -267,13 +268,25 @@ func (a *Agent) write(name string, v any) error {
 // keep remembers the leases for a process after this one.
 func (a *Agent) keep(leases []*apiv1.Lease) error { return a.write(leaseFile, leases) }
 
+// facts are what the agent reports of itself, with its plugins.
+func (a *Agent) facts() map[string]string {
+	facts := maps.Clone(a.cfg.Facts)
+	if facts == nil {
+		facts = map[string]string{}
+	}
+	for _, d := range a.cfg.Descriptors {
+		facts["plugin."+d.GetName()] = d.GetVersion()
+	}
+	return facts
+}
+
 // hello begins the session. What an earlier process of this agent held is lost.
 func (a *Agent) hello(ctx context.Context) error {
 	var lost []*apiv1.Lease
 	if text, err := os.ReadFile(filepath.Join(a.cfg.Dir, leaseFile)); err == nil {
 		_ = json.Unmarshal(text, &lost) // half a file names nothing: those leases end by their time
 	}
-	req := &apiv1.HelloRequest{Session: a.signer.Session, Version: a.cfg.Version, Slots: int32(a.cfg.Slots), Facts: a.cfg.Facts, Lost: lost}
+	req := &apiv1.HelloRequest{Session: a.signer.Session, Version: a.cfg.Version, Slots: int32(a.cfg.Slots), Facts: a.facts(), Lost: lost}
 	bodies := map[string][]byte{}
 	for _, d := range a.cfg.Descriptors {
 		body, err := proto.MarshalOptions{Deterministic: true}.Marshal(d)

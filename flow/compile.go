@@ -49,6 +49,7 @@ type compiler struct {
 	absent    map[string]bool    // guarded names: whether they may be absent
 	varsRead  map[string]bool
 	secrets   map[string]bool
+	plugins   map[string]bool
 	columns   map[string]bool // of the rows
 	inputSeen bool
 	vague     bool   // a source of names could not be read
@@ -63,7 +64,7 @@ func newCompiler(l *Loader, file *syntax.File, index int, caller *compiler) *com
 		p:    &Program{File: file.Path, Dir: path.Dir(file.Path), Bundle: Bundle{}, options: &l.o},
 		byID: map[string]*node{}, outputs: map[string][]*definition{},
 		env: map[string]*EnvVar{}, envRead: map[string]bool{}, envUsed: map[string]bool{}, varsRead: map[string]bool{},
-		secrets: map[string]bool{}, columns: map[string]bool{}, services: map[string]bool{}, absent: map[string]bool{},
+		secrets: map[string]bool{}, plugins: map[string]bool{}, columns: map[string]bool{}, services: map[string]bool{}, absent: map[string]bool{},
 	}
 }
 
@@ -190,6 +191,7 @@ func (c *compiler) target() {
 // collect writes down which names were read.
 func (c *compiler) collect() {
 	c.p.Secrets = slices.Sorted(maps.Keys(c.secrets))
+	c.p.Plugins = slices.Sorted(maps.Keys(c.plugins))
 	for name := range c.l.o.Vars {
 		if c.p.declared(name) != nil {
 			c.varsRead[name] = true

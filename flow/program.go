@@ -34,6 +34,9 @@ type Program struct {
 	Env      []*EnvVar
 	// Secrets are the names of secret.X that the flow reads.
 	Secrets []string
+	// Plugins are the names of those whose actions or functions the flow uses, and the
+	// flows that it calls, installed or not.
+	Plugins []string
 	// VarsRead are the names among Options.Vars that something reads.
 	VarsRead []string
 

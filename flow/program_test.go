@@ -285,6 +285,29 @@ func TestVersion(t *testing.T) {
 	}
 }
 
+func TestPluginsAreThoseOfAllThatIsRun(t *testing.T) {
+	l := NewLoader(Options{Catalog: testCatalog(t), AllowMissingPlugins: true, FS: projectFiles(map[string]string{
+		"called.yaml": "flow: {name: Called, steps: [{action: mock.start, config: {reply: x}}]}\n",
+		"a.yaml": head + `  steps:
+    - {action: log, config: {message: "no plugin's"}}
+    - {action: http.request, config: {url: x}}
+    - {action: http.request, config: {url: y}}
+    - {action: kafka.produce, config: {topic: t}}
+    - {action: run_flow, config: {flow: called.yaml}}
+`,
+		"b.yaml": head + "  steps: [{action: assert, assert: ['mock.luhn(1)']}]\n",
+	})})
+	for file, want := range map[string][]string{"a.yaml": {"http", "kafka", "mock"}, "b.yaml": {"mock"}} {
+		programs, problems := l.Flows(file)
+		if len(problems.Errors()) > 0 || len(programs) != 1 {
+			t.Fatalf("%s: got %d programs, %v", file, len(programs), problems)
+		}
+		if diff := cmp.Diff(want, programs[0].Plugins); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", file, diff)
+		}
+	}
+}
+
 func TestDataAsOneValue(t *testing.T) {
 	p := compiles(t, map[string]string{
 		"users.json": `{"list": [1, 2]}`,

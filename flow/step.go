@@ -164,6 +164,7 @@ func (c *compiler) action(out *Step, n *node) *catalog.Action {
 	}
 	plugin := c.l.o.Catalog.Absent(name)
 	if plugin != "" && (near == "" || catalog.Known(plugin)) {
+		c.plugins[plugin] = true
 		p := problem(source.CodePlugin, pos, name, fmt.Sprintf("plugin %s is not installed", plugin))
 		p.Hint = fmt.Sprintf("%s needs it; this testmesh has %s", name, listOr(c.l.o.Catalog.Plugins(), "no plugins"))
 		if c.l.o.AllowMissingPlugins {
@@ -189,8 +190,10 @@ func (c *compiler) action(out *Step, n *node) *catalog.Action {
 	return nil
 }
 
-// installed refuses what a plugin does that is known and not installed.
+// installed notes that a plugin is used, and refuses what one does that is known and
+// not installed.
 func (c *compiler) installed(plugin string, pos source.Pos, text string) {
+	c.plugins[plugin] = true
 	if c.l.o.Uninstalled == nil {
 		return
 	}

@@ -84,6 +84,9 @@ func (c *compiler) call(at *source.Node, target flowRef, inherit bool) *Program 
 	for _, s := range p.Secrets {
 		c.secrets[s] = true
 	}
+	for _, name := range p.Plugins {
+		c.plugins[name] = true
+	}
 	for _, v := range p.VarsRead {
 		if p.declared(v) == nil {
 			c.varsRead[v] = true

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"net/http"
-	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -253,28 +251,45 @@ func TestAServerThatStartsAnewLosesNothing(t *testing.T) {
 	}
 }
 
+// begun is the only run of a batch, once its stream says that a step has started:
+// before its first one there would be nothing to tear down.
+func (m *fleet) begun(t *testing.T, batch, step string) *apiv1.Run {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var last any
+	for ctx.Err() == nil {
+		list, err := m.client.Runs.ListRuns(ctx, &apiv1.ListRunsRequest{BatchId: batch})
+		if last = err; err != nil || len(list.GetRuns()) != 1 {
+			continue
+		}
+		run := list.GetRuns()[0]
+		s, err := m.client.Runs.Watch(ctx, &apiv1.WatchRequest{RunId: run.GetId()})
+		if last = err; err != nil {
+			continue
+		}
+		defer s.Close()
+		var text []byte
+		for s.Receive() {
+			text = append(text, s.Msg().GetData()...)
+			if bytes.Contains(text, []byte(`"step.started"`)) && bytes.Contains(text, []byte(`"`+step+`"`)) {
+				return run
+			}
+		}
+		last = s.Err()
+	}
+	t.Fatalf("step %s has not begun: %v", step, last)
+	return nil
+}
+
 func TestACancelledRunIsTornDown(t *testing.T) {
 	m := startMesh(t, t.TempDir())
 	defer m.stop()
 	defer m.agent(t, "one")()
-	// Before its first step began, there would be nothing to tear down.
-	begun := make(chan struct{}, 1)
-	witness := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { begun <- struct{}{} }))
-	defer witness.Close()
 	b := m.queue(t, &apiv1.Source{Flows: []*apiv1.FlowRef{{File: "long.yaml"}}}, map[string]string{
-		"long.yaml": "flow:\n  name: Long\n  steps:\n    - {id: begin, action: http.request, config: {url: \"" + witness.URL + "\"}}\n" +
-			"    - {id: wait, action: delay, config: {duration: 1m}}\n  teardown:\n    - {id: clean, action: log, config: {message: torn down}}\n",
+		"long.yaml": "flow:\n  name: Long\n  steps:\n    - {id: wait, action: delay, config: {duration: 1m}}\n  teardown:\n    - {id: clean, action: log, config: {message: torn down}}\n",
 	})
-	select {
-	case <-begun:
-	case <-time.After(20 * time.Second):
-		t.Fatal("it does not run")
-	}
-	list, err := m.client.Runs.ListRuns(t.Context(), &apiv1.ListRunsRequest{BatchId: b.GetId()})
-	if err != nil || len(list.GetRuns()) != 1 {
-		t.Fatalf("got runs %v, error %v", list.GetRuns(), err)
-	}
-	run := list.GetRuns()[0]
+	run := m.begun(t, b.GetId(), "wait")
 	began := time.Now()
 	if _, err := m.client.Runs.Cancel(t.Context(), &apiv1.CancelRequest{RunIds: []string{run.GetId()}, Reason: "enough"}); err != nil {
 		t.Fatal(err)

@@ -141,7 +141,7 @@ func (l *lead) best(id string, a *agent, now time.Time, held map[string]string, 
 	urgency := 0.0
 	for _, key := range slices.Sorted(maps.Keys(l.queue.buckets)) {
 		b := l.queue.buckets[key]
-		if len(lacks(a.record, b.target, b.env)) > 0 {
+		if len(lacks(a.record, b)) > 0 {
 			continue
 		}
 		i := l.ready(b, id, now, held)
@@ -216,7 +216,7 @@ func (l *lead) hinderedTeardown(i *item, agent string) string {
 		return ""
 	}
 	for id, a := range l.agents {
-		if !tried[id] && a.waiting != nil && a.waiting.free > 0 && a.record != nil && l.unavailable(a) == "" && len(lacks(a.record, i.bucket.target, i.bucket.env)) == 0 {
+		if !tried[id] && a.waiting != nil && a.waiting.free > 0 && a.record != nil && l.unavailable(a) == "" && len(lacks(a.record, i.bucket)) == 0 {
 			return "its teardown was tried by this agent, and another one can"
 		}
 	}

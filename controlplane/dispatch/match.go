@@ -12,10 +12,13 @@ import (
 // envLabel is the pin that an environment's name is compared with.
 const envLabel = "env"
 
-// lacks says in words why an agent does not fit a target; empty: it fits. Pins are
+// pluginFact begins the fact that says which version of a plugin an agent has.
+const pluginFact = "plugin."
+
+// lacks says in words why an agent does not fit the runs of a bucket; empty: it fits. Pins are
 // granted and facts are reported: a fact never stands in for a pin.
-func lacks(a *apiv1.Agent, t *apiv1.Target, environment string) (reasons []string) {
-	wanted := t.GetMatch()
+func lacks(a *apiv1.Agent, b *bucket) (reasons []string) {
+	wanted, environment := b.target.GetMatch(), b.env
 	for _, key := range slices.Sorted(maps.Keys(wanted)) {
 		value, has := label(a, key)
 		switch values := wanted[key].GetValues(); {
@@ -25,8 +28,9 @@ func lacks(a *apiv1.Agent, t *apiv1.Target, environment string) (reasons []strin
 			reasons = append(reasons, fmt.Sprintf("%s is %s, wanted %s", key, value, either(values)))
 		}
 	}
-	for _, key := range slices.Sorted(maps.Keys(t.GetNot())) {
-		if value, has := label(a, key); has && fits(value, t.GetNot()[key].GetValues()) {
+	unwanted := b.target.GetNot()
+	for _, key := range slices.Sorted(maps.Keys(unwanted)) {
+		if value, has := label(a, key); has && fits(value, unwanted[key].GetValues()) {
 			reasons = append(reasons, fmt.Sprintf("%s is %s, which the run does not want", key, value))
 		}
 	}
@@ -38,6 +42,11 @@ func lacks(a *apiv1.Agent, t *apiv1.Target, environment string) (reasons []strin
 	}
 	if pin := a.GetPins()[envLabel]; environment != "" && pin != "" && pin != environment && wanted[envLabel] == nil {
 		reasons = append(reasons, fmt.Sprintf("%s is %s, and the run is for the environment %s", envLabel, pin, environment))
+	}
+	for _, name := range b.plugins {
+		if _, has := a.GetFacts()[pluginFact+name]; !has {
+			reasons = append(reasons, fmt.Sprintf("it has no plugin %s", name))
+		}
 	}
 	return reasons
 }

@@ -24,12 +24,13 @@ type item struct {
 }
 
 // bucket holds the waiting runs that any agent fits alike: of one workspace, with one
-// target. So an agent is compared with a few buckets, not with each run.
+// target and the same plugins. So an agent is compared with a few buckets, not with each run.
 type bucket struct {
 	key       string
 	workspace string
 	target    *apiv1.Target
 	env       string
+	plugins   []string
 	items     []*item // by priority, then age
 }
 
@@ -51,7 +52,7 @@ func (q *queue) put(r *apiv1.Run) {
 	key := bucketKey(r)
 	b := q.buckets[key]
 	if b == nil {
-		b = &bucket{key: key, workspace: r.GetWorkspace(), target: r.GetSpec().GetTarget(), env: r.GetSpec().GetEnvironment()}
+		b = &bucket{key: key, workspace: r.GetWorkspace(), target: r.GetSpec().GetTarget(), env: r.GetSpec().GetEnvironment(), plugins: r.GetSpec().GetPlugins()}
 		q.buckets[key] = b
 	}
 	i := &item{run: r, created: r.GetCreated().AsTime(), bucket: b}
@@ -79,7 +80,7 @@ func (q *queue) remove(id string) {
 
 func bucketKey(r *apiv1.Run) string {
 	var b strings.Builder
-	b.WriteString(r.GetWorkspace() + "\x00" + r.GetSpec().GetEnvironment() + "\x00")
+	b.WriteString(r.GetWorkspace() + "\x00" + r.GetSpec().GetEnvironment() + "\x00" + strings.Join(r.GetSpec().GetPlugins(), "\x01") + "\x00")
 	t := r.GetSpec().GetTarget()
 	for _, side := range []map[string]*apiv1.Values{t.GetMatch(), t.GetNot()} {
 		keys := make([]string, 0, len(side))

@@ -79,7 +79,7 @@ func (l *lead) fit(id string, i *item) *apiv1.AgentFit {
 	if a.record == nil || a.record.GetState() == apiv1.AgentState_AGENT_STATE_REVOKED {
 		return nil
 	}
-	f := &apiv1.AgentFit{AgentId: id, Name: a.record.GetName(), Lacks: lacks(a.record, i.bucket.target, i.bucket.env)}
+	f := &apiv1.AgentFit{AgentId: id, Name: a.record.GetName(), Lacks: lacks(a.record, i.bucket)}
 	if why := l.unavailable(a); why != "" {
 		f.Lacks = append(f.Lacks, why)
 	}

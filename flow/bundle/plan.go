@@ -167,7 +167,7 @@ func (l *Loader) spec(p *flow.Program, ref *apiv1.FlowRef) (*apiv1.Spec, source.
 	s := &apiv1.Spec{
 		Bundle: l.o.Source.GetBundle(), File: ref.GetFile(), Index: ref.GetIndex(), Flow: p.Name, Suite: p.Suite, Tags: p.Tags,
 		Environment: l.o.Source.GetEnvironment(), After: p.After, RerunOnLoss: p.Config.OnAgentLoss == "rerun",
-		Timeout: durationpb.New(p.Config.Timeout), Target: l.o.Source.GetTarget(),
+		Timeout: durationpb.New(p.Config.Timeout), Target: l.o.Source.GetTarget(), Plugins: p.Plugins,
 	}
 	var problems source.Problems
 	if s.Target == nil {
@@ -184,7 +184,7 @@ func (l *Loader) spec(p *flow.Program, ref *apiv1.FlowRef) (*apiv1.Spec, source.
 func one(base *apiv1.Spec, p *flow.Program, r flow.RunSpec, ordinal int) *apiv1.Spec {
 	s := &apiv1.Spec{
 		Bundle: base.Bundle, File: base.File, Index: base.Index, Flow: base.Flow, Suite: base.Suite, Tags: base.Tags,
-		Environment: base.Environment, After: base.After, RerunOnLoss: base.RerunOnLoss, Timeout: base.Timeout, Target: base.Target, Locks: base.Locks,
+		Environment: base.Environment, After: base.After, RerunOnLoss: base.RerunOnLoss, Timeout: base.Timeout, Target: base.Target, Locks: base.Locks, Plugins: base.Plugins,
 		Iteration: int32(r.Iteration), Ordinal: int32(ordinal), Label: r.Label,
 	}
 	if index, name, ok := p.RowOf(r.Row, r.Matrix); ok {

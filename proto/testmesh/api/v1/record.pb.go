@@ -487,8 +487,10 @@ type Spec struct {
 	// Names of locks without placeholders; the agent says the others at Start.
 	Locks []string `protobuf:"bytes,14,rep,name=locks,proto3" json:"locks,omitempty"`
 	// Whether a loss of its agent after a once step began starts it again.
-	RerunOnLoss   bool                 `protobuf:"varint,15,opt,name=rerun_on_loss,json=rerunOnLoss,proto3" json:"rerun_on_loss,omitempty"`
-	Timeout       *durationpb.Duration `protobuf:"bytes,16,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	RerunOnLoss bool                 `protobuf:"varint,15,opt,name=rerun_on_loss,json=rerunOnLoss,proto3" json:"rerun_on_loss,omitempty"`
+	Timeout     *durationpb.Duration `protobuf:"bytes,16,opt,name=timeout,proto3" json:"timeout,omitempty"`
+	// Names of the plugins that an agent must have, sorted.
+	Plugins       []string `protobuf:"bytes,17,rep,name=plugins,proto3" json:"plugins,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -631,6 +633,13 @@ func (x *Spec) GetRerunOnLoss() bool {
 func (x *Spec) GetTimeout() *durationpb.Duration {
 	if x != nil {
 		return x.Timeout
+	}
+	return nil
+}
+
+func (x *Spec) GetPlugins() []string {
+	if x != nil {
+		return x.Plugins
 	}
 	return nil
 }
@@ -2537,7 +2546,7 @@ const file_testmesh_api_v1_record_proto_rawDesc = "" +
 	"\x05value\x18\x02 \x01(\v2\x17.testmesh.api.v1.ValuesR\x05value:\x028\x01\x1aO\n" +
 	"\bNotEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12-\n" +
-	"\x05value\x18\x02 \x01(\v2\x17.testmesh.api.v1.ValuesR\x05value:\x028\x01\"\xd4\x03\n" +
+	"\x05value\x18\x02 \x01(\v2\x17.testmesh.api.v1.ValuesR\x05value:\x028\x01\"\xee\x03\n" +
 	"\x04Spec\x12\x16\n" +
 	"\x06bundle\x18\x01 \x01(\tR\x06bundle\x12\x12\n" +
 	"\x04file\x18\x02 \x01(\tR\x04file\x12\x14\n" +
@@ -2555,7 +2564,8 @@ const file_testmesh_api_v1_record_proto_rawDesc = "" +
 	"\x05after\x18\r \x03(\tR\x05after\x12\x14\n" +
 	"\x05locks\x18\x0e \x03(\tR\x05locks\x12\"\n" +
 	"\rrerun_on_loss\x18\x0f \x01(\bR\vrerunOnLoss\x123\n" +
-	"\atimeout\x18\x10 \x01(\v2\x19.google.protobuf.DurationR\atimeout\"\xb7\x04\n" +
+	"\atimeout\x18\x10 \x01(\v2\x19.google.protobuf.DurationR\atimeout\x12\x18\n" +
+	"\aplugins\x18\x11 \x03(\tR\aplugins\"\xb7\x04\n" +
 	"\aAttempt\x12\x16\n" +
 	"\x06number\x18\x01 \x01(\x05R\x06number\x12\x19\n" +
 	"\bagent_id\x18\x02 \x01(\tR\aagentId\x12\x1d\n" +
