@@ -255,7 +255,7 @@ func (n *Node) watchMembership(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			if n.cluster.Removed() {
+			if n.cluster.Dismissed(ctx) {
 				return errRemoved
 			}
 		}

@@ -317,7 +317,7 @@ func TestStrangersAreRefused(t *testing.T) {
 	removed := members[2]
 	leads, _ := leader(t, members)
 	for name, id := range map[string]*Identity{"another cluster": other} {
-		k := newLinks(leads.node.cfg.Listener, id, func(string) bool { return true })
+		k := newLinks(leads.node.cfg.Listener, id)
 		if _, err := k.client(leads.address).Status(t.Context(), &clusterv1.StatusRequest{}); err == nil {
 			t.Errorf("%s: it was answered", name)
 		}
@@ -329,7 +329,7 @@ func TestStrangersAreRefused(t *testing.T) {
 	if err := leads.node.Remove(removed.id); err != nil {
 		t.Fatal(err)
 	}
-	k := newLinks(leads.node.cfg.Listener, removed.identity, func(string) bool { return true })
+	k := newLinks(leads.node.cfg.Listener, removed.identity)
 	if _, err := k.client(leads.address).Status(t.Context(), &clusterv1.StatusRequest{}); err == nil {
 		t.Error("a node that was removed was answered")
 	}

@@ -39,7 +39,6 @@ var errClosed = errors.New("the node has ended")
 // links are the connections between nodes, all over one port.
 type links struct {
 	listener net.Listener
-	may      func(id string) bool
 	server   *tls.Config
 	dialer   *tls.Config
 	conns    chan net.Conn // of raft
@@ -53,9 +52,9 @@ type links struct {
 	http    *http.Client
 }
 
-func newLinks(l net.Listener, id *Identity, may func(string) bool) *links {
+func newLinks(l net.Listener, id *Identity) *links {
 	k := &links{
-		listener: l, may: may, server: id.tls(), dialer: id.tls(), conns: make(chan net.Conn, queued),
+		listener: l, server: id.tls(), dialer: id.tls(), conns: make(chan net.Conn, queued),
 		done: make(chan struct{}), open: map[net.Conn]bool{}, clients: map[string]clusterv1connect.NodeServiceClient{},
 	}
 	k.calls = &accepted{conns: make(chan net.Conn, queued), links: k}
@@ -73,7 +72,14 @@ func newLinks(l net.Listener, id *Identity, may func(string) bool) *links {
 func (k *links) serve(ctx context.Context, h http.Handler) {
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
-	server := &http.Server{Handler: h, Protocols: protocols, ReadHeaderTimeout: handshake, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: parkedMost}}
+	server := &http.Server{Handler: h, Protocols: protocols, ReadHeaderTimeout: handshake, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: parkedMost},
+		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
+			if in, ok := c.(*inbound); ok {
+				ctx = context.WithValue(ctx, peerKey{}, in.peer)
+			}
+			return ctx
+		},
+	}
 	var all sync.WaitGroup
 	all.Go(func() { _ = server.Serve(k.calls) }) // ends with its listener
 	all.Go(func() {
@@ -110,16 +116,12 @@ func (k *links) sort(raw net.Conn) {
 	}
 	_ = raw.SetDeadline(time.Time{})
 	to := k.calls.conns
-	switch {
-	case purpose[0] == forRaft:
+	if purpose[0] == forRaft {
 		// Raft itself has rules for who is no member. A node that was away must hear a
 		// leader that joined meanwhile, of whom it does not know yet.
 		to = k.conns
-	case !k.may(nodeID(c.ConnectionState().PeerCertificates[0])):
-		_ = raw.Close()
-		return
 	}
-	taken := &inbound{sealed{c}, k}
+	taken := &inbound{sealed{c}, k, nodeID(c.ConnectionState().PeerCertificates[0])}
 	k.mu.Lock()
 	k.open[taken] = true
 	k.mu.Unlock()
@@ -140,6 +142,15 @@ func (k *links) sort(raw net.Conn) {
 type inbound struct {
 	sealed
 	links *links
+	peer  string // the node at the other end
+}
+
+type peerKey struct{}
+
+// peer is the node that a call comes from.
+func peer(ctx context.Context) string {
+	id, _ := ctx.Value(peerKey{}).(string)
+	return id
 }
 
 func (c *inbound) Close() error {

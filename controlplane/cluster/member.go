@@ -156,15 +156,6 @@ func (n *Node) Others() (list []string) {
 	return list
 }
 
-// Removed says that this node was a member and is none any more.
-func (n *Node) Removed() bool {
-	if !n.isStarted() {
-		return false
-	}
-	_, member := n.Has(n.cfg.ID)
-	return !member && len(n.raft.GetConfiguration().Configuration().Servers) > 0
-}
-
 // Remove takes a node out, for good. Only the leader can.
 func (n *Node) Remove(id string) error {
 	if !n.isStarted() {

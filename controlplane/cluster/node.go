@@ -179,7 +179,7 @@ func (n *Node) Run(ctx context.Context) (err error) {
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	all.Go(func() { n.lead(running) })
 	if n.links != nil {
-		all.Go(func() { n.links.serve(running, n.mux) })
+		all.Go(func() { n.links.serve(running, n.membersOnly(n.mux)) })
 	}
 	<-ctx.Done()
 	n.handOver()
@@ -260,7 +260,7 @@ func (n *Node) transport() (raft.Transport, error) {
 		_, t := raft.NewInmemTransport(aloneAddress)
 		return t, nil
 	}
-	n.links = newLinks(n.cfg.Listener, n.cfg.Identity, n.member)
+	n.links = newLinks(n.cfg.Listener, n.cfg.Identity)
 	return raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: n.links.raft(n.cfg.Address), MaxPool: 3, Timeout: 10 * time.Second, Logger: hclog.NewNullLogger(),
 	}), nil
@@ -282,20 +282,6 @@ func (n *Node) Snapshotted() time.Time {
 		return time.Time{}
 	}
 	return time.UnixMilli(millis)
-}
-
-// member says whether a node is one of the cluster: a certificate outlives a removal.
-func (n *Node) member(id string) bool {
-	servers := n.raft.GetConfiguration().Configuration().Servers
-	if len(servers) == 0 {
-		return true // this node has just joined and knows nobody yet
-	}
-	for _, s := range servers {
-		if string(s.ID) == id {
-			return true
-		}
-	}
-	return false
 }
 
 // started says whether raft is there, or waits until it is.
