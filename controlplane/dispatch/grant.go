@@ -167,7 +167,7 @@ func (l *lead) ready(b *bucket, agent string, now time.Time, held map[string]str
 		if n == lookAhead {
 			return nil
 		}
-		if l.hindered(i, agent, now, held) == "" {
+		if rests(i.run, agent, now) == "" && l.hindered(i, agent, now, held) == "" {
 			return i
 		}
 	}

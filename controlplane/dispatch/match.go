@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
 )
@@ -49,6 +50,36 @@ func lacks(a *apiv1.Agent, b *bucket) (reasons []string) {
 		}
 	}
 	return reasons
+}
+
+const (
+	// refused is how an attempt ended that an agent gave back, or did not start.
+	refused = "returned"
+	// firstRest and longestRest bound how long an agent that gave a run back twice is
+	// not asked again: it may be able to by then, and is not to be asked all the time.
+	firstRest   = time.Second
+	longestRest = 30 * time.Second
+)
+
+// rests says why an agent is not asked just now for a run that it gave back.
+func rests(r *apiv1.Run, agent string, now time.Time) string {
+	times, last := 0, (*apiv1.Attempt)(nil)
+	for _, at := range r.GetAttempts() {
+		if at.GetOutcome() == refused && at.GetAgentId() == agent {
+			times, last = times+1, at
+		}
+	}
+	if times < 2 {
+		return ""
+	}
+	rest := firstRest
+	for range times - 2 {
+		rest = min(2*rest, longestRest)
+	}
+	if now.Sub(last.GetEnded().AsTime()) >= rest {
+		return ""
+	}
+	return "it gave the run back: " + last.GetReason()
 }
 
 // label is a pin, or else a fact.

@@ -3,6 +3,9 @@ package dispatch
 import (
 	"slices"
 	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
 )
@@ -47,5 +50,37 @@ func TestRunsThatNeedOtherPluginsWaitApart(t *testing.T) {
 	}
 	if len(q.buckets) != 2 {
 		t.Errorf("got %d buckets, want 2", len(q.buckets))
+	}
+}
+
+func TestAnAgentThatGivesARunBackIsAskedLessOften(t *testing.T) {
+	now := time.Now()
+	gaveBack := func(agent string, ago time.Duration) *apiv1.Attempt {
+		return &apiv1.Attempt{AgentId: agent, Outcome: "returned", Reason: "no room", Ended: timestamppb.New(now.Add(-ago))}
+	}
+	often := &apiv1.Run{}
+	for range 20 {
+		often.Attempts = append(often.Attempts, gaveBack("a", 29*time.Second))
+	}
+	for name, test := range map[string]struct {
+		run  *apiv1.Run
+		want string
+	}{
+		"never":                  {&apiv1.Run{}, ""},
+		"once":                   {&apiv1.Run{Attempts: []*apiv1.Attempt{gaveBack("a", 0)}}, ""},
+		"twice, just now":        {&apiv1.Run{Attempts: []*apiv1.Attempt{gaveBack("a", 1), gaveBack("a", 0)}}, "it gave the run back: no room"},
+		"twice, a while ago":     {&apiv1.Run{Attempts: []*apiv1.Attempt{gaveBack("a", 2*time.Second), gaveBack("a", time.Second)}}, ""},
+		"another did":            {&apiv1.Run{Attempts: []*apiv1.Attempt{gaveBack("b", 1), gaveBack("b", 0)}}, ""},
+		"it was lost in between": {&apiv1.Run{Attempts: []*apiv1.Attempt{{AgentId: "a", Outcome: "lost", Ended: timestamppb.New(now)}, gaveBack("a", 0)}}, ""},
+		"often":                  {often, "it gave the run back: no room"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := rests(test.run, "a", now); got != test.want {
+				t.Errorf("got %q, want %q", got, test.want)
+			}
+		})
+	}
+	if got := rests(often, "a", now.Add(2*time.Second)); got != "" {
+		t.Errorf("after the longest rest: got %q", got)
 	}
 }

@@ -80,8 +80,10 @@ func (l *lead) fit(id string, i *item) *apiv1.AgentFit {
 		return nil
 	}
 	f := &apiv1.AgentFit{AgentId: id, Name: a.record.GetName(), Lacks: lacks(a.record, i.bucket)}
-	if why := l.unavailable(a); why != "" {
-		f.Lacks = append(f.Lacks, why)
+	for _, why := range []string{l.unavailable(a), rests(i.run, id, time.Now())} {
+		if why != "" {
+			f.Lacks = append(f.Lacks, why)
+		}
 	}
 	switch silent := time.Since(a.seen); {
 	case a.waiting == nil && silent > MaxHold+l.cfg.Timing.TTL:
