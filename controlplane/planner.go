@@ -37,7 +37,7 @@ const maxFile = flow.MaxFileBytes
 // errBlob is an error of the blob store, which says nothing about a flow.
 type errBlob struct{ error }
 
-func (p *planner) load(ctx context.Context, workspace string, s *apiv1.Source) (*bundle.Loader, *contents, error) {
+func (p *planner) load(ctx context.Context, workspace string, s *apiv1.Source) (*bundle.Loader, *bundled, error) {
 	files, err := p.store.Bundle(ctx, s.GetBundle())
 	if err != nil {
 		return nil, nil, said(err)
@@ -46,7 +46,7 @@ func (p *planner) load(ctx context.Context, workspace string, s *apiv1.Source) (
 	if err != nil {
 		return nil, nil, err
 	}
-	from := &contents{ctx: ctx, blobs: p.blobs}
+	from := &bundled{ctx: ctx, blobs: p.blobs}
 	o := bundle.Options{FS: bundle.New(files, from.open), Source: s, Catalog: c, Lenient: true}
 	if name := s.GetEnvironment(); name != "" {
 		e, err := p.store.Environment(ctx, workspace, name)
@@ -66,16 +66,16 @@ func (p *planner) load(ctx context.Context, workspace string, s *apiv1.Source) (
 	return l, from, nil
 }
 
-// contents reads the files of a bundle for the language, which makes problems of the
+// bundled reads the files of a bundle for the language, which makes problems of the
 // flow of all that it cannot read. What the blob store could not give says nothing about
 // the flow: it is kept apart.
-type contents struct {
+type bundled struct {
 	ctx   context.Context
 	blobs blobStore
 	fault error
 }
 
-func (c *contents) open(sum string) ([]byte, error) {
+func (c *bundled) open(sum string) ([]byte, error) {
 	r, err := c.blobs.Get(c.ctx, "files/"+sum[:2]+"/"+sum)
 	if err != nil {
 		return nil, c.noted(err)
@@ -85,7 +85,7 @@ func (c *contents) open(sum string) ([]byte, error) {
 	return data, c.noted(err)
 }
 
-func (c *contents) noted(err error) error {
+func (c *bundled) noted(err error) error {
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		c.fault = errors.Join(c.fault, err)
 	}
@@ -93,7 +93,7 @@ func (c *contents) noted(err error) error {
 }
 
 // blame is the error of problems of a field.
-func (c *contents) blame(field string, problems source.Problems) error {
+func (c *bundled) blame(field string, problems source.Problems) error {
 	if c.fault != nil {
 		return &api.Error{Kind: api.Unavailable, Message: "the files of the flow cannot be read at the moment: try again", Cause: errBlob{c.fault}}
 	}
@@ -173,7 +173,7 @@ func (p *planner) Flows(ctx context.Context, digest string) ([]*apiv1.Flow, erro
 	if err != nil {
 		return nil, err
 	}
-	from := &contents{ctx: ctx, blobs: p.blobs}
+	from := &bundled{ctx: ctx, blobs: p.blobs}
 	list, problems := bundle.Flows(bundle.New(files, from.open), c)
 	if len(problems) > 0 {
 		return nil, from.blame("bundle", problems)
