@@ -25,7 +25,7 @@ import (
 const hello = "flow:\n  name: Hello\n  steps:\n    - {action: log, config: {message: hello}}\n"
 
 // leased queues a run, and gives it to an agent that starts it.
-func leased(t *testing.T, p *place) (agent string, lease *apiv1.Lease) {
+func leased(t *testing.T, p *station) (agent string, lease *apiv1.Lease) {
 	t.Helper()
 	bundle, err := p.client.Upload(t.Context(), map[string][]byte{"hello.yaml": []byte(hello)})
 	if err != nil {
@@ -69,7 +69,7 @@ func leased(t *testing.T, p *place) (agent string, lease *apiv1.Lease) {
 }
 
 // ended makes sure that a lease of before counts no more, and that its run waits anew.
-func ended(t *testing.T, p *place, agent string, lease *apiv1.Lease) {
+func ended(t *testing.T, p *station, agent string, lease *apiv1.Lease) {
 	t.Helper()
 	if err := p.node.holds(t.Context(), agent, lease); !errors.Is(err, stream.ErrFenced) {
 		t.Errorf("the lease of before: got %v", err)
@@ -91,7 +91,7 @@ func ended(t *testing.T, p *place, agent string, lease *apiv1.Lease) {
 	}
 }
 
-func (p *place) snapshot(t *testing.T) []byte {
+func (p *station) snapshot(t *testing.T) []byte {
 	t.Helper()
 	var data bytes.Buffer
 	s, err := p.client.Cluster.Snapshot(t.Context(), &apiv1.SnapshotRequest{})
@@ -116,9 +116,9 @@ func file(t *testing.T, data []byte) string {
 	return name
 }
 
-func alonePlace(t *testing.T) *place {
+func alonePlace(t *testing.T) *station {
 	t.Helper()
-	p := &place{dir: filepath.Join(t.TempDir(), "node"), exits: make(chan string, 10)}
+	p := &station{dir: filepath.Join(t.TempDir(), "node"), exits: make(chan string, 10)}
 	if err := p.start(t); err != nil {
 		t.Fatal(err)
 	}
@@ -136,7 +136,7 @@ func TestASnapshotIsRestoredElsewhere(t *testing.T) {
 	key := filepath.Join(p.dir, sealFile)
 	p.end(t)
 
-	fresh := &place{dir: filepath.Join(t.TempDir(), "new"), exits: make(chan string, 10)}
+	fresh := &station{dir: filepath.Join(t.TempDir(), "new"), exits: make(chan string, 10)}
 	r := Restoring{Dir: fresh.dir, Snapshot: file(t, data)}
 	wrong := make([]byte, 32)
 	damaged := bytes.Clone(data)
@@ -188,7 +188,7 @@ func TestASnapshotIsRestoredElsewhere(t *testing.T) {
 		t.Errorf("the secret is %q, %v", value, err)
 	}
 	// What was restored is the beginning of a log that others can join.
-	joined := &place{dir: filepath.Join(t.TempDir(), "joined"), exits: make(chan string, 10)}
+	joined := &station{dir: filepath.Join(t.TempDir(), "joined"), exits: make(chan string, 10)}
 	if err := joined.start(t, fresh); err != nil {
 		t.Fatal(err)
 	}
@@ -258,8 +258,8 @@ func TestAReplacementIsWholeOrNot(t *testing.T) {
 
 func TestOneNodeThatIsLeftGoesOn(t *testing.T) {
 	t.Parallel()
-	places := three(t)
-	leader, others := leads(t, places)
+	stations := three(t)
+	leader, others := leads(t, stations)
 	agent, lease := leased(t, leader)
 	survivor := others[0]
 	if err := survivor.node.cluster.Read(t.Context()); err != nil {
@@ -268,7 +268,7 @@ func TestOneNodeThatIsLeftGoesOn(t *testing.T) {
 	if _, err := Recover(t.Context(), survivor.dir); err == nil || !strings.Contains(err.Error(), "in use by another testmesh") {
 		t.Errorf("while it runs: got %v", err)
 	}
-	for _, p := range places {
+	for _, p := range stations {
 		p.end(t)
 	}
 	if _, err := Recover(t.Context(), t.TempDir()); err == nil || !strings.Contains(err.Error(), "no data directory") {

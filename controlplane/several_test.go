@@ -26,8 +26,8 @@ import (
 // quick are the times of nodes that are all in this process.
 var quick = cluster.Timing{Heartbeat: 200 * time.Millisecond, Election: 200 * time.Millisecond, Lease: 100 * time.Millisecond, Steady: time.Millisecond}
 
-// place is a node of a test, which can be stopped and started again.
-type place struct {
+// station is a node of a test, which can be stopped and started again.
+type station struct {
 	dir, api, nodes string // its addresses, once it has had some
 	node            *Node
 	client          *client.Client
@@ -49,7 +49,7 @@ func listen(t *testing.T, address string) net.Listener {
 }
 
 // start runs a node; without others it begins a cluster.
-func (p *place) start(t *testing.T, others ...*place) error {
+func (p *station) start(t *testing.T, others ...*station) error {
 	t.Helper()
 	l, between := listen(t, p.api), listen(t, p.nodes)
 	p.api, p.nodes = l.Addr().String(), between.Addr().String()
@@ -85,7 +85,7 @@ func (p *place) start(t *testing.T, others ...*place) error {
 	return nil
 }
 
-func (p *place) end(t *testing.T) {
+func (p *station) end(t *testing.T) {
 	t.Helper()
 	p.stop()
 	if err := <-p.ended; err != nil {
@@ -108,22 +108,22 @@ func until(t *testing.T, what string, holds func() error) {
 }
 
 // three are nodes of one cluster, all of which vote.
-func three(t *testing.T) []*place {
+func three(t *testing.T) []*station {
 	t.Helper()
-	var places []*place
+	var stations []*station
 	for i := range 3 {
-		p := &place{dir: filepath.Join(t.TempDir(), fmt.Sprint(i)), exits: make(chan string, 10)}
-		if err := p.start(t, places...); err != nil {
+		p := &station{dir: filepath.Join(t.TempDir(), fmt.Sprint(i)), exits: make(chan string, 10)}
+		if err := p.start(t, stations...); err != nil {
 			t.Fatal(err)
 		}
-		places = append(places, p)
+		stations = append(stations, p)
 	}
-	votes(t, places[0], 3)
-	return places
+	votes(t, stations[0], 3)
+	return stations
 }
 
 // votes waits until so many nodes vote, and all of them answer.
-func votes(t *testing.T, at *place, want int) {
+func votes(t *testing.T, at *station, want int) {
 	t.Helper()
 	until(t, fmt.Sprint(want, " votes"), func() error {
 		res, err := at.client.Cluster.GetCluster(t.Context(), &apiv1.GetClusterRequest{})
@@ -143,11 +143,11 @@ func votes(t *testing.T, at *place, want int) {
 	})
 }
 
-func leads(t *testing.T, places []*place) (leader *place, others []*place) {
+func leads(t *testing.T, stations []*station) (leader *station, others []*station) {
 	t.Helper()
 	until(t, "a leader", func() error {
 		leader, others = nil, nil
-		for _, p := range places {
+		for _, p := range stations {
 			if _, here := p.node.cluster.Leader(); here {
 				leader = p
 			} else {
@@ -164,8 +164,8 @@ func leads(t *testing.T, places []*place) (leader *place, others []*place) {
 
 func TestEveryNodeAnswersForTheLeader(t *testing.T) {
 	t.Parallel()
-	places := three(t)
-	_, others := leads(t, places)
+	stations := three(t)
+	_, others := leads(t, stations)
 	at := others[0]
 	token, err := at.client.Agents.CreateJoinToken(t.Context(), &apiv1.CreateJoinTokenRequest{})
 	if err != nil {
@@ -211,7 +211,7 @@ func TestEveryNodeAnswersForTheLeader(t *testing.T) {
 	if keys, err := here.List(t.Context(), "files/"); err != nil || len(keys) != 1 {
 		t.Errorf("got %v, %v", keys, err)
 	}
-	for _, p := range places {
+	for _, p := range stations {
 		p.end(t)
 	}
 	if _, _, err := here.Has(t.Context(), "files/aa/two"); err == nil || !strings.Contains(err.Error(), "each node keeps its own blobs") {
@@ -221,8 +221,8 @@ func TestEveryNodeAnswersForTheLeader(t *testing.T) {
 
 func TestAPollOutlivesItsLeader(t *testing.T) {
 	t.Parallel()
-	places := three(t)
-	leader, others := leads(t, places)
+	stations := three(t)
+	leader, others := leads(t, stations)
 	answers := make(chan error, 1)
 	began := time.Now()
 	go func() {
@@ -252,8 +252,8 @@ func TestAPollOutlivesItsLeader(t *testing.T) {
 
 func TestRenewalsGoTogether(t *testing.T) {
 	t.Parallel()
-	places := three(t)
-	_, others := leads(t, places)
+	stations := three(t)
+	_, others := leads(t, stations)
 	q := queue{others[0].node}
 	var all sync.WaitGroup
 	for i := range together + 10 {
@@ -266,15 +266,15 @@ func TestRenewalsGoTogether(t *testing.T) {
 		})
 	}
 	all.Wait()
-	for _, p := range places {
+	for _, p := range stations {
 		p.end(t)
 	}
 }
 
 func TestANodeThatIsRemovedEnds(t *testing.T) {
 	t.Parallel()
-	places := three(t)
-	leader, others := leads(t, places)
+	stations := three(t)
+	leader, others := leads(t, stations)
 	// The leader itself: it hands over first.
 	if _, err := others[0].client.Cluster.RemoveNode(t.Context(), &apiv1.RemoveNodeRequest{Id: leader.node.ID()}); err != nil {
 		t.Fatal(err)
@@ -290,12 +290,12 @@ func TestANodeThatIsRemovedEnds(t *testing.T) {
 
 func TestANodeTellsItsNewAddress(t *testing.T) {
 	t.Parallel()
-	places := three(t)
-	_, others := leads(t, places)
+	stations := three(t)
+	_, others := leads(t, stations)
 	moved := others[0]
 	moved.end(t)
 	moved.api, moved.nodes = "", ""
-	if err := moved.start(t, places[0]); err != nil {
+	if err := moved.start(t, stations[0]); err != nil {
 		t.Fatal(err)
 	}
 	until(t, "the new address", func() error {
@@ -310,13 +310,13 @@ func TestANodeTellsItsNewAddress(t *testing.T) {
 		}
 		return fmt.Errorf("%v", res.GetMembers())
 	})
-	for _, p := range places {
+	for _, p := range stations {
 		p.end(t)
 	}
 }
 
 // fill proposes commands until every node has a hash to compare.
-func fill(t *testing.T, at *place) {
+func fill(t *testing.T, at *station) {
 	t.Helper()
 	var all sync.WaitGroup
 	for range 16 {
@@ -333,7 +333,7 @@ func fill(t *testing.T, at *place) {
 }
 
 // spoil changes the state of a node that does not run: what it writes next differs.
-func spoil(t *testing.T, p *place) {
+func spoil(t *testing.T, p *station) {
 	t.Helper()
 	db, err := sql.Open("sqlite3", "file:"+filepath.Join(p.dir, stateDir, "store.db"))
 	if err != nil {
@@ -349,30 +349,30 @@ func TestANodeThatDivergedEnds(t *testing.T) {
 	t.Parallel()
 	for name, isLeader := range map[string]bool{"one that follows": false, "the one that leads": true} {
 		t.Run(name, func(t *testing.T) {
-			places := three(t)
-			_, others := leads(t, places)
+			stations := three(t)
+			_, others := leads(t, stations)
 			bad := others[0]
 			bad.end(t)
 			spoil(t, bad)
-			if err := bad.start(t, places[0]); err != nil {
+			if err := bad.start(t, stations[0]); err != nil {
 				t.Fatal(err)
 			}
-			votes(t, places[0], 3)
+			votes(t, stations[0], 3)
 			if isLeader {
 				until(t, "its lead", func() error {
-					_, err := places[0].client.Cluster.TransferLeadership(t.Context(), &apiv1.TransferLeadershipRequest{Id: bad.node.ID()})
+					_, err := stations[0].client.Cluster.TransferLeadership(t.Context(), &apiv1.TransferLeadershipRequest{Id: bad.node.ID()})
 					if _, here := bad.node.cluster.Leader(); !here {
 						return fmt.Errorf("it does not lead: %v", err)
 					}
 					return nil
 				})
 			}
-			fill(t, places[0])
+			fill(t, stations[0])
 			why := <-bad.exits
 			if !strings.Contains(why, "diverged") {
 				t.Errorf("it ended because %s", why)
 			}
-			for _, p := range places {
+			for _, p := range stations {
 				if p != bad && len(p.exits) > 0 {
 					t.Errorf("a node that is as the others ended: %s", <-p.exits)
 				}
