@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"connectrpc.com/connect"
+
 	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
 )
 
@@ -72,7 +74,7 @@ func (s *server) ready(w http.ResponseWriter, req *http.Request) {
 func (s *server) putBlob(w http.ResponseWriter, req *http.Request) {
 	want := req.PathValue("sha256")
 	if !isSum(want) {
-		http.Error(w, "the address of a blob is the sha256 of its bytes, in hex", http.StatusBadRequest)
+		blobError(w, http.StatusBadRequest, connect.CodeInvalidArgument, "the address of a blob is the sha256 of its bytes, in hex")
 		return
 	}
 	rc := http.NewResponseController(w)
@@ -83,15 +85,20 @@ func (s *server) putBlob(w http.ResponseWriter, req *http.Request) {
 	var large *http.MaxBytesError
 	switch {
 	case errors.Is(err, errSum):
-		http.Error(w, "these bytes have another sha256", http.StatusBadRequest)
+		blobError(w, http.StatusBadRequest, connect.CodeInvalidArgument, "these bytes have another sha256")
 	case errors.As(err, &large):
-		http.Error(w, "a blob has at most "+strconv.Itoa(maxContent>>20)+" MiB", http.StatusRequestEntityTooLarge)
+		blobError(w, http.StatusRequestEntityTooLarge, connect.CodeResourceExhausted, "a blob has at most "+strconv.Itoa(maxContent>>20)+" MiB")
 	case err != nil:
 		s.Logger.Error("a blob could not be stored", "error", err)
-		http.Error(w, "the blob could not be stored", http.StatusServiceUnavailable)
+		blobError(w, http.StatusServiceUnavailable, connect.CodeUnavailable, "the blob could not be stored: try again")
 	default:
 		w.WriteHeader(http.StatusNoContent)
 	}
+}
+
+// blobError is an error about a content, whose address is all that it has.
+func blobError(w http.ResponseWriter, status int, code connect.Code, message string) {
+	writeError(w, status, &RESTError{Code: code.String(), Message: message, Fields: []FieldError{{"sha256", message}}})
 }
 
 var errSum = errors.New("the sha256 differs")
@@ -120,17 +127,17 @@ func (c *checked) Read(p []byte) (int, error) {
 func (s *server) getBlob(w http.ResponseWriter, req *http.Request) {
 	sum := req.PathValue("sha256")
 	if !isSum(sum) {
-		http.Error(w, "there is no such blob", http.StatusNotFound)
+		blobError(w, http.StatusNotFound, connect.CodeNotFound, "there is no such blob")
 		return
 	}
 	size, ok, err := s.Blobs.Has(req.Context(), contentKey(sum))
 	if err != nil || !ok {
-		http.Error(w, "there is no such blob", http.StatusNotFound)
+		blobError(w, http.StatusNotFound, connect.CodeNotFound, "there is no such blob")
 		return
 	}
 	r, err := s.Blobs.Get(req.Context(), contentKey(sum))
 	if err != nil {
-		http.Error(w, "the blob could not be read", http.StatusServiceUnavailable)
+		blobError(w, http.StatusServiceUnavailable, connect.CodeUnavailable, "the blob could not be read: try again")
 		return
 	}
 	defer r.Close()

@@ -56,6 +56,10 @@ func (s *server) Hello(ctx context.Context, req *apiv1.HelloRequest) (*apiv1.Hel
 	if session != req.GetSession() {
 		return nil, invalid("session", "the session is not the one of the signature")
 	}
+	// A repeated Hello is answered as the first was, whatever has become of the agent.
+	if known, err := s.Agents.Agent(ctx, id); err == nil && known.GetState() == apiv1.AgentState_AGENT_STATE_REVOKED {
+		return nil, &Error{Kind: Denied, Message: "the agent " + known.GetName() + " was revoked"}
+	}
 	a, err := s.propose(ctx, s.idempotent(ctx, "hello/"+id+"/"+session, &clusterv1.Command{Body: &clusterv1.Command_BeginSession{BeginSession: &clusterv1.BeginSession{
 		AgentId: id, Session: session, Version: req.GetVersion(), Slots: req.GetSlots(), Facts: req.GetFacts(), Descriptors: req.GetDescriptors(),
 	}}}))

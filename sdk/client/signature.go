@@ -107,6 +107,10 @@ func Verify(req *http.Request, now time.Time, key func(agentID string) (ed25519.
 	if err != nil {
 		return nil, errors.New("the signature of the agent is none")
 	}
+	public, err := key(s.AgentID) // before the body, of which who is not known sends none
+	if err != nil {
+		return nil, err
+	}
 	var body []byte
 	if req.Body != nil {
 		if body, err = io.ReadAll(io.LimitReader(req.Body, MaxSigned+1)); err != nil {
@@ -116,10 +120,6 @@ func Verify(req *http.Request, now time.Time, key func(agentID string) (ed25519.
 			return nil, fmt.Errorf("the request is over %d bytes", MaxSigned)
 		}
 		req.Body = io.NopCloser(bytes.NewReader(body))
-	}
-	public, err := key(s.AgentID)
-	if err != nil {
-		return nil, err
 	}
 	if len(public) != ed25519.PublicKeySize || !ed25519.Verify(public, signed(req, at, s.Nonce, s.Session, body), signature) {
 		return nil, errors.New("the signature of the agent is wrong")

@@ -114,8 +114,8 @@ func pattern(rule *annotations.HttpRule) (verb, path string) {
 	return "", ""
 }
 
-// plain is a template as OpenAPI writes it, which has no {name=**}.
-func plain(template string) string { return strings.ReplaceAll(template, "=**}", "}") }
+// plain is a template as OpenAPI writes it, which has no {name=*/**}.
+func plain(template string) string { return strings.ReplaceAll(template, "=*/**}", "}") }
 
 // inPath are the fields that a template names.
 func inPath(template string) (names []string) {
