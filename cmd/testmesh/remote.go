@@ -17,7 +17,7 @@ import (
 
 // remote runs flows at a control plane.
 func remote(ctx context.Context, s *cli.State, r cli.RemoteRun) (res cli.RemoteResult, err error) {
-	c, err := connect(s, r)
+	c, err := clientOf(s, r)
 	if err != nil {
 		return res, err
 	}
@@ -35,7 +35,7 @@ func remote(ctx context.Context, s *cli.State, r cli.RemoteRun) (res cli.RemoteR
 	return res, r.Emit(mesh.Finished(got, res.ExitCode))
 }
 
-func connect(s *cli.State, r cli.RemoteRun) (*client.Client, error) {
+func clientOf(s *cli.State, r cli.RemoteRun) (*client.Client, error) {
 	return mesh.Connect(mesh.Target{Address: r.Server, Key: r.Key, CAFile: r.CAFile}, s.LookupEnv)
 }
 
@@ -59,7 +59,7 @@ func stored(ctx context.Context, c *client.Client, r cli.RemoteRun, src *apiv1.S
 
 // remoteEnvironment reads an environment of the control plane.
 func remoteEnvironment(s *cli.State, r cli.RemoteRun, name string) (string, error) {
-	c, err := connect(s, r)
+	c, err := clientOf(s, r)
 	if err != nil {
 		return "", err
 	}
