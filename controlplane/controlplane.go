@@ -55,7 +55,9 @@ type Config struct {
 	// Cluster makes this node one of several; nil: it is alone.
 	Cluster *ClusterConfig
 	// Blobs says where blobs are kept; zero: in the data directory.
-	Blobs  BlobConfig
+	Blobs BlobConfig
+	// Retention says what is kept, and for how long.
+	Retention Retention
 	// Page are the files of the page for browsers; nil: there is none.
 	Page   fs.FS
 	Timing dispatch.Timing
@@ -91,6 +93,8 @@ type Node struct {
 	store      *store.Store
 	cluster    *cluster.Node
 	own        blobStore // what this node keeps, or all of them share
+	blobs      blobStore // what is read here, wherever it is kept
+	history    history
 	streams    *stream.Streams
 	dispatcher *dispatch.Dispatcher
 	renewals   *renewals
@@ -161,6 +165,7 @@ func (n *Node) clusterConfig() cluster.Config {
 
 // wire makes what stands on state, cluster and blobs.
 func (n *Node) wire(seal *auth.Seal, blobs blobStore) (err error) {
+	n.blobs, n.history = blobs, history{n.store, blobs}
 	coming := stream.Config{Blobs: blobs, Holds: n.holds, Secrets: n.secretsOf(seal), Logger: n.cfg.Logger, Fault: n.cfg.Fault}
 	if n.cfg.Cluster != nil {
 		coming.Peers = tails{n}
@@ -181,7 +186,7 @@ func (n *Node) wire(seal *auth.Seal, blobs blobStore) (err error) {
 	t := n.dispatcher.Timing()
 	handler, err := api.New(api.Config{
 		Proposer: proposer{n.cluster, n.store}, Runs: runs{n}, Flows: flows{n}, Agents: agents{n},
-		Queue: queue{n}, Streams: streams{n.streams}, Blobs: blobs, Catalog: p, Seal: seal, Checkpoints: n.store, NotFound: store.ErrNotFound,
+		Queue: queue{n}, Streams: streams{n.streams}, Blobs: newFresh(blobs), Catalog: p, Seal: seal, Checkpoints: n.store, NotFound: store.ErrNotFound,
 		Members: members{n}, Guard: guard, Origins: n.cfg.Origins, Logger: n.cfg.Logger, Now: time.Now, NewID: newID, NewSecret: newSecret, Version: n.cfg.Version,
 		Timing: api.Timing{TTL: t.TTL, Renew: t.Renew}, Sockets: &n.sockets, Stopping: n.stopping.Done(), Page: n.cfg.Page, Fault: n.cfg.Fault,
 	})
@@ -226,6 +231,7 @@ func (n *Node) Run(ctx context.Context) (err error) {
 		g.Go(func() error { return n.watchMembership(lower) })
 	}
 	g.Go(func() error { n.watch.run(lower, n.store); return nil })
+	g.Go(func() error { n.sweeps(lower); return nil })
 	g.Go(func() error {
 		serve := n.server.Serve
 		if n.cfg.TLS != nil {
@@ -271,6 +277,7 @@ func (n *Node) lead(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case t := <-n.cluster.Terms():
+			beside.Go(func() { n.retain(t.Ctx) })
 			if n.cfg.Cluster != nil {
 				beside.Go(func() { n.compare(t.Ctx) })
 			}

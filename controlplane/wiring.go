@@ -119,7 +119,9 @@ type runs struct{ *Node }
 
 func (r runs) Run(ctx context.Context, id string) (run *apiv1.Run, err error) {
 	err = r.again(ctx, func() error {
-		run, err = r.store.Run(ctx, id)
+		if run, err = r.store.Run(ctx, id); errors.Is(err, store.ErrNotFound) {
+			run, err = r.history.run(ctx, id)
+		}
 		return err
 	})
 	return run, said(err)
@@ -134,7 +136,11 @@ func (r runs) Batch(ctx context.Context, id string) (b *apiv1.Batch, err error) 
 }
 
 func (r runs) RunsOfBatch(ctx context.Context, batch string) ([]*apiv1.Run, error) {
-	return r.store.RunsOfBatch(ctx, batch)
+	list, err := r.store.RunsOfBatch(ctx, batch)
+	if err != nil {
+		return nil, err
+	}
+	return r.history.whole(ctx, batch, list)
 }
 
 func (r runs) Quarantined(ctx context.Context, workspace string) ([]*apiv1.Run, error) {
@@ -146,7 +152,11 @@ func (r runs) Runs(ctx context.Context, q api.RunQuery) ([]*apiv1.Run, api.Curso
 		Workspace: q.Workspace, Status: q.Status, Environment: q.Environment, Flow: q.Flow, Batch: q.Batch, Agent: q.Agent,
 		Since: q.Since, Until: q.Until, Tags: q.Tags, Before: store.Cursor(q.Before), Limit: q.Limit,
 	})
-	return list, api.Cursor(end), more, err
+	if err != nil {
+		return nil, api.Cursor{}, false, err
+	}
+	p, err := r.history.list(ctx, q, page{list, api.Cursor(end), more})
+	return p.runs, p.end, p.more, err
 }
 
 func (r runs) Batches(ctx context.Context, workspace string, before api.Cursor, limit int) ([]*apiv1.Batch, error) {

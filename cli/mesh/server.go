@@ -20,6 +20,7 @@ type Server struct {
 	Cluster                 Cluster
 	Blobs                   Blobs
 	Leases                  Leases
+	Retention               Retention
 	// ReadyFile is written once the node listens.
 	ReadyFile string
 }
@@ -38,6 +39,9 @@ type Blobs struct {
 	AcceptLoss                                 bool
 	AccessKey, SecretKey, SessionToken, CAFile string
 }
+
+// Retention says what is kept, and for how long.
+type Retention struct{ HotRuns, Days int }
 
 // Leases are the times of leases.
 type Leases struct{ TTL, Grace, Renew, StartWithin, CancelGrace time.Duration }
@@ -71,6 +75,8 @@ func ServerSettings(s *Server) *setting.Table {
 	t.String(&b.SecretKey, setting.Spec{Key: "s3.secret_key", Secret: true, What: "secret key of the bucket, better as a variable"})
 	t.String(&b.SessionToken, setting.Spec{Key: "s3.session_token", Secret: true, What: "session token of the bucket, where its keys are temporary"})
 	t.String(&b.CAFile, setting.Spec{Key: "s3.ca_file", What: "certificate authority (PEM) to trust beside the system's, for the bucket"})
+	t.Int(&s.Retention.Days, 0, 36_500, setting.Spec{Key: "retention.days", Default: "90", What: "for how many days runs are kept, with their logs and artifacts; 0: for ever"})
+	t.Int(&s.Retention.HotRuns, 1000, 10_000_000, setting.Spec{Key: "retention.hot_runs", Default: "200000", What: "how many ended runs stay in the state; older ones are read from files of the blob store"})
 	l := &s.Leases
 	t.Duration(&l.TTL, time.Second, setting.Spec{Key: "leases.ttl", Default: "30s", What: "how long an agent may go on without a renewal of its lease"})
 	t.Duration(&l.Grace, 100*time.Millisecond, setting.Spec{Key: "leases.grace", Default: "15s", What: "how much longer the server waits before another agent has the run"})

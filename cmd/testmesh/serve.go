@@ -31,7 +31,8 @@ func serve(ctx context.Context, s *cli.State, srv mesh.Server, ready func(mesh.R
 		Timing: dispatch.Timing{
 			TTL: srv.Leases.TTL, Grace: srv.Leases.Grace, Renew: srv.Leases.Renew, StartWithin: srv.Leases.StartWithin, CancelGrace: srv.Leases.CancelGrace,
 		},
-		Exit: func(why string) { log.Error("the control plane ends", "reason", why); os.Exit(batch.ExitInternal) },
+		Retention: controlplane.Retention{HotRuns: srv.Retention.HotRuns, Days: srv.Retention.Days},
+		Exit:      func(why string) { log.Error("the control plane ends", "reason", why); os.Exit(batch.ExitInternal) },
 	}
 	if cfg.Fault, err = faults(s); err != nil {
 		return err

@@ -41,6 +41,8 @@ func Points() []string {
 		"dispatch.expire.after",  // leases have been ended
 		"dispatch.grant.after",   // a grant is committed, its agent was not told
 		"dispatch.grant.before",  // a grant is about to be proposed
+		"retain.file.after",      // old runs are in a file, the state has them still
+		"retain.file.before",     // old runs are about to be written to a file
 		"store.commit.after",     // entries are committed to the state
 		"store.commit.before",    // entries are applied and not committed
 		"store.restore.swapped",  // a restored state is in its place, not opened
