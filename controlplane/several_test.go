@@ -362,7 +362,7 @@ func TestANodeThatDivergedEnds(t *testing.T) {
 				until(t, "its lead", func() error {
 					_, err := stations[0].client.Cluster.TransferLeadership(t.Context(), &apiv1.TransferLeadershipRequest{Id: bad.node.ID()})
 					if _, here := bad.node.cluster.Leader(); !here {
-						return fmt.Errorf("it does not lead: %v", err)
+						return errors.Join(errors.New("it does not lead"), err)
 					}
 					return nil
 				})

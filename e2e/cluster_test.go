@@ -3,9 +3,17 @@ package e2e
 import (
 	"bytes"
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
+	"math/big"
 	"net"
 	"os"
 	"os/exec"
@@ -230,7 +238,7 @@ func TestThreeNodesLoseTheirLeader(t *testing.T) {
 	n.node(3, "--join", n.url, "--node-token", strings.TrimSpace(n.run(0, "cluster", "token")))
 	n.members(3)
 	// The lead is handed over on request, and where its node is stopped.
-	leader, others = n.leader(3)
+	_, others = n.leader(3)
 	n.use(n.list[others[0]])
 	n.run(0, "cluster", "transfer", n.list[others[1]].ID)
 	if now, _ := n.leader(3); now != others[1] {
@@ -371,5 +379,61 @@ func TestServerMistakes(t *testing.T) {
 		if !strings.Contains(out, want) {
 			t.Errorf("--print-config lacks %q:\n%s", want, out)
 		}
+	}
+}
+
+// certify writes a certificate of an authority for 127.0.0.1, and gives its number.
+func certify(t *testing.T, dir string, number int64) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	cert := &x509.Certificate{
+		SerialNumber: big.NewInt(number), Subject: pkix.Name{CommonName: "node"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign | x509.KeyUsageDigitalSignature,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, cert, cert, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, block := range map[string]*pem.Block{"key.pem": {Type: "PRIVATE KEY", Bytes: private}, "cert.pem": {Type: "CERTIFICATE", Bytes: der}} {
+		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	later := time.Now().Add(time.Duration(number) * time.Second) // the clock of files may be coarse
+	if err := os.Chtimes(filepath.Join(dir, "cert.pem"), later, later); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// By https:// a node joins, and people are answered, with a certificate that is read
+// again when it is renewed.
+func TestNodesWithACertificate(t *testing.T) {
+	dir := t.TempDir()
+	n := &nodes{site: &site{t: t, dir: dir}}
+	n.env = append(environment(dir), "TESTMESH_ADMIN_KEY=tma_of_this_test", "TESTMESH_KEY=tma_of_this_test")
+	certify(t, dir, 1)
+	first := n.node(0, "--bootstrap", "--tls-cert", "cert.pem", "--tls-key", "key.pem")
+	n.use(first)
+	token := strings.TrimSpace(n.run(0, "cluster", "token", "--ca-file", "cert.pem"))
+	n.run(6, "cluster", "status") // an authority that is not known here
+	n.node(1, "--join", first.API, "--ca-file", "cert.pem", "--node-token", token, "--tls-cert", "cert.pem", "--tls-key", "key.pem")
+	if out := n.run(0, "cluster", "status", "--ca-file", "cert.pem"); strings.Count(out, "https://127.0.0.1:") != 2 {
+		t.Errorf("got %s", out)
+	}
+	certify(t, dir, 2)
+	c, err := tls.Dial("tcp", strings.TrimPrefix(first.API, "https://"), &tls.Config{InsecureSkipVerify: true}) // its number is looked at
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if got := c.ConnectionState().PeerCertificates[0].SerialNumber.Int64(); got != 2 {
+		t.Errorf("got certificate %d, want the new one", got)
 	}
 }

@@ -72,7 +72,8 @@ func newLinks(l net.Listener, id *Identity) *links {
 func (k *links) serve(ctx context.Context, h http.Handler) {
 	protocols := new(http.Protocols)
 	protocols.SetUnencryptedHTTP2(true)
-	server := &http.Server{Handler: h, Protocols: protocols, ReadHeaderTimeout: handshake, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: parkedMost},
+	server := &http.Server{
+		Handler: h, Protocols: protocols, ReadHeaderTimeout: handshake, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: parkedMost},
 		ConnContext: func(ctx context.Context, c net.Conn) context.Context {
 			if in, ok := c.(*inbound); ok {
 				ctx = context.WithValue(ctx, peerKey{}, in.peer)
