@@ -134,7 +134,7 @@ func New(cfg Config) (http.Handler, error) {
 	s.addresses(mux)
 	s.live(mux)
 	servePage(mux, cfg.Page, packed)
-	return s.identified(crossOrigin(cfg.Origins, liveKey(cfg.Guard.Authenticate(mux)))), nil
+	return s.identified(crossOrigin(cfg.Origins, liveKey(cfg.Guard.Authenticate(s.stalls(stallAfter, mux))))), nil
 }
 
 // services are what reflection tells of.
