@@ -5,18 +5,11 @@ package agent
 
 import (
 	"context"
-	"crypto/ed25519"
-	"crypto/rand"
-	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -24,16 +17,13 @@ import (
 	"sync"
 	"time"
 
-	"connectrpc.com/connect"
 	"github.com/google/uuid"
 	"github.com/gorilla/websocket"
-	"google.golang.org/protobuf/proto"
 
 	"github.com/testmesh/testmesh/agent/engine"
 	"github.com/testmesh/testmesh/agent/lease"
 	"github.com/testmesh/testmesh/agent/stream"
 	"github.com/testmesh/testmesh/flow/catalog"
-	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
 	"github.com/testmesh/testmesh/proto/testmesh/api/v1/apiv1connect"
 	testmeshv1 "github.com/testmesh/testmesh/proto/testmesh/v1"
 	"github.com/testmesh/testmesh/sdk/client"
@@ -71,6 +61,10 @@ type Config struct {
 	Env     func(name string) (string, bool)
 	Version string
 	Logger  *slog.Logger
+	// Listen is where health and metrics are answered; empty: nowhere.
+	Listen string
+	// PostOnly sends events as requests, and opens no WebSocket.
+	PostOnly bool
 	// Fault is nil but in test builds.
 	Fault *fault.Set
 }
@@ -79,6 +73,7 @@ const (
 	defaultSlots = 4
 	keyFile      = "key.json"
 	leaseFile    = "leases.json"
+	lockFile     = "lock"
 )
 
 // Agent is one.
@@ -92,17 +87,10 @@ type Agent struct {
 	budget  *stream.Budget
 	manager *lease.Manager
 	bundles *bundles
+	health  *health
 
 	mu      sync.Mutex
 	batches map[string]*engine.Batch
-}
-
-// identity is what an agent has joined as.
-type identity struct {
-	AgentID string             `json:"agent_id"`
-	Name    string             `json:"name"`
-	Server  string             `json:"server"`
-	Key     ed25519.PrivateKey `json:"key"`
 }
 
 // New makes an agent; it connects to nothing yet.
@@ -127,25 +115,53 @@ func New(cfg Config) (*Agent, error) {
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make the agent's folder: %w", err)
 	}
-	transport := http.DefaultTransport.(*http.Transport).Clone()
-	transport.Proxy = http.ProxyFromEnvironment
-	transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
-	if cfg.CAFile != "" {
-		if transport.TLSClientConfig.RootCAs, err = authorities(cfg.CAFile); err != nil {
-			return nil, err
-		}
+	secure, err := transport(cfg.CAFile)
+	if err != nil {
+		return nil, err
 	}
-	a.http = &http.Client{Transport: signing{a, transport}}
-	a.gateway = apiv1connect.NewGatewayServiceClient(a.http, cfg.Server)
+	a.calls(secure)
 	a.bundles = &bundles{dir: filepath.Join(cfg.Dir, "bundles"), fetch: a.fetch}
 	a.manager = lease.New(lease.Config{
 		Gateway: a.gateway, Preparer: a, Session: a.signer.Session, Slots: cfg.Slots, Logger: cfg.Logger, Keep: a.keep, Fault: cfg.Fault,
 	})
 	a.sender, err = stream.NewSender(stream.Config{
-		Address: cfg.Server, Sign: a.signer.Sign, Poster: a.gateway, Logger: cfg.Logger,
-		Dialer: &websocket.Dialer{Proxy: http.ProxyFromEnvironment, TLSClientConfig: transport.TLSClientConfig, HandshakeTimeout: 10 * time.Second},
+		Address: cfg.Server, PostOnly: cfg.PostOnly, Sign: a.signer.Sign, Poster: a.gateway, Logger: cfg.Logger,
+		Dialer: &websocket.Dialer{Proxy: http.ProxyFromEnvironment, TLSClientConfig: secure.TLSClientConfig, HandshakeTimeout: 10 * time.Second},
 	})
 	return a, err
+}
+
+// transport is how the control plane is reached: by proxies that the environment names,
+// with the authorities that are trusted.
+func transport(caFile string) (*http.Transport, error) {
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.Proxy = http.ProxyFromEnvironment
+	t.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12}
+	var err error
+	if caFile != "" {
+		t.TLSClientConfig.RootCAs, err = authorities(caFile)
+	}
+	return t, err
+}
+
+// calls makes what asks the control plane.
+func (a *Agent) calls(by http.RoundTripper) {
+	a.health = newHealth()
+	a.http = &http.Client{Transport: a.health.watched(signing{a, by})}
+	a.gateway = apiv1connect.NewGatewayServiceClient(a.http, a.cfg.Server)
+}
+
+// newCaller asks the control plane as an agent does, and is none.
+func newCaller(cfg Config, by http.RoundTripper) (*Agent, error) {
+	cfg.Server = strings.TrimSuffix(cfg.Server, "/")
+	session, err := uuid.NewV7()
+	if err != nil {
+		return nil, err
+	}
+	a := &Agent{cfg: cfg}
+	a.signer.Session = session.String()
+	a.calls(by)
+	return a, nil
 }
 
 func authorities(file string) (*x509.CertPool, error) {
@@ -182,14 +198,22 @@ func (s signing) RoundTrip(req *http.Request) (*http.Response, error) {
 // Run joins where it must, and works until ctx ends or it is drained. The first end of
 // ctx cancels what runs and tears it down.
 func (a *Agent) Run(ctx context.Context) error {
+	lock, err := lockDir(filepath.Join(a.cfg.Dir, lockFile))
+	if err != nil {
+		return errors.Join(err, a.cfg.Host.Close())
+	}
+	defer lock.Close()
+	stopListening, err := a.listen()
+	if err != nil {
+		return errors.Join(err, a.cfg.Host.Close())
+	}
+	defer stopListening()
 	if err := a.join(ctx); err != nil {
 		return err
 	}
-	if err := a.hello(ctx); err != nil {
+	left := a.leftovers()
+	if err := a.hello(ctx, left.lost); err != nil {
 		return err
-	}
-	if err := stream.Sweep(a.spools()); err != nil {
-		a.cfg.Logger.Warn("what an earlier process left could not be removed", "error", err)
 	}
 	sending, stop := context.WithCancel(context.WithoutCancel(ctx))
 	sent := make(chan struct{})
@@ -197,8 +221,14 @@ func (a *Agent) Run(ctx context.Context) error {
 		defer close(sent)
 		a.sender.Run(sending)
 	}()
+	if err := a.resume(ctx, left); err != nil {
+		stop()
+		<-sent
+		return err
+	}
+	a.health.began()
 	a.cfg.Logger.Info("the agent takes work", "agent", a.signer.AgentID, "server", a.cfg.Server, "slots", a.cfg.Slots)
-	err := a.manager.Run(ctx)
+	err = a.manager.Run(ctx)
 	stop()
 	<-sent
 	return errors.Join(err, a.cfg.Host.Close())
@@ -209,128 +239,3 @@ func (a *Agent) spools() string { return filepath.Join(a.cfg.Dir, "spool") }
 
 // Drain takes nothing new.
 func (a *Agent) Drain() { a.manager.Drain() }
-
-// join reads who the agent is, or becomes somebody by the token. A token that was used
-// with this very key gives the same agent, so that an answer may get lost.
-func (a *Agent) join(ctx context.Context) error {
-	file := filepath.Join(a.cfg.Dir, keyFile)
-	var me identity
-	text, err := os.ReadFile(file)
-	switch {
-	case err == nil:
-		if err := json.Unmarshal(text, &me); err != nil {
-			return fmt.Errorf("read %s: %w", file, err)
-		}
-	case errors.Is(err, fs.ErrNotExist):
-		if a.cfg.Token == "" {
-			return errors.New("this agent has not joined yet: give it a join token, which testmesh agents token makes")
-		}
-		if _, me.Key, err = ed25519.GenerateKey(rand.Reader); err != nil {
-			return fmt.Errorf("make the agent's key: %w", err)
-		}
-	default:
-		return fmt.Errorf("read %s: %w", file, err)
-	}
-	if me.AgentID == "" {
-		if err := a.write(keyFile, me); err != nil { // before it is told to anybody
-			return err
-		}
-		public := me.Key.Public().(ed25519.PublicKey)
-		res, err := a.gateway.Join(ctx, &apiv1.JoinRequest{Token: a.cfg.Token, PublicKey: public, Name: a.cfg.Name, Version: a.cfg.Version})
-		if err != nil {
-			return fmt.Errorf("join %s: %w", a.cfg.Server, err)
-		}
-		me.AgentID, me.Name, me.Server = res.GetAgentId(), res.GetName(), a.cfg.Server
-		if err := a.write(keyFile, me); err != nil {
-			return err
-		}
-	}
-	a.signer.AgentID, a.signer.Key = me.AgentID, me.Key
-	return nil
-}
-
-// write replaces a file of the agent's folder as a whole.
-func (a *Agent) write(name string, v any) error {
-	text, err := json.Marshal(v)
-	if err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	file := filepath.Join(a.cfg.Dir, name)
-	if err := os.WriteFile(file+".new", text, 0o600); err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	if err := os.Rename(file+".new", file); err != nil {
-		return fmt.Errorf("write %s: %w", name, err)
-	}
-	return nil
-}
-
-// keep remembers the leases for a process after this one.
-func (a *Agent) keep(leases []*apiv1.Lease) error { return a.write(leaseFile, leases) }
-
-// facts are what the agent reports of itself, with its plugins.
-func (a *Agent) facts() map[string]string {
-	facts := maps.Clone(a.cfg.Facts)
-	if facts == nil {
-		facts = map[string]string{}
-	}
-	for _, d := range a.cfg.Descriptors {
-		facts["plugin."+d.GetName()] = d.GetVersion()
-	}
-	return facts
-}
-
-// hello begins the session. What an earlier process of this agent held is lost.
-func (a *Agent) hello(ctx context.Context) error {
-	var lost []*apiv1.Lease
-	if text, err := os.ReadFile(filepath.Join(a.cfg.Dir, leaseFile)); err == nil {
-		_ = json.Unmarshal(text, &lost) // half a file names nothing: those leases end by their time
-	}
-	req := &apiv1.HelloRequest{Session: a.signer.Session, Version: a.cfg.Version, Slots: int32(a.cfg.Slots), Facts: a.facts(), Lost: lost}
-	bodies := map[string][]byte{}
-	for _, d := range a.cfg.Descriptors {
-		body, err := proto.MarshalOptions{Deterministic: true}.Marshal(d)
-		if err != nil {
-			return fmt.Errorf("describe plugin %s: %w", d.GetName(), err)
-		}
-		sum := sha256.Sum256(body)
-		digest := hex.EncodeToString(sum[:])
-		bodies[digest] = body
-		req.Descriptors = append(req.Descriptors, digest)
-	}
-	wait := 200 * time.Millisecond
-	for {
-		res, err := a.gateway.Hello(ctx, req)
-		if err == nil {
-			err = a.describe(ctx, res.GetMissingDescriptors(), bodies)
-		}
-		if err == nil {
-			return nil
-		}
-		code := connect.CodeOf(err)
-		if code == connect.CodeUnauthenticated || code == connect.CodePermissionDenied || code == connect.CodeNotFound || code == connect.CodeInvalidArgument {
-			return fmt.Errorf("greet %s: %w", a.cfg.Server, err)
-		}
-		a.cfg.Logger.Warn("the control plane cannot be reached", "server", a.cfg.Server, "error", err)
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return nil
-		}
-		wait = min(2*wait, 10*time.Second)
-	}
-}
-
-func (a *Agent) describe(ctx context.Context, missing []string, bodies map[string][]byte) error {
-	if len(missing) == 0 {
-		return nil
-	}
-	req := &apiv1.DescribeRequest{}
-	for _, digest := range missing {
-		req.Descriptors = append(req.Descriptors, bodies[digest])
-	}
-	if _, err := a.gateway.Describe(ctx, req); err != nil {
-		return fmt.Errorf("describe plugins: %w", err)
-	}
-	return nil
-}

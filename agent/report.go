@@ -16,7 +16,7 @@ import (
 
 // report brings the stream and the verdict to the control plane; done: the spool is not
 // needed any more.
-func (w *work) report(ctx context.Context, spool *stream.Spool, s *sink, out engine.Outcome, lost <-chan struct{}) (done bool) {
+func (w *work) report(ctx context.Context, spool *stream.Spool, s *sink, out engine.Outcome) (done bool) {
 	a, l := w.agent, w.offer.GetLease()
 	length, sum, dropped := spool.Complete()
 	a.sender.Written()
@@ -34,6 +34,17 @@ func (w *work) report(ctx context.Context, spool *stream.Spool, s *sink, out eng
 	if statuses[out.Status] == 0 {
 		req.Status = apiv1.RunStatus_RUN_STATUS_ERRORED // never green by default
 	}
+	if err := a.keepEnd(req); err != nil {
+		a.cfg.Logger.Warn("the end of a run could not be written down: were this process to end now, it would be lost", "run", l.GetRunId(), "error", err)
+	}
+	a.health.ended(req.GetStatus())
+	return a.tell(telling, spool, req)
+}
+
+// tell brings an end home once its whole stream is there; done: nothing of it is needed
+// any more.
+func (a *Agent) tell(telling context.Context, spool *stream.Spool, req *apiv1.FinishRequest) (done bool) {
+	l := req.GetLease()
 	for telling.Err() == nil {
 		fenced, err := a.sender.Sent(telling, spool)
 		if fenced {

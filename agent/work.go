@@ -171,7 +171,7 @@ func (nothing) Emit(context.Context, *event.Event) error { return nil }
 func (nothing) Wants() event.Wants                       { return event.Wants{} }
 
 // Run runs it, and reports its end.
-func (w *work) Run(ctx context.Context, started *apiv1.StartResponse, hurry, lost <-chan struct{}) {
+func (w *work) Run(ctx context.Context, started *apiv1.StartResponse, hurry, _ <-chan struct{}) {
 	defer w.project.Close()
 	a, l, log := w.agent, w.offer.GetLease(), w.agent.cfg.Logger.With("run", w.offer.GetRun().GetId())
 	spool, err := stream.Create(a.spools(), l, a.budget, 0)
@@ -185,11 +185,8 @@ func (w *work) Run(ctx context.Context, started *apiv1.StartResponse, hurry, los
 	if err != nil {
 		log.Error("the run could not be begun", "error", err)
 	}
-	if w.report(ctx, spool, sink, out, lost) {
-		a.sender.Drop(spool)
-		if err := spool.Remove(); err != nil {
-			log.Warn("a spool could not be removed", "error", err)
-		}
+	if w.report(ctx, spool, sink, out) {
+		a.forget(spool)
 	}
 }
 

@@ -138,6 +138,14 @@ func (m *Manager) Hurry() {
 	}
 }
 
+// Wishes are whether nothing new is taken, and whether the control plane wants none to
+// be for now.
+func (m *Manager) Wishes() (draining, paused bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.draining, m.paused
+}
+
 // Leases are those that are held now.
 func (m *Manager) Leases() []*apiv1.Lease {
 	m.mu.Lock()

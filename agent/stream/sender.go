@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -59,6 +60,7 @@ type Config struct {
 type Sender struct {
 	cfg Config
 	enc *zstd.Encoder
+	by  atomic.Pointer[string]
 
 	mu     sync.Mutex
 	spools map[string]*Spool // by run and attempt
@@ -111,6 +113,24 @@ func (s *Sender) Sent(ctx context.Context, p *Spool) (fenced bool, err error) {
 			p.mu.Lock()
 			defer p.mu.Unlock()
 			return p.fenced, nil
+		}
+		s.kick()
+		select {
+		case <-news:
+		case <-ctx.Done():
+			return false, context.Cause(ctx)
+		}
+	}
+}
+
+// Drained waits until all of a complete spool is kept; fenced: nobody wants it.
+func (s *Sender) Drained(ctx context.Context, p *Spool) (fenced bool, err error) {
+	for {
+		p.mu.Lock()
+		kept, fenced, news := p.closed && p.durable == p.size, p.fenced, p.news
+		p.mu.Unlock()
+		if kept || fenced {
+			return fenced, nil
 		}
 		s.kick()
 		select {
@@ -200,6 +220,16 @@ func (s *Sender) again() {
 	}
 }
 
+// By is how frames are sent: "websocket" or "requests"; "" before the first.
+func (s *Sender) By() string {
+	if by := s.by.Load(); by != nil {
+		return *by
+	}
+	return ""
+}
+
+func (s *Sender) use(by string) { s.by.Store(&by) }
+
 // socket sends over one socket until it is cut.
 func (s *Sender) socket(ctx context.Context) error {
 	u, err := url.Parse(s.cfg.Address)
@@ -224,6 +254,7 @@ func (s *Sender) socket(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.use("websocket")
 	s.again()
 	reading := make(chan error, 1)
 	go func() { reading <- s.read(conn) }()
@@ -280,6 +311,7 @@ func (s *Sender) write(ctx context.Context, conn *websocket.Conn, reading chan e
 
 // post sends the same frames as requests.
 func (s *Sender) post(ctx context.Context, until time.Time) {
+	s.use("requests")
 	s.again()
 	wait := retry
 	for ctx.Err() == nil && (s.cfg.PostOnly || time.Now().Before(until)) {

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"io"
 	"os"
 	"path/filepath"
 	"sync"
@@ -27,6 +28,7 @@ const (
 // Budget is the disk that all spools of an agent share.
 type Budget struct {
 	mu    sync.Mutex
+	whole int64
 	left  int64
 	fault *fault.Set
 }
@@ -36,7 +38,7 @@ func NewBudget(bytes int64, faults *fault.Set) *Budget {
 	if bytes <= 0 {
 		bytes = DefaultAgentBytes
 	}
-	return &Budget{left: bytes, fault: faults}
+	return &Budget{whole: bytes, left: bytes, fault: faults}
 }
 
 // take gives n bytes, or none.
@@ -48,6 +50,13 @@ func (b *Budget) take(n int64, must bool) bool {
 	}
 	b.left -= n
 	return true
+}
+
+// Taken is how many bytes are on the disk.
+func (b *Budget) Taken() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.whole - b.left
 }
 
 func (b *Budget) give(n int64) {
@@ -82,8 +91,7 @@ func Create(dir string, l *apiv1.Lease, budget *Budget, limit int64) (*Spool, er
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make spool: %w", err)
 	}
-	name := filepath.Join(dir, fmt.Sprintf("%s-%d-%d.jsonl", l.GetRunId(), l.GetAttempt(), l.GetFence()))
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
+	f, err := os.OpenFile(Name(dir, l), os.O_CREATE|os.O_TRUNC|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("make spool: %w", err)
 	}
@@ -93,19 +101,32 @@ func Create(dir string, l *apiv1.Lease, budget *Budget, limit int64) (*Spool, er
 	return &Spool{Lease: l, file: f, budget: budget, limit: limit, sum: sha256.New(), news: make(chan struct{})}, nil
 }
 
-// Sweep removes the spools that an earlier process left. Its leases were said to be
-// lost, so nobody waits for the end of those streams; they would stay for ever, and
-// count in no budget.
-func Sweep(dir string) error {
-	left, err := filepath.Glob(filepath.Join(dir, "*.jsonl"))
+// Open is the spool that an earlier process made of an attempt, as far as it is on the
+// disk. Nothing more is written to it.
+func Open(dir string, l *apiv1.Lease, budget *Budget) (_ *Spool, sum string, err error) {
+	f, err := os.OpenFile(Name(dir, l), os.O_RDWR, 0o600)
 	if err != nil {
-		return fmt.Errorf("list spools: %w", err)
+		return nil, "", fmt.Errorf("open spool: %w", err)
 	}
-	var errs []error
-	for _, file := range left {
-		errs = append(errs, os.Remove(file))
+	s := &Spool{Lease: l, file: f, budget: budget, sum: sha256.New(), closed: true, news: make(chan struct{})}
+	if s.size, err = io.Copy(s.sum, f); err != nil {
+		return nil, "", errors.Join(fmt.Errorf("read spool: %w", err), f.Close())
 	}
-	return errors.Join(errs...)
+	budget.take(s.size, true)
+	s.taken = s.size
+	return s, hex.EncodeToString(s.sum.Sum(nil)), nil
+}
+
+// Name is the file of an attempt's spool.
+func Name(dir string, l *apiv1.Lease) string {
+	return filepath.Join(dir, fmt.Sprintf("%s-%d-%d.jsonl", l.GetRunId(), l.GetAttempt(), l.GetFence()))
+}
+
+// Size is how many bytes it has.
+func (s *Spool) Size() int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.size
 }
 
 // Write adds a line. One that is not needed for the verdict (a log, an exchange) is

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/testmesh/testmesh/agent/command"
 	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
 	"github.com/testmesh/testmesh/sdk/client"
 
@@ -44,19 +45,8 @@ type Config struct {
 	// Recover makes a cluster of such a node alone. Both say what they did.
 	Restore func(ctx context.Context, r Restore) (said string, err error)
 	Recover func(ctx context.Context, dir string) (said string, err error)
-	// Work runs an agent until its context ends, or until it is drained.
-	Work func(ctx context.Context, a Agent) error
-}
-
-// Agent is what `testmesh agent` starts.
-type Agent struct {
-	Server, Dir, Name, Token, CAFile string
-	Slots                            int
-	Labels                           map[string]string
-	// AllowEnv are the names of the process environment that flows may read.
-	AllowEnv []string
-	// Drain is closed when nothing new is to be taken.
-	Drain <-chan struct{}
+	// Agent is what an agent is made of.
+	Agent command.Config
 }
 
 // New are the commands that speak with a control plane, or are one.

@@ -30,7 +30,7 @@ func withMesh(s *cli.State) {
 		},
 		Restore: restore,
 		Recover: recoverNode,
-		Work:    func(ctx context.Context, a mesh.Agent) error { return work(ctx, s, a) },
+		Agent:   agentConfig(s),
 	})...)
 	s.Mesh = func(ctx context.Context, m cli.Mesh) (*cli.Meshed, error) { return dev(ctx, s, m) }
 }

@@ -3,63 +3,27 @@
 package main
 
 import (
-	"context"
-	"errors"
-	"log/slog"
-	"maps"
 	"os"
-	"runtime"
-	"strings"
 
-	"github.com/testmesh/testmesh/agent"
+	"github.com/testmesh/testmesh/agent/command"
 	"github.com/testmesh/testmesh/agent/pluginhost"
 	"github.com/testmesh/testmesh/agent/pluginhost/process"
-	"github.com/testmesh/testmesh/agent/probe"
 	"github.com/testmesh/testmesh/cli"
-	"github.com/testmesh/testmesh/cli/mesh"
 	"github.com/testmesh/testmesh/plugins"
 	testmeshv1 "github.com/testmesh/testmesh/proto/testmesh/v1"
+	"github.com/testmesh/testmesh/sdk/fault"
 	"github.com/testmesh/testmesh/sdk/plugin"
 )
 
-// work runs an agent.
-func work(ctx context.Context, s *cli.State, a mesh.Agent) error {
-	log := slog.New(slog.NewTextHandler(s.Stderr, nil))
-	host, err := host(a.Name)
-	if err != nil {
-		return err
+// agentConfig is what an agent of this program is made of.
+func agentConfig(s *cli.State) command.Config {
+	c := command.Config{
+		Environ: os.Environ(), Version: version, Executable: executable(), Faults: func() (*fault.Set, error) { return faults(s) },
 	}
-	faults, err := faults(s)
-	if err != nil {
-		return errors.Join(err, host.Close())
+	for _, p := range plugins.Builtins(version) {
+		c.Builtins = append(c.Builtins, command.Builtin{Descriptor: p.Descriptor, New: p.New, Apart: p.Apart})
 	}
-	allowed := map[string]bool{}
-	for _, name := range a.AllowEnv {
-		allowed[name] = true
-	}
-	facts := map[string]string{"os": runtime.GOOS, "arch": runtime.GOARCH, "version": version}
-	maps.Copy(facts, a.Labels)
-	one, err := agent.New(agent.Config{
-		Server: a.Server, Dir: a.Dir, Name: a.Name, Token: a.Token, Slots: a.Slots, CAFile: a.CAFile, Facts: facts, Descriptors: descriptors(),
-		Host: host, Prober: probe.New(), Version: version, Logger: log, Fault: faults,
-		Env: func(name string) (string, bool) {
-			if !allowed[name] && !strings.HasPrefix(name, "TESTMESH_SECRET_") {
-				return "", false
-			}
-			return s.LookupEnv(name)
-		},
-	})
-	if err != nil {
-		return err
-	}
-	go func() {
-		select {
-		case <-a.Drain:
-			one.Drain()
-		case <-ctx.Done():
-		}
-	}()
-	return one.Run(ctx)
+	return c
 }
 
 func descriptors() (list []*testmeshv1.Descriptor) {
@@ -69,7 +33,7 @@ func descriptors() (list []*testmeshv1.Descriptor) {
 	return list
 }
 
-// host has the built-in plugins as an agent runs them.
+// host has the built-in plugins as the agent of testmesh dev runs them.
 func host(agentName string) (*pluginhost.Host, error) {
 	resident, programs := map[string]func() plugin.Plugin{}, []pluginhost.Program(nil)
 	for _, p := range plugins.Builtins(version) {
