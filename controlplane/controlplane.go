@@ -173,7 +173,7 @@ func (n *Node) wire(seal *auth.Seal, blobs blobStore) (err error) {
 	if n.streams, err = stream.New(coming); err != nil {
 		return err
 	}
-	p := &planner{store: n.store, blobs: blobs, builtins: n.cfg.Builtins}
+	p := &planner{store: n.store, again: n.again, blobs: blobs, builtins: n.cfg.Builtins}
 	n.dispatcher = dispatch.New(dispatch.Config{
 		Node: n.id, State: n.store, Changes: n.changes, Proposer: n.cluster, Expander: p, Timing: n.cfg.Timing, Logger: n.cfg.Logger, NewID: newID, Fault: n.cfg.Fault,
 	})

@@ -27,6 +27,7 @@ import (
 // planner compiles what is stored, with what the agents' plugins can do.
 type planner struct {
 	store    *store.Store
+	again    func(ctx context.Context, read func() error) error // reads anew what this node does not have yet
 	blobs    blobStore
 	builtins []*testmeshv1.Descriptor
 }
@@ -37,8 +38,24 @@ const maxFile = flow.MaxFileBytes
 // errBlob is an error of the blob store, which says nothing about a flow.
 type errBlob struct{ error }
 
+func (p *planner) bundle(ctx context.Context, digest string) (files []*apiv1.BundleFile, err error) {
+	err = p.again(ctx, func() error {
+		files, err = p.store.Bundle(ctx, digest)
+		return err
+	})
+	return files, err
+}
+
+func (p *planner) environment(ctx context.Context, workspace, name string) (e *apiv1.Environment, err error) {
+	err = p.again(ctx, func() error {
+		e, err = p.store.Environment(ctx, workspace, name)
+		return err
+	})
+	return e, err
+}
+
 func (p *planner) load(ctx context.Context, workspace string, s *apiv1.Source) (*bundle.Loader, *bundled, error) {
-	files, err := p.store.Bundle(ctx, s.GetBundle())
+	files, err := p.bundle(ctx, s.GetBundle())
 	if err != nil {
 		return nil, nil, said(err)
 	}
@@ -49,7 +66,10 @@ func (p *planner) load(ctx context.Context, workspace string, s *apiv1.Source) (
 	from := &bundled{ctx: ctx, blobs: p.blobs}
 	o := bundle.Options{FS: bundle.New(files, from.open), Source: s, Catalog: c, Lenient: true}
 	if name := s.GetEnvironment(); name != "" {
-		e, err := p.store.Environment(ctx, workspace, name)
+		e, err := p.environment(ctx, workspace, name)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return nil, nil, said(err)
+		}
 		if err != nil {
 			return nil, nil, &api.Error{Kind: api.NotFound, Field: "source.environment", Message: fmt.Sprintf("there is no environment %q", name), Cause: err}
 		}
@@ -165,7 +185,7 @@ func (p *planner) Expand(ctx context.Context, b *apiv1.Batch) ([]*clusterv1.NewR
 
 // Flows are those of a bundle.
 func (p *planner) Flows(ctx context.Context, digest string) ([]*apiv1.Flow, error) {
-	files, err := p.store.Bundle(ctx, digest)
+	files, err := p.bundle(ctx, digest)
 	if err != nil {
 		return nil, said(err)
 	}

@@ -51,7 +51,7 @@ func TestAnOutageOfTheBlobsIsNoFaultOfTheFlow(t *testing.T) {
 		"a file that is not there": {fs.ErrNotExist, api.Invalid, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := &planner{store: s, blobs: failing{err: test.err}}
+			p := &planner{store: s, again: func(_ context.Context, read func() error) error { return read() }, blobs: failing{err: test.err}}
 			_, err := p.Plan(t.Context(), "default", source)
 			var said *api.Error
 			if !errors.As(err, &said) || said.Kind != test.kind {
