@@ -127,7 +127,7 @@ const againAfter = 200 * time.Millisecond
 func again(ctx context.Context, call func() error) error {
 	for {
 		err := call()
-		if err == nil || connect.CodeOf(err) != connect.CodeUnavailable {
+		if err == nil || final(err) {
 			return err
 		}
 		select {

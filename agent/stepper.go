@@ -56,7 +56,7 @@ func (s *stepper) dirty(ctx context.Context, step string) error {
 			s.told = true
 			return faults.Point("agent.dirty.after")
 		}
-		if connect.CodeOf(err) != connect.CodeUnavailable {
+		if final(err) {
 			return err
 		}
 		select {
@@ -65,4 +65,16 @@ func (s *stepper) dirty(ctx context.Context, step string) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// final says whether asking the control plane again cannot help: it has refused. Every
+// other error, as an answer that was cut in its middle, says nothing about the run; the
+// end of the lease is what bounds the tries.
+func final(err error) bool {
+	switch connect.CodeOf(err) {
+	case connect.CodeAborted, connect.CodeNotFound, connect.CodeInvalidArgument, connect.CodeFailedPrecondition,
+		connect.CodePermissionDenied, connect.CodeUnauthenticated, connect.CodeUnimplemented:
+		return true
+	}
+	return false
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"encoding/base64"
 	"fmt"
 	"strconv"
@@ -89,6 +90,13 @@ func cursor(token string) (Cursor, error) {
 // they are made afterwards.
 func (s *server) CreateBatch(ctx context.Context, req *apiv1.CreateBatchRequest) (*apiv1.CreateBatchResponse, error) {
 	specs, err := s.Catalog.Plan(ctx, workspace, req.GetSource())
+	if e := (*Error)(nil); errors.As(err, &e) && e.Kind == NotFound {
+		// This node may be behind the one that stored it: a new one always is.
+		if err := s.Proposer.Read(ctx); err != nil {
+			return nil, err
+		}
+		specs, err = s.Catalog.Plan(ctx, workspace, req.GetSource())
+	}
 	if err != nil {
 		return nil, err
 	}
