@@ -7,8 +7,6 @@ import (
 	"sync"
 	"time"
 
-	"connectrpc.com/connect"
-
 	"github.com/testmesh/testmesh/agent/engine"
 	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
 )
