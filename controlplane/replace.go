@@ -193,6 +193,9 @@ func replaceState(dir string, s *store.Store, last, term uint64, reason string) 
 	if err := s.Close(); err != nil {
 		return err
 	}
+	if err := stranger(dir, id); err != nil {
+		return err
+	}
 	if err := syncTree(fresh); err != nil {
 		return err
 	}
@@ -200,6 +203,20 @@ func replaceState(dir string, s *store.Store, last, term uint64, reason string) 
 		return fmt.Errorf("replace the state: %w", err)
 	}
 	return finishReplacing(dir)
+}
+
+// stranger gives a node that was one of several an authority of its own: nodes of before
+// that are started all the same would else take it for one of theirs, and what it did
+// since back.
+func stranger(dir, id string) error {
+	if !Joined(dir) {
+		return nil
+	}
+	fresh := filepath.Join(dir, making, identityDir)
+	if _, err := cluster.Found(fresh, id); err != nil {
+		return err
+	}
+	return writeFile(filepath.Join(fresh, identityDone), []byte("1\n"))
 }
 
 // alone applies the entries with which the state of a cluster becomes that of one node:
@@ -249,7 +266,7 @@ func finishReplacing(dir string) error {
 	if err := os.MkdirAll(old, 0o700); err != nil {
 		return fmt.Errorf("replace the state: %w", err)
 	}
-	for _, name := range []string{sealFile, stateDir, raftDir} {
+	for _, name := range []string{sealFile, identityDir, stateDir, raftDir} {
 		if _, err := os.Stat(filepath.Join(from, name)); errors.Is(err, fs.ErrNotExist) {
 			continue // it is in its place, or stays as it is
 		}

@@ -282,7 +282,24 @@ func TestOneNodeThatIsLeftGoesOn(t *testing.T) {
 	}
 	votes(t, survivor, 1)
 	ended(t, survivor, agent, lease)
-	survivor.end(t)
+	// The others are started all the same: most of the old cluster, but not of this one.
+	old := []*station{}
+	for _, p := range stations {
+		if p != survivor {
+			if err := p.start(t, survivor); err != nil {
+				t.Fatal(err)
+			}
+			old = append(old, p)
+		}
+	}
+	votes(t, old[0], 3, 2)
+	if err := old[0].node.decide(t.Context(), &clusterv1.Command{Body: &clusterv1.Command_Prune{Prune: &clusterv1.Prune{}}}); err != nil {
+		t.Fatal(err)
+	}
+	ended(t, survivor, agent, lease)
+	for _, p := range append(old, survivor) {
+		p.end(t)
+	}
 }
 
 func TestJoiningMistakes(t *testing.T) {

@@ -122,21 +122,24 @@ func three(t *testing.T) []*station {
 	return stations
 }
 
-// votes waits until so many nodes vote, and all of them answer.
-func votes(t *testing.T, at *station, want int) {
+// votes waits until so many nodes vote and all of them answer, or so many as are said to.
+func votes(t *testing.T, at *station, want int, answer ...int) {
 	t.Helper()
 	until(t, fmt.Sprint(want, " votes"), func() error {
 		res, err := at.client.Cluster.GetCluster(t.Context(), &apiv1.GetClusterRequest{})
 		if err != nil {
 			return err
 		}
-		n := 0
+		n, well := 0, want
+		if len(answer) > 0 {
+			well = answer[0]
+		}
 		for _, m := range res.GetMembers() {
 			if m.GetVoter() && m.GetReachable() && m.GetApiAddress() != "" {
 				n++
 			}
 		}
-		if n != want || len(res.GetMembers()) != want {
+		if n != well || len(res.GetMembers()) != want {
 			return fmt.Errorf("%v", res)
 		}
 		return nil
