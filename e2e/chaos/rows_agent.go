@@ -58,7 +58,7 @@ func agentsKilled(ctx context.Context, t *trial) {
 	t.observed(o.lostAttempts, 3, "attempts lost")
 	t.note("%d runs went through quarantine, and were released", released)
 	t.took(percentile(s.noticed(o.list), 95), leaseTime+graceTime+time.Second, "a loss is noticed, p95,")
-	t.none(unexplained(o.list), "runs errored for another reason than a loss")
+	t.unexplained(o.list)
 	s.finish()
 }
 
@@ -82,14 +82,16 @@ func (s *site) noticed(list []*apiv1.Run) (took []time.Duration) {
 	return took
 }
 
-// unexplained counts runs that ended errored without a loss.
-func unexplained(list []*apiv1.Run) (n int) {
+// unexplained counts runs that ended errored without a loss, and says why they did.
+func (t *trial) unexplained(list []*apiv1.Run) {
+	n := 0
 	for _, r := range list {
 		if r.GetStatus() == apiv1.RunStatus_RUN_STATUS_ERRORED && !strings.Contains(r.GetReason(), "lost") {
 			n++
+			t.note("run %s is errored: %s", r.GetId(), r.GetReason())
 		}
 	}
-	return n
+	t.none(n, "runs errored for another reason than a loss")
 }
 
 // zombieAgents cuts agents off, and freezes them, until others have their runs; then
@@ -111,7 +113,7 @@ func zombieAgents(ctx context.Context, t *trial) {
 	parted, frozen, windows := 0, 0, 0
 	t.every(ctx, 200*time.Millisecond, 300*time.Millisecond, func(n int) {
 		batch := s.queue(ctx, fmt.Sprintf("zombie-%d", n), repeated(long, 3))
-		victim := s.victim(ctx, batch)
+		victim := s.victim(ctx, batch, 4)
 		if victim == nil {
 			return
 		}
@@ -146,8 +148,8 @@ func zombieAgents(ctx context.Context, t *trial) {
 	s.finish()
 }
 
-// victim is an agent that runs something of a batch.
-func (s *site) victim(ctx context.Context, batch string) (found *worker) {
+// victim is an agent that runs something of a batch, and has made so many requests.
+func (s *site) victim(ctx context.Context, batch string, requests int) (found *worker) {
 	s.t.until(ctx, 30*time.Second, "a run of "+batch, func() error {
 		byBatch, err := s.runs(ctx)
 		if err != nil {
@@ -155,7 +157,7 @@ func (s *site) victim(ctx context.Context, batch string) (found *worker) {
 		}
 		for _, r := range byBatch[batch] {
 			if n := len(r.GetAttempts()); n > 0 && r.GetStatus() == apiv1.RunStatus_RUN_STATUS_RUNNING {
-				if visits, _, _, _ := s.t.witness.of(r.GetId()); len(visits) > 3 {
+				if visits, _, _, _ := s.t.witness.of(r.GetId()); len(visits) >= requests {
 					found = s.named(r.GetAttempts()[n-1].GetAgentName())
 					return nil
 				}
