@@ -148,7 +148,7 @@ func New(cfg Config) (_ *Node, err error) {
 	}
 	blobs := n.own
 	if cfg.Cluster != nil && !cfg.Blobs.Shared() {
-		blobs = peers{n.own, n}
+		blobs = newPeers(n.own, n)
 	}
 	return n, n.wire(seal, blobs)
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"connectrpc.com/connect"
@@ -23,10 +24,41 @@ import (
 type peers struct {
 	blobStore // of this node
 	node      *Node
+	quiet     *quiet
 }
 
-// findWithin bounds the question whether another node has a blob.
-const findWithin = 2 * time.Second
+const (
+	// findWithin bounds the question whether another node has a blob.
+	findWithin = time.Second
+	// quietFor is for how long a node that did not answer is not asked again: what asks
+	// for many blobs would wait for each.
+	quietFor = 5 * time.Second
+)
+
+// quiet are the nodes that did not answer lately.
+type quiet struct {
+	mu    sync.Mutex
+	until map[string]time.Time
+}
+
+func newPeers(own blobStore, n *Node) peers {
+	return peers{own, n, &quiet{until: map[string]time.Time{}}}
+}
+
+func (q *quiet) is(address string) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return time.Now().Before(q.until[address])
+}
+
+func (q *quiet) note(address string, answered bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	delete(q.until, address)
+	if !answered {
+		q.until[address] = time.Now().Add(quietFor)
+	}
+}
 
 // blobPart is how much of a blob goes in one message between nodes.
 const blobPart = 256 << 10
@@ -48,11 +80,10 @@ func (p peers) Has(ctx context.Context, key string) (size int64, ok bool, err er
 		return size, ok, err
 	}
 	f, err := p.find(ctx, key)
-	if errors.Is(err, blob.ErrNotFound) {
-		return 0, false, nil
-	}
 	if err != nil {
-		return 0, false, err
+		// Also where a node does not answer: who has the blob may give it anew, which is
+		// all that can be done about it.
+		return 0, false, ctx.Err()
 	}
 	return f.size, true, f.Close()
 }
@@ -65,12 +96,13 @@ func (p peers) List(ctx context.Context, prefix string) ([]string, error) {
 	}
 	for _, address := range p.node.cluster.Others() {
 		c, err := p.node.cluster.Client(address)
-		if err != nil {
+		if err != nil || p.quiet.is(address) {
 			continue
 		}
 		asking, cancel := context.WithTimeout(ctx, findWithin)
 		res, err := c.ListBlobs(asking, &clusterv1.ListBlobsRequest{Prefix: prefix})
 		cancel()
+		p.quiet.note(address, err == nil || ctx.Err() != nil)
 		if err != nil {
 			p.node.cfg.Logger.Debug("a node did not list its blobs", "address", address, "error", err)
 			continue
@@ -89,11 +121,17 @@ func (p peers) find(ctx context.Context, key string) (*fetched, error) {
 		if err != nil {
 			continue
 		}
+		if p.quiet.is(address) {
+			silent = append(silent, address)
+			continue
+		}
 		f, err := fetch(ctx, c, key)
+		lacks := connect.CodeOf(err) == connect.CodeNotFound
+		p.quiet.note(address, err == nil || lacks || ctx.Err() != nil)
 		switch {
 		case err == nil:
 			return f, nil
-		case connect.CodeOf(err) != connect.CodeNotFound:
+		case !lacks:
 			silent = append(silent, address)
 		}
 	}

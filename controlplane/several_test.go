@@ -20,6 +20,7 @@ import (
 	clusterv1 "github.com/testmesh/testmesh/proto/testmesh/cluster/v1"
 	"github.com/testmesh/testmesh/sdk/client"
 
+	"github.com/testmesh/testmesh/controlplane/blob"
 	"github.com/testmesh/testmesh/controlplane/cluster"
 )
 
@@ -204,7 +205,7 @@ func TestEveryNodeAnswersForTheLeader(t *testing.T) {
 	if err := others[1].node.own.Put(t.Context(), "files/aa/one", strings.NewReader(strings.Repeat("x", 3*blobPart+1))); err != nil {
 		t.Fatal(err)
 	}
-	here := peers{at.node.own, at.node}
+	here := newPeers(at.node.own, at.node)
 	if size, ok, err := here.Has(t.Context(), "files/aa/one"); size != 3*blobPart+1 || !ok || err != nil {
 		t.Errorf("got %d, %v, %v", size, ok, err)
 	}
@@ -217,8 +218,17 @@ func TestEveryNodeAnswersForTheLeader(t *testing.T) {
 	for _, p := range stations {
 		p.end(t)
 	}
-	if _, _, err := here.Has(t.Context(), "files/aa/two"); err == nil || !strings.Contains(err.Error(), "each node keeps its own blobs") {
-		t.Errorf("with nobody to ask: got %v", err)
+	began := time.Now()
+	for range 100 { // a node that does not answer is not asked for each
+		if _, err := here.Get(t.Context(), "files/aa/one"); err == nil || errors.Is(err, blob.ErrNotFound) || !strings.Contains(err.Error(), "each node keeps its own blobs") {
+			t.Fatalf("with nobody to ask: got %v", err)
+		}
+		if _, ok, err := here.Has(t.Context(), "files/aa/one"); ok || err != nil {
+			t.Fatalf("with nobody to ask: got %v, %v", ok, err)
+		}
+	}
+	if took := time.Since(began); took > 10*findWithin {
+		t.Errorf("it took %s to find nobody", took)
 	}
 }
 
