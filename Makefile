@@ -34,7 +34,7 @@ demo: build ## build, run the example flows against the demo application, show t
 test: check ## install what the tests need, run them all: the same as check
 
 ##@ While working
-.PHONY: build services services-stop quick race lint fmt generate node e2e examples fuzz bench cover hooks clean
+.PHONY: build services services-stop quick race lint fmt generate node e2e examples fuzz bench chaos chaos-red cover hooks clean
 build: ## bin/testmesh, one file, stripped: starts at once, and carries what only plugins need
 	@mkdir -p bin .cache/whole
 	@for one in $$(go list -f '{{if eq .Name "main"}}{{.ImportPath}}{{end}}' ./cmd/... | grep -v '/testmesh$$'); do $(BUILD) -o bin/ "$$one"; done
@@ -88,6 +88,12 @@ fuzz: setup ## every fuzz target for FUZZTIME (10s)
 
 bench: build ## what a run costs, beside bare programs in the same run (wants make services)
 	@go run ./.ci/bench
+
+chaos: setup ## break nodes and agents while they work, judged by a witness; CHAOS=ci is shorter
+	@.ci/chaos
+
+chaos-red: setup ## turn each protection off, and see its row of chaos fail
+	@.ci/chaos red
 
 hooks: ## install the pre-commit hook
 	@git config core.hooksPath .ci/hooks
