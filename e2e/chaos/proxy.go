@@ -65,8 +65,8 @@ func (p *proxy) pass(from net.Conn) {
 	}
 	p.mu.Unlock()
 	var both sync.WaitGroup
-	both.Go(func() { p.copy(to, from, budget); _ = to.Close() })
-	both.Go(func() { p.copy(from, to, budget); _ = from.Close() })
+	both.Go(func() { p.copy(to, from, budget) })
+	both.Go(func() { p.copy(from, to, budget) })
 	both.Wait()
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -81,13 +81,16 @@ func (p *proxy) copy(to, from net.Conn, budget int64) {
 		got, err := from.Read(buf)
 		if budget > 0 && n+int64(got) > budget && p.cut() {
 			_, _ = to.Write(buf[:got/2]) // in the middle of something
-			_ = from.(*net.TCPConn).SetLinger(0)
-			_ = from.Close()
+			for _, c := range []net.Conn{from, to} {
+				_ = c.(*net.TCPConn).SetLinger(0) // as a reset
+				_ = c.Close()
+			}
 			return
 		}
 		n += int64(got)
 		if got > 0 {
 			if _, err := to.Write(buf[:got]); err != nil {
+				_ = from.Close()
 				return
 			}
 			p.mu.Lock()
@@ -95,6 +98,7 @@ func (p *proxy) copy(to, from net.Conn, budget int64) {
 			p.mu.Unlock()
 		}
 		if err != nil {
+			_ = to.(*net.TCPConn).CloseWrite() // the other direction may go on
 			return
 		}
 	}
