@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -120,17 +121,18 @@ type Cursor struct {
 	ID      string
 }
 
-// lookedAt bounds the runs that a page with a filter of tags looks at.
-const lookedAt = 50_000
+// lookedAt bounds the runs that a page with a filter of tags looks at: about 10 ms. A
+// page may therefore be short, or empty, with more to come.
+const lookedAt = 5_000
 
 // Runs gives runs without their outputs and step summaries, newest first, and where
 // the page ends; more says that there may be others.
 func (s *Store) Runs(ctx context.Context, f RunFilter) (runs []*apiv1.Run, end Cursor, more bool, err error) {
-	where, args := f.where()
 	limit := f.Limit + 1
 	if f.Tags != nil {
 		limit = lookedAt
 	}
+	text, args := f.query(limit)
 	seen := 0
 	err = s.query(ctx, func(rows *sql.Rows) error {
 		var raw sql.RawBytes
@@ -138,9 +140,9 @@ func (s *Store) Runs(ctx context.Context, f RunFilter) (runs []*apiv1.Run, end C
 		if err := rows.Scan(&at.Created, &at.ID, &raw); err != nil {
 			return err
 		}
-		seen++
-		if more = more || len(runs) == f.Limit; more {
-			return nil
+		if seen++; len(runs) == f.Limit {
+			more = true
+			return errEnough
 		}
 		r := &apiv1.Run{}
 		if err := proto.Unmarshal(raw, r); err != nil {
@@ -151,32 +153,66 @@ func (s *Store) Runs(ctx context.Context, f RunFilter) (runs []*apiv1.Run, end C
 			runs = append(runs, r)
 		}
 		return nil
-	}, "SELECT created, id, record FROM runs WHERE "+where+" ORDER BY created DESC, id DESC LIMIT ?", append(args, limit)...)
+	}, text, args...)
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
 	return runs, end, more || f.Tags != nil && seen == lookedAt, err
 }
 
-func (f *RunFilter) where() (string, []any) {
-	parts, args := []string{"workspace = ?"}, []any{f.Workspace}
+// query is the list as SQL. Every filter has an index in the order of the list; with a
+// plus before a column SQLite is kept from the index of a filter that says less.
+func (f *RunFilter) query(limit int) (text string, args []any) {
+	const newest = " ORDER BY created DESC, id DESC LIMIT ?"
+	one := func(status string, values ...any) {
+		parts, mine := f.where()
+		if status != "" {
+			parts, mine = append(parts, status), append(mine, values...)
+		}
+		if text != "" {
+			text += " UNION ALL "
+		}
+		text += "SELECT * FROM (SELECT created, id, record FROM runs WHERE " + strings.Join(parts, " AND ") + newest + ")"
+		args = append(append(args, mine...), limit)
+	}
+	narrow := f.Environment != "" || f.Flow != "" || f.Batch != "" || f.Agent != ""
+	switch {
+	case len(f.Status) == 0:
+		one("")
+	case narrow:
+		var values []any
+		for _, status := range f.Status {
+			values = append(values, int(status))
+		}
+		one("+status IN (?"+strings.Repeat(", ?", len(values)-1)+")", values...)
+	default: // the newest of each, because one index has them in order only one by one
+		for _, status := range slices.Compact(slices.Sorted(slices.Values(f.Status))) {
+			one("status = ?", int(status))
+		}
+	}
+	return text + newest, append(args, limit)
+}
+
+// where are the conditions of a list but for the status.
+func (f *RunFilter) where() (parts []string, args []any) {
 	add := func(given bool, part string, values ...any) {
 		if given {
 			parts, args = append(parts, part), append(args, values...)
 		}
 	}
-	add(f.Environment != "", "environment = ?", f.Environment)
-	add(f.Flow != "", "flow = ?", f.Flow)
+	add(f.Batch == "" && f.Agent == "", "workspace = ?", f.Workspace)
+	add(f.Batch != "" || f.Agent != "", "+workspace = ?", f.Workspace)
 	add(f.Batch != "", "batch = ?", f.Batch)
-	add(f.Agent != "", "agent = ?", f.Agent)
+	add(f.Agent != "" && f.Batch == "", "agent = ? AND agent <> ''", f.Agent)
+	add(f.Agent != "" && f.Batch != "", "+agent = ?", f.Agent)
+	add(f.Flow != "" && f.Batch == "" && f.Agent == "", "flow = ?", f.Flow)
+	add(f.Flow != "" && (f.Batch != "" || f.Agent != ""), "+flow = ?", f.Flow)
+	add(f.Environment != "" && f.Flow == "" && f.Batch == "" && f.Agent == "", "environment = ?", f.Environment)
+	add(f.Environment != "" && (f.Flow != "" || f.Batch != "" || f.Agent != ""), "+environment = ?", f.Environment)
 	add(!f.Since.IsZero(), "created >= ?", f.Since.UnixMilli())
 	add(!f.Until.IsZero(), "created < ?", f.Until.UnixMilli())
 	add(f.Before.ID != "", "(created, id) < (?, ?)", f.Before.Created, f.Before.ID)
-	if len(f.Status) > 0 {
-		var values []any
-		for _, status := range f.Status {
-			values = append(values, int(status))
-		}
-		add(true, "status IN (?"+strings.Repeat(", ?", len(values)-1)+")", values...)
-	}
-	return strings.Join(parts, " AND "), args
+	return parts, args
 }
 
 // LiveRuns are all that have not ended, the oldest first.

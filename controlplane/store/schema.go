@@ -48,12 +48,17 @@ CREATE TABLE members (id TEXT PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE node_tokens (id TEXT PRIMARY KEY, secret_sha256 BLOB NOT NULL UNIQUE, expires INTEGER NOT NULL, node TEXT NOT NULL) WITHOUT ROWID;
 ` + schema2
 
-// schema2 is what format 2 has beyond format 1: what was moved out of the state, and
-// what a bundle is still for.
+// schema2 is what format 2 has beyond format 1: what was moved out of the state, what a
+// bundle is still for, and an order of newest first for each filter of a list of runs.
 const schema2 = `
 CREATE TABLE archives (key TEXT PRIMARY KEY, workspace TEXT NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL, first_id TEXT NOT NULL, last_id TEXT NOT NULL, record BLOB NOT NULL) WITHOUT ROWID;
 CREATE INDEX archives_newest ON archives (workspace, last DESC, key);
+CREATE INDEX runs_flow ON runs (workspace, flow, created DESC, id DESC);
+CREATE INDEX runs_environment ON runs (workspace, environment, created DESC, id DESC);
+CREATE INDEX runs_status ON runs (workspace, status, created DESC, id DESC);
+CREATE INDEX runs_agent ON runs (agent, created DESC, id DESC) WHERE agent <> '';
 CREATE TABLE bundle_times (digest TEXT PRIMARY KEY, time INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE bundle_uses (bundle TEXT, batch TEXT, PRIMARY KEY (bundle, batch)) WITHOUT ROWID;
 CREATE INDEX bundle_uses_batch ON bundle_uses (batch);
+CREATE INDEX answers_oldest ON answers (time, request);
 `

@@ -1575,9 +1575,10 @@ type ListRunsRequest struct {
 	Status      []RunStatus            `protobuf:"varint,2,rep,packed,name=status,proto3,enum=testmesh.api.v1.RunStatus" json:"status,omitempty"`
 	Environment string                 `protobuf:"bytes,3,opt,name=environment,proto3" json:"environment,omitempty"`
 	// A tag expression as of --tag.
-	Tags    string                 `protobuf:"bytes,4,opt,name=tags,proto3" json:"tags,omitempty"`
-	Flow    string                 `protobuf:"bytes,5,opt,name=flow,proto3" json:"flow,omitempty"`
-	BatchId string                 `protobuf:"bytes,6,opt,name=batch_id,json=batchId,proto3" json:"batch_id,omitempty"`
+	Tags    string `protobuf:"bytes,4,opt,name=tags,proto3" json:"tags,omitempty"`
+	Flow    string `protobuf:"bytes,5,opt,name=flow,proto3" json:"flow,omitempty"`
+	BatchId string `protobuf:"bytes,6,opt,name=batch_id,json=batchId,proto3" json:"batch_id,omitempty"`
+	// Those that the agent has now.
 	AgentId string                 `protobuf:"bytes,7,opt,name=agent_id,json=agentId,proto3" json:"agent_id,omitempty"`
 	Since   *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=since,proto3" json:"since,omitempty"`
 	Until   *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=until,proto3" json:"until,omitempty"`
