@@ -63,9 +63,11 @@ func (n *Node) tryLeader(ctx context.Context, here func(context.Context) error, 
 	if err != nil {
 		return fmt.Errorf("%w: %w", cluster.ErrNoLeader, err)
 	}
-	switch led, err := ask(ctx, c); {
-	case err != nil && ctx.Err() == nil && (!connect.IsWireError(err) || connect.CodeOf(err) == connect.CodeUnavailable):
-		return fmt.Errorf("%w: ask the leader: %w", cluster.ErrNoLeader, err) // it has gone, or is about to
+	asking, done := n.cluster.Under(ctx, address)
+	defer done()
+	switch led, err := ask(asking, c); {
+	case err != nil && (!connect.IsWireError(err) || connect.CodeOf(err) == connect.CodeUnavailable):
+		return fmt.Errorf("%w: ask the leader: %w", cluster.ErrNoLeader, err) // it has gone, stands still, or is about to
 	case err != nil:
 		return heard(err)
 	case !led:

@@ -425,3 +425,33 @@ func TestACommandOverTheLimitIsRefused(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestNobodyWaitsForALeaderThatWas(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	members := three(t)
+	leads, others := leader(t, members)
+	asker := others[0].node
+	var under context.Context
+	eventually(t, "word of the leader", func() error {
+		ctx, done := asker.Under(t.Context(), leads.address)
+		asker.reign.mu.Lock()
+		known := asker.reign.address == leads.address
+		asker.reign.mu.Unlock()
+		if !known {
+			done()
+			return errors.New("not yet")
+		}
+		under = ctx
+		return nil
+	})
+	leads.end()
+	eventually(t, "the end of what waited", func() error {
+		if under.Err() == nil {
+			return errors.New("it waits")
+		}
+		return nil
+	})
+	for _, m := range others {
+		m.end()
+	}
+}

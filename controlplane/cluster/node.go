@@ -124,6 +124,7 @@ type Node struct {
 	fsm    *machine
 	snaps  *raft.FileSnapshotStore
 	ready  chan struct{} // closed once raft is there
+	reign  reign
 
 	mu      sync.Mutex
 	barrier *barrier // that strong reads share
@@ -178,6 +179,7 @@ func (n *Node) Run(ctx context.Context) (err error) {
 	var all sync.WaitGroup
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	all.Go(func() { n.lead(running) })
+	all.Go(func() { n.reign.watch(running, n.raft) })
 	if n.links != nil {
 		all.Go(func() { n.links.serve(running, n.membersOnly(n.mux)) })
 	}

@@ -77,7 +77,9 @@ func (n *Node) propose(ctx context.Context, c *clusterv1.Command, data []byte) (
 	if address == "" || string(id) == n.cfg.ID || n.links == nil {
 		return nil, ErrNoLeader
 	}
-	res, err := n.links.client(string(address)).Propose(ctx, &clusterv1.ProposeRequest{Command: c})
+	asking, done := n.Under(ctx, string(address))
+	res, err := n.links.client(string(address)).Propose(asking, &clusterv1.ProposeRequest{Command: c})
+	done()
 	switch {
 	case err == nil && res.GetNotLeader():
 		return nil, ErrNoLeader
@@ -159,7 +161,9 @@ func (n *Node) read(ctx context.Context) error {
 	if address == "" || n.links == nil {
 		return ErrNoLeader
 	}
-	res, err := n.links.client(string(address)).ReadIndex(ctx, &clusterv1.ReadIndexRequest{})
+	asking, done := n.Under(ctx, string(address))
+	res, err := n.links.client(string(address)).ReadIndex(asking, &clusterv1.ReadIndexRequest{})
+	done()
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrNoLeader, err)
 	}
@@ -172,7 +176,7 @@ func (n *Node) Wait(ctx context.Context, index uint64) error {
 		select {
 		case <-time.After(time.Millisecond):
 		case <-ctx.Done():
-			return fmt.Errorf("wait for entry %d, after entry %d: %w", index, n.cfg.State.Applied(), ctx.Err())
+			return fmt.Errorf("%w, or this node is behind: it has entry %d and waits for %d: %w", ErrNoLeader, n.cfg.State.Applied(), index, ctx.Err())
 		}
 	}
 	return nil
@@ -202,6 +206,6 @@ func (n *Node) Barrier(ctx context.Context) error {
 	case <-b.done:
 		return b.err
 	case <-ctx.Done():
-		return ctx.Err()
+		return fmt.Errorf("%w: no barrier in time: %w", ErrNoLeader, ctx.Err())
 	}
 }
