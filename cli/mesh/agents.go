@@ -29,13 +29,13 @@ func (c *commands) agents() *cobra.Command {
 			return c.print(f, res, func(w io.Writer) {
 				fmt.Fprintln(w, "ID\tNAME\tSTATE\tRUNS\tLABELS\tSEEN")
 				for _, a := range res.GetAgents() {
-					fmt.Fprintf(w, "%s\t%s\t%s\t%d/%d\t%s\t%s\n", a.GetId(), a.GetName(), word(a.GetState().String(), "AGENT_STATE_"), len(a.GetLeases()), a.GetSlots(), pairs(a.GetPins()), ago(a.GetSeen()))
+					fmt.Fprintf(w, "%s\t%s\t%s\t%d/%d\t%s\t%s\n", a.GetId(), a.GetName(), agentState(a), len(a.GetLeases()), a.GetSlots(), pairs(a.GetPins()), ago(a.GetSeen()))
 				}
 			})
 		},
 	}
 	f.flags(cmd)
-	cmd.AddCommand(c.token(), c.agentPlugins())
+	cmd.AddCommand(c.getAgent(), c.token(), c.tokens(), c.agentPlugins())
 	cmd.AddCommand(
 		c.setAgent("pause", apiv1.AgentChange_AGENT_CHANGE_PAUSE), c.setAgent("resume", apiv1.AgentChange_AGENT_CHANGE_RESUME),
 		c.setAgent("drain", apiv1.AgentChange_AGENT_CHANGE_DRAIN), c.setAgent("revoke", apiv1.AgentChange_AGENT_CHANGE_REVOKE),
@@ -115,4 +115,13 @@ func (c *commands) token() *cobra.Command {
 	cmd.Flags().Int32Var(&req.Uses, "uses", 1, "how many agents may join with it")
 	cmd.Flags().DurationVar(&ttl, "ttl", time.Hour, "how long it can be used")
 	return cmd
+}
+
+// agentState is how an agent is doing, and whether its key was seen twice.
+func agentState(a *apiv1.Agent) string {
+	state := word(a.GetState().String(), "AGENT_STATE_")
+	if a.GetCloned() {
+		state += ", copied"
+	}
+	return state
 }

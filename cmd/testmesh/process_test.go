@@ -28,7 +28,7 @@ import (
 const asProgram = "TESTMESH_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
-	if os.Getenv(asProgram) != "" {
+	if os.Getenv(asProgram) != "" || len(os.Args) > 2 && os.Args[1] == "plugin" && os.Args[2] == "serve" { // a plugin inherits no variable
 		main() // which exits
 	}
 	os.Exit(m.Run())
@@ -40,19 +40,25 @@ var short = dispatch.Timing{TTL: 2 * time.Second, Grace: time.Second, Renew: 400
 // startTimed is startMesh with other times.
 func startTimed(t *testing.T, dir string, timing dispatch.Timing) *fleet {
 	t.Helper()
+	return startKeyed(t, dir, timing, "")
+}
+
+// startKeyed wants a key of whoever is no agent; none: it is open to this machine.
+func startKeyed(t *testing.T, dir string, timing dispatch.Timing, key string) *fleet {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	node, err := controlplane.New(controlplane.Config{
-		Dir: filepath.Join(dir, "server"), Listener: l, Open: true, Version: "test", Logger: logger(t, "server"), Timing: timing,
+		Dir: filepath.Join(dir, "server"), Listener: l, Open: key == "", AdminKey: key, Version: "test", Logger: logger(t, "server"), Timing: timing,
 		Builtins: descriptors(), Exit: func(why string) { t.Errorf("the node ended: %s", why) },
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	m := &fleet{dir: dir, address: "http://" + l.Addr().String()}
-	if m.client, err = client.New(client.Config{Address: m.address}); err != nil {
+	if m.client, err = client.New(client.Config{Address: m.address, Key: key}); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
