@@ -17,6 +17,7 @@ import (
 
 	"github.com/testmesh/testmesh/cli/explain"
 	"github.com/testmesh/testmesh/cli/mesh"
+	agentcommand "github.com/testmesh/testmesh/agent/command"
 	"github.com/testmesh/testmesh/cli/plugin"
 	"github.com/testmesh/testmesh/flow/expr"
 	"github.com/testmesh/testmesh/flow/match"
@@ -46,7 +47,7 @@ func settingsPage(t *testing.T, command, file string, settings *setting.Table) s
 // a line of its page: one table makes all of them.
 func TestEverySettingHasAFlagAVariableAKeyAndALine(t *testing.T) {
 	root := newRoot(referenceState())
-	for _, command := range []string{"server"} {
+	for _, command := range []string{"server", "agent"} {
 		page := readDoc(t, command+"-settings.md")
 		cmd, _, err := root.Find([]string{command})
 		if err != nil {
@@ -88,6 +89,7 @@ func TestReferencePagesAreWhatTheProgramSays(t *testing.T) {
 		"errors.md":  errorsPage(),
 
 		"server-settings.md": settingsPage(t, "server", "TESTMESH_SERVER_CONFIG", mesh.ServerSettings(&mesh.Server{})),
+		"agent-settings.md":  settingsPage(t, "agent", "TESTMESH_AGENT_CONFIG", agentcommand.Table(&agentcommand.Settings{})),
 	}
 	expressions := readDoc(t, "expressions.md")
 	pages["expressions.md"] = withFakeFields(t, expressions)
