@@ -1,0 +1,255 @@
+package controlplane
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
+)
+
+var (
+	seeds = flag.Int("seeds", 40, "how many histories the simulation tries")
+	seed  = flag.Uint64("seed", 0, "the one history that the simulation tries; 0: as many as -seeds says, each another one")
+)
+
+// TestSimulation runs three nodes and five agents through histories that a seed makes:
+// nodes are cut off and crash, agents die and stand still, runs are cancelled. The state, the
+// dispatcher and raft are the real ones; time is virtual, the network and the agents
+// are not there. A history that breaks a promise is named by its seed, and -seed tries
+// it again: which goroutine goes first is Go's choice, so it may take a few tries.
+func TestSimulation(t *testing.T) {
+	list := []uint64{*seed}
+	if *seed == 0 {
+		list = nil
+		for i := range *seeds {
+			list = append(list, uint64(i)+1)
+		}
+	}
+	began, virtual := time.Now(), time.Duration(0)
+	var total tally
+	for _, one := range list {
+		if !t.Run(fmt.Sprintf("seed=%d", one), func(t *testing.T) {
+			dir := fast(t)
+			synctest.Test(t, func(t *testing.T) {
+				from := time.Now()
+				w := newWorld(t, one, dir)
+				w.play()
+				total.add(w.tally)
+				virtual += time.Since(from)
+			})
+		}) {
+			t.Fatalf("try it again: go test ./controlplane -run TestSimulation -seed %d", one)
+		}
+	}
+	t.Logf("%d histories of %s in %s: %+v", len(list), virtual.Round(time.Minute), time.Since(began).Round(time.Millisecond), total)
+	if *seed == 0 && (total.Parted == 0 || total.Crashed == 0 || total.Lost == 0 || total.Cancelled == 0 || total.Leaders <= len(list)) {
+		t.Errorf("nothing went wrong in any of them: %+v", total)
+	}
+}
+
+// fast is a folder in memory where there is one: what is asked of the disk is not what
+// is tried here.
+func fast(t *testing.T) string {
+	dir, err := os.MkdirTemp("/dev/shm", "simulation")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// tally is what happened.
+type tally struct{ Runs, Passed, Cancelled, Errored, Lost, Parted, Crashed, Leaders int }
+
+func (a *tally) add(b tally) {
+	a.Runs, a.Passed, a.Cancelled, a.Errored, a.Lost = a.Runs+b.Runs, a.Passed+b.Passed, a.Cancelled+b.Cancelled, a.Errored+b.Errored, a.Lost+b.Lost
+	a.Parted, a.Crashed, a.Leaders = a.Parted+b.Parted, a.Crashed+b.Crashed, a.Leaders+b.Leaders
+}
+
+const (
+	simNodes  = 3
+	simAgents = 5
+	// trouble is how long things go wrong, and heal how long all may take to end
+	// afterwards.
+	trouble = 30 * time.Second
+	heal    = 5 * time.Minute
+)
+
+// play is a history: trouble, then peace, then the bill.
+func (w *world) play() {
+	ctx, cancel := context.WithCancel(w.t.Context())
+	w.begin(ctx)
+	for end := time.Now().Add(trouble); time.Now().Before(end) && w.verdict() == nil; {
+		w.rest(ctx, time.Duration(w.rng.Int64N(int64(time.Second))))
+		w.happen(ctx)
+	}
+	w.peace(ctx)
+	err := w.settle(ctx)
+	if err == nil {
+		err = w.bill(ctx)
+	}
+	cancel()
+	w.end()
+	if err = errors.Join(w.verdict(), err); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// happen makes one thing happen.
+func (w *world) happen(ctx context.Context) {
+	switch w.rng.IntN(12) {
+	case 0, 1:
+		n := w.nodes[w.rng.IntN(simNodes)]
+		w.part(n)
+		w.later(ctx, 5*time.Second, func() { w.join(n) })
+	case 2:
+		n := w.nodes[w.rng.IntN(simNodes)]
+		if n.crash() {
+			w.tally.Crashed++
+			w.later(ctx, 4*time.Second, func() { n.start(ctx) })
+		}
+	case 3:
+		w.agents[w.rng.IntN(simAgents)].freeze(time.Duration(w.rng.Int64N(int64(9 * time.Second))))
+	case 4:
+		w.agents[w.rng.IntN(simAgents)].die(time.Duration(w.rng.Int64N(int64(9 * time.Second))))
+	case 5:
+		w.cancelSome(ctx)
+	default:
+		w.submit(ctx, 1+w.rng.IntN(5))
+	}
+}
+
+// settle waits until everything that was acknowledged has ended.
+func (w *world) settle(ctx context.Context) (err error) {
+	for end := time.Now().Add(heal); time.Now().Before(end); w.rest(ctx, 500*time.Millisecond) {
+		if err = w.open(ctx); err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s after all was well again: %w", heal, err)
+}
+
+// open says what has not ended.
+func (w *world) open(ctx context.Context) error {
+	n := w.nodes[0]
+	for batch, want := range w.acknowledged() {
+		runs, err := n.store.RunsOfBatch(ctx, batch)
+		if err != nil {
+			return err
+		}
+		if len(runs) != want {
+			return fmt.Errorf("batch %s has %d of %d runs", batch, len(runs), want)
+		}
+		for _, r := range runs {
+			if r.GetQuarantined() {
+				w.release(ctx, r.GetId())
+			}
+			if r.GetStatus() < apiv1.RunStatus_RUN_STATUS_PASSED {
+				return fmt.Errorf("run %s is %s: %v", r.GetId(), r.GetStatus(), r.GetAttempts())
+			}
+		}
+	}
+	return nil
+}
+
+// bill compares what was acknowledged, what the nodes have, and what the agents did.
+func (w *world) bill(ctx context.Context) error {
+	err := errors.New("the nodes were not asked")
+	for end := time.Now().Add(heal); err != nil && time.Now().Before(end); {
+		w.rest(ctx, time.Second) // the last entries reach everybody
+		err = w.equal(ctx)
+	}
+	errs := []error{err}
+	for batch := range w.acknowledged() {
+		runs, err := w.nodes[0].store.RunsOfBatch(ctx, batch)
+		errs = append(errs, err)
+		for _, r := range runs {
+			errs = append(errs, w.charge(r))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// equal says whether the nodes are at one entry with one state.
+func (w *world) equal(ctx context.Context) error {
+	states := map[string]bool{}
+	var said string
+	for _, n := range w.nodes {
+		at, hash, err := n.store.Chain(ctx)
+		if err != nil {
+			return err
+		}
+		one := fmt.Sprintf("entry %d with the state %x", at, hash)
+		states[one], said = true, said+n.id+" is at "+one+"; "
+	}
+	if len(states) > 1 {
+		return errors.New(said)
+	}
+	return nil
+}
+
+// charge looks at one run.
+func (w *world) charge(r *apiv1.Run) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.tally.Runs++
+	for _, at := range r.GetAttempts() {
+		if at.GetOutcome() == "lost" {
+			w.tally.Lost++
+		}
+	}
+	accepted := w.finished[r.GetId()]
+	switch r.GetStatus() {
+	case apiv1.RunStatus_RUN_STATUS_PASSED:
+		w.tally.Passed++
+	case apiv1.RunStatus_RUN_STATUS_CANCELLED:
+		w.tally.Cancelled++
+	default:
+		w.tally.Errored++
+	}
+	switch n := w.paid[r.GetId()]; {
+	case n > 1:
+		return fmt.Errorf("the once step of run %s was executed %d times", r.GetId(), n)
+	case r.GetStatus() == apiv1.RunStatus_RUN_STATUS_PASSED && w.pays(r.GetId()) && n != 1:
+		return fmt.Errorf("run %s passed, and its once step was executed %d times", r.GetId(), n)
+	case r.GetStatus() == apiv1.RunStatus_RUN_STATUS_PASSED && !w.asked[fmt.Sprintf("%s/%d", r.GetId(), len(r.GetAttempts()))]:
+		return fmt.Errorf("run %s passed, and its last agent never said so: %v", r.GetId(), r.GetAttempts())
+	case accepted != 0 && r.GetStatus() != w.said[r.GetId()]:
+		return fmt.Errorf("run %s is %s, and attempt %d was told that %s counts", r.GetId(), r.GetStatus(), accepted, w.said[r.GetId()])
+	}
+	return nil
+}
+
+// later does something within a time.
+func (w *world) later(ctx context.Context, within time.Duration, f func()) {
+	wait := time.Duration(w.rng.Int64N(int64(within)))
+	w.all.Go(func() {
+		if w.rest(ctx, wait) {
+			f()
+		}
+	})
+}
+
+// rest lets time go by; false: it is over.
+func (w *world) rest(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// split is a source of randomness of one's own.
+func (w *world) split() *rand.Rand { return rand.New(rand.NewPCG(w.rng.Uint64(), w.rng.Uint64())) }
