@@ -26,7 +26,7 @@ type Doctor struct {
 	secure *tls.Config
 }
 
-// ErrNotAsked: the question would disturb the agent that runs.
+// ErrNotAsked says that the question would disturb the agent that runs.
 var ErrNotAsked = errors.New("the agent runs, and is not disturbed: testmesh agent status says how it sends")
 
 // Examine makes a Doctor for an agent with these settings. It connects to nothing.
@@ -44,16 +44,27 @@ func Examine(cfg Config) (*Doctor, error) {
 	}}, nil
 }
 
-func (d *Doctor) get(ctx context.Context) (*http.Response, error) {
+// answer is what of any answer is looked at.
+type answer struct {
+	status string
+	code   int
+	date   time.Time
+	secure *tls.ConnectionState
+}
+
+func (d *Doctor) get(ctx context.Context) (a answer, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.agent.cfg.Server+"/", nil)
 	if err != nil {
-		return nil, err
+		return a, err
 	}
 	res, err := d.web.Do(req)
 	if err != nil {
-		return nil, err
+		return a, err
 	}
-	return res, res.Body.Close()
+	defer res.Body.Close()
+	a = answer{status: res.Status, code: res.StatusCode, secure: res.TLS}
+	a.date, _ = http.ParseTime(res.Header.Get("Date")) // an answer without one says nothing of the clock
+	return a, nil
 }
 
 // TLS is how connections to the control plane are secured.
@@ -62,10 +73,10 @@ func (d *Doctor) TLS(ctx context.Context) (*tls.ConnectionState, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case res.TLS == nil:
+	case res.secure == nil:
 		return nil, errors.New("the connection is not secured")
 	}
-	return res.TLS, nil
+	return res.secure, nil
 }
 
 // Ask asks for anything: what counts is that an answer comes, and what time it is there.
@@ -74,11 +85,10 @@ func (d *Doctor) Ask(ctx context.Context) (status string, date time.Time, err er
 	if err != nil {
 		return "", time.Time{}, err
 	}
-	if res.StatusCode >= http.StatusInternalServerError || res.StatusCode == http.StatusProxyAuthRequired {
-		return "", time.Time{}, fmt.Errorf("the answer is %s", res.Status)
+	if res.code >= http.StatusInternalServerError || res.code == http.StatusProxyAuthRequired {
+		return "", time.Time{}, fmt.Errorf("the answer is %s", res.status)
 	}
-	date, _ = http.ParseTime(res.Header.Get("Date")) // an answer without one says nothing of the clock
-	return res.Status, date, nil
+	return res.status, res.date, nil
 }
 
 // Key says whether the control plane knows the agent's key, or whether there is a token

@@ -114,8 +114,8 @@ func TestDialJudgesTheAddressThatIsDialled(t *testing.T) {
 		network, address string
 		allowed          bool
 	}{
-		"no rules":                                 {nil, "tcp", tcp, true},
-		"allowed by its name":                      {[]string{"allow localhost"}, "tcp4", "localhost:" + port, true},
+		"no rules":            {nil, "tcp", tcp, true},
+		"allowed by its name": {[]string{"allow localhost"}, "tcp4", "localhost:" + port, true},
 		"denied by the address its name leads to":  {[]string{"deny 127.0.0.0/8", "allow localhost"}, "tcp4", "localhost:" + port, false},
 		"denied by its port":                       {[]string{"deny *:" + port}, "tcp", tcp, false},
 		"a socket where everything may be reached": {[]string{"deny metadata"}, "unix", unix, true},
