@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/spf13/pflag"
 )
@@ -43,7 +44,9 @@ type entry struct {
 }
 
 // keys are snake case, with dots between levels.
-var keys = regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*(\.[a-z][a-z0-9]*(_[a-z0-9]+)*)*$`)
+var keys = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z0-9]+)*(\.[a-z][a-z0-9]*(_[a-z0-9]+)*)*$`)
+})
 
 // New makes a table whose variables begin with a prefix, such as TESTMESH_SERVER.
 func New(prefix string) *Table { return &Table{prefix: prefix} }
@@ -51,7 +54,7 @@ func New(prefix string) *Table { return &Table{prefix: prefix} }
 // add panics on a table that is wrong: that is a mistake of a program, found by the
 // first test that makes it.
 func (t *Table) add(s Spec, v value) {
-	if !keys.MatchString(s.Key) || s.What == "" {
+	if !keys().MatchString(s.Key) || s.What == "" {
 		panic(fmt.Sprintf("setting %q: a key in snake case and a word on what it does are wanted", s.Key))
 	}
 	for _, e := range t.list {
