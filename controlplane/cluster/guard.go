@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -45,15 +46,29 @@ func (g *guard) IsMonotonic() bool {
 	return ok && m.IsMonotonic()
 }
 
+// looks is how often a write is looked at until its time is over. A process that stood
+// still (a machine that was moved, a debugger) wakes up with all of its timers over at
+// once: it loses one look by that, not the whole time.
+const looks = 4
+
 func (g *guard) write(what string, f func() error) error {
-	timer := time.AfterFunc(g.limit, func() {
-		if g.fault.Off("no_write_guard") {
-			return
+	var done atomic.Bool
+	var look func(left int) func()
+	look = func(left int) func() {
+		return func() {
+			switch {
+			case done.Load() || g.fault.Off("no_write_guard"):
+			case left > 1:
+				time.AfterFunc(g.limit/looks, look(left-1))
+			default:
+				g.exit(fmt.Sprintf("the disk is stuck: to %s takes longer than %s", what, g.limit))
+			}
 		}
-		g.exit(fmt.Sprintf("the disk is stuck: to %s takes longer than %s", what, g.limit))
-	})
+	}
+	first := time.AfterFunc(g.limit/looks, look(looks))
 	err := f()
-	timer.Stop()
+	done.Store(true)
+	first.Stop() // where it has fired, the next look sees that it is done
 	if err != nil {
 		g.exit(fmt.Sprintf("%s: %v", what, err))
 	}
