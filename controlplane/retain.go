@@ -95,7 +95,15 @@ func (n *Node) retainOnce(ctx context.Context, keep Retention, now time.Time) er
 	if before, ends := keep.cutoff(now); ends {
 		p.ArchivesBefore, p.BatchesBefore, p.BundlesBefore = timestamppb.New(before), timestamppb.New(before), timestamppb.New(before.Add(-grace))
 	}
-	return n.decide(ctx, &clusterv1.Command{Body: &clusterv1.Command_Prune{Prune: p}})
+	for range movesAtOnce { // one command removes a bounded number of each
+		if err := n.decide(ctx, &clusterv1.Command{Body: &clusterv1.Command_Prune{Prune: p}}); err != nil {
+			return err
+		}
+		if more, err := n.store.HasAnswers(ctx, p.GetAnswersBefore().AsTime()); err != nil || !more {
+			return err
+		}
+	}
+	return nil
 }
 
 // move moves the oldest runs that have ended to a file, where there are enough of them

@@ -52,6 +52,12 @@ func (w *watch) run(ctx context.Context, s *store.Store) {
 }
 
 func (w *watch) tell(ctx context.Context, s *store.Store, c store.Change) {
+	w.mu.Lock()
+	nobody := len(w.waiting) == 0
+	w.mu.Unlock()
+	if nobody {
+		return // who comes now reads what is there
+	}
 	batches := map[string]bool{}
 	for _, id := range c.Batches {
 		batches[id] = true

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"context"
 	"database/sql"
 	"path/filepath"
 	"slices"
@@ -9,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
@@ -171,30 +171,43 @@ func TestWhatIsOldAndNamedByNothingIsPruned(t *testing.T) {
 }
 
 func TestAStateOfTheFirstFormatIsMigrated(t *testing.T) {
-	w := newWorld(t)
-	w.batch(1, nil)
-	w.agent("a")
-	w.passed("run-1")
-	dir := w.s.dir
-	if err := w.s.closeFile(); err != nil {
-		t.Fatal(err)
-	}
+	dir := t.TempDir()
 	db, err := sql.Open("sqlite3", filepath.Join(dir, fileName))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.ExecContext(t.Context(), "DROP TABLE archives; DROP TABLE bundle_times; DROP TABLE bundle_uses; PRAGMA user_version = 1"); err != nil {
+	source, err := proto.Marshal(&apiv1.Source{Bundle: bundle})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.ExecContext(t.Context(), strings.TrimSuffix(schema, schema2)+"PRAGMA user_version = 1"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.ExecContext(t.Context(), "INSERT INTO sources (batch, source) VALUES ('batch', ?)", source); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.ExecContext(t.Context(), "INSERT INTO bundles (digest, files) VALUES (?, x'')", bundle); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.Close(); err != nil {
 		t.Fatal(err)
 	}
-	s := open(t, dir)
-	var uses int
-	if err := s.scalar(context.Background(), &uses, "SELECT count(*) FROM bundle_uses WHERE bundle = ? AND batch = 'batch'", bundle); err != nil || uses != 1 {
-		t.Errorf("%d uses of the bundle, %v", uses, err)
-	}
-	if r, err := s.Run(t.Context(), "run-1"); err != nil || r.GetStatus() != apiv1.RunStatus_RUN_STATUS_PASSED {
-		t.Errorf("got %v, %v", r, err)
+	for range 2 { // the second time there is nothing to do
+		s, err := Open(Config{Dir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for what, text := range map[string]string{
+			"uses of the bundle":  "SELECT count(*) FROM bundle_uses WHERE bundle = ? AND batch = 'batch'",
+			"times of the bundle": "SELECT count(*) FROM bundle_times WHERE digest = ?",
+		} {
+			var n int
+			if err := s.scalar(t.Context(), &n, text, bundle); err != nil || n != 1 {
+				t.Errorf("%d %s, %v", n, what, err)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

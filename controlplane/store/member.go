@@ -94,7 +94,7 @@ const maxPrune = 5000
 
 func (a *applying) prune(c *clusterv1.Prune) *clusterv1.Answer {
 	if before := c.GetAnswersBefore(); before != nil {
-		a.exec("DELETE FROM answers WHERE request IN (SELECT request FROM answers WHERE time < ? ORDER BY request LIMIT ?)", before.AsTime().UnixMilli(), maxPrune)
+		a.exec("DELETE FROM answers WHERE request IN (SELECT request FROM answers WHERE time < ? ORDER BY time, request LIMIT ?)", before.AsTime().UnixMilli(), maxPrune)
 	}
 	answer := &clusterv1.Answer{}
 	a.pruneOld(c, answer)

@@ -88,6 +88,11 @@ func (s *Store) hasRow(ctx context.Context, text string, args ...any) (bool, err
 	return err == nil, err
 }
 
+// HasAnswers says whether there are answers to request ids of before a time.
+func (s *Store) HasAnswers(ctx context.Context, before time.Time) (bool, error) {
+	return s.hasRow(ctx, "SELECT 1 FROM answers WHERE time < ? LIMIT 1", before.UnixMilli())
+}
+
 // Files shows the sha256 (hex) of each file of each bundle, more than once where several
 // bundles have it.
 func (s *Store) Files(ctx context.Context, visit func(sha256 string)) error {
