@@ -88,6 +88,7 @@ type Node struct {
 	key        string // the administrator's, where it was made just now
 	admin      []byte // sha256 of it; nil: there is none
 	sealing    []byte
+	noted      noted             // agents whose keys were copied
 	identity   *cluster.Identity // nil: this node is alone
 	lock       *os.File
 	store      *store.Store
@@ -179,7 +180,7 @@ func (n *Node) wire(seal *auth.Seal, blobs blobStore) (err error) {
 	})
 	n.watch, n.renewals = newWatch(), &renewals{node: n}
 	n.cluster.Handle(clusterv1connect.NewNodeServiceHandler(calls{Node: n, log: cluster.Calls{Node: n.cluster}}, connect.WithReadMaxBytes(maxCall)))
-	guard, err := newGuard(auth.Config{Keys: keys{n}, AdminSHA256: n.admin, Open: n.cfg.Open})
+	guard, err := newGuard(auth.Config{Keys: keys{n}, AdminSHA256: n.admin, Open: n.cfg.Open, Copied: n.copied})
 	if err != nil {
 		return err
 	}

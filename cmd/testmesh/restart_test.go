@@ -356,3 +356,43 @@ func TestAnAgentWorksThroughAProxy(t *testing.T) {
 		})
 	}
 }
+
+func TestACopiedKeyIsExposedAndTold(t *testing.T) {
+	m := startTimed(t, t.TempDir(), short)
+	defer m.stop()
+	first := m.start(t, "one", nil)
+	joined := func(p *agentProcess) func() error {
+		return func() error {
+			if !strings.Contains(p.out.String(), "takes work") {
+				return errors.New(p.out.String())
+			}
+			return nil
+		}
+	}
+	until(t, "the first", 20*time.Second, joined(first))
+	key, err := os.ReadFile(filepath.Join(m.dir, "agent-one", "key.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(m.dir, "agent-copy"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(m.dir, "agent-copy", "key.json"), key, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	second := m.start(t, "copy", nil)
+	until(t, "the second", 20*time.Second, joined(second))
+	b := m.queue(t, &apiv1.Source{Flows: []*apiv1.FlowRef{{File: "hello.yaml"}}, Repeat: 4}, map[string]string{"hello.yaml": hello})
+	m.ended(t, b.GetId())
+	until(t, "the word of it", 40*time.Second, func() error {
+		list, err := m.client.Agents.ListAgents(t.Context(), &apiv1.ListAgentsRequest{})
+		if err != nil || len(list.GetAgents()) != 1 || !list.GetAgents()[0].GetCloned() {
+			return fmt.Errorf("got %v (%w)", list, errors.Join(err))
+		}
+		return nil
+	})
+	<-first.done
+	if !strings.Contains(first.out.String(), "its key was copied") {
+		t.Errorf("the first said %s", first.out)
+	}
+}

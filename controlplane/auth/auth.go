@@ -108,7 +108,10 @@ type Config struct {
 	// Open lets everybody be the administrator who comes from this machine, as a
 	// browser or a program: for `testmesh dev`.
 	Open bool
-	Now  func() time.Time
+	// Copied is told of an agent that goes on in a session after another has begun: two
+	// processes have its key. Nil: nobody is. It returns at once.
+	Copied func(agent string)
+	Now    func() time.Time
 }
 
 // Prefixes of what stands behind "Bearer ".
@@ -119,8 +122,9 @@ const (
 
 // Guard authenticates requests.
 type Guard struct {
-	cfg    Config
-	nonces nonces
+	cfg      Config
+	nonces   nonces
+	sessions sessions
 }
 
 // New makes a guard.
@@ -259,9 +263,13 @@ func (g *Guard) agent(req *http.Request) (Identity, error) {
 			return Identity{}, ErrBehind
 		}
 		if _, session, err = g.cfg.Keys.AgentKey(req.Context(), s.AgentID); err != nil || s.Session != session {
+			if g.cfg.Copied != nil && g.sessions.was(s.AgentID, s.Session) {
+				g.cfg.Copied(s.AgentID)
+			}
 			return Identity{}, &SessionError{}
 		}
 	}
+	g.sessions.is(s.AgentID, s.Session)
 	return Identity{Kind: Agent, ID: s.AgentID, Session: s.Session}, nil
 }
 

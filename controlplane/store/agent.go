@@ -118,6 +118,11 @@ func (a *applying) setAgent(c *clusterv1.SetAgent) *clusterv1.Answer {
 	case agent.GetState() == apiv1.AgentState_AGENT_STATE_REVOKED:
 		return fault(codes.FailedPrecondition, "id", "revoked", "the agent %s was revoked, which is for good", agent.GetName())
 	}
+	if c.GetCloned() {
+		agent.Cloned = true
+		a.saveAgent(agent)
+		return &clusterv1.Answer{Agent: agent}
+	}
 	if c.GetSetPins() {
 		agent.Pins = c.GetPins()
 	}

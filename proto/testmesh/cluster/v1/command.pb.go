@@ -2516,13 +2516,15 @@ func (x *BeginSession) GetCloned() bool {
 }
 
 type SetAgent struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	AgentId       string                 `protobuf:"bytes,1,opt,name=agent_id,json=agentId,proto3" json:"agent_id,omitempty"`
-	State         v1.AgentState          `protobuf:"varint,2,opt,name=state,proto3,enum=testmesh.api.v1.AgentState" json:"state,omitempty"`
-	Note          string                 `protobuf:"bytes,3,opt,name=note,proto3" json:"note,omitempty"`
-	Duration      *durationpb.Duration   `protobuf:"bytes,4,opt,name=duration,proto3" json:"duration,omitempty"`
-	SetPins       bool                   `protobuf:"varint,5,opt,name=set_pins,json=setPins,proto3" json:"set_pins,omitempty"`
-	Pins          map[string]string      `protobuf:"bytes,6,rep,name=pins,proto3" json:"pins,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	AgentId  string                 `protobuf:"bytes,1,opt,name=agent_id,json=agentId,proto3" json:"agent_id,omitempty"`
+	State    v1.AgentState          `protobuf:"varint,2,opt,name=state,proto3,enum=testmesh.api.v1.AgentState" json:"state,omitempty"`
+	Note     string                 `protobuf:"bytes,3,opt,name=note,proto3" json:"note,omitempty"`
+	Duration *durationpb.Duration   `protobuf:"bytes,4,opt,name=duration,proto3" json:"duration,omitempty"`
+	SetPins  bool                   `protobuf:"varint,5,opt,name=set_pins,json=setPins,proto3" json:"set_pins,omitempty"`
+	Pins     map[string]string      `protobuf:"bytes,6,rep,name=pins,proto3" json:"pins,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// Two processes have its key. Nothing else of the command counts then.
+	Cloned        bool `protobuf:"varint,7,opt,name=cloned,proto3" json:"cloned,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2597,6 +2599,13 @@ func (x *SetAgent) GetPins() map[string]string {
 		return x.Pins
 	}
 	return nil
+}
+
+func (x *SetAgent) GetCloned() bool {
+	if x != nil {
+		return x.Cloned
+	}
+	return false
 }
 
 type PutDescriptors struct {
@@ -3692,14 +3701,15 @@ const file_testmesh_cluster_v1_command_proto_rawDesc = "" +
 	"\n" +
 	"FactsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xb4\x02\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"\xcc\x02\n" +
 	"\bSetAgent\x12\x19\n" +
 	"\bagent_id\x18\x01 \x01(\tR\aagentId\x121\n" +
 	"\x05state\x18\x02 \x01(\x0e2\x1b.testmesh.api.v1.AgentStateR\x05state\x12\x12\n" +
 	"\x04note\x18\x03 \x01(\tR\x04note\x125\n" +
 	"\bduration\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\bduration\x12\x19\n" +
 	"\bset_pins\x18\x05 \x01(\bR\asetPins\x12;\n" +
-	"\x04pins\x18\x06 \x03(\v2'.testmesh.cluster.v1.SetAgent.PinsEntryR\x04pins\x1a7\n" +
+	"\x04pins\x18\x06 \x03(\v2'.testmesh.cluster.v1.SetAgent.PinsEntryR\x04pins\x12\x16\n" +
+	"\x06cloned\x18\a \x01(\bR\x06cloned\x1a7\n" +
 	"\tPinsEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"2\n" +
