@@ -129,6 +129,7 @@ func addresses(t *testing.T, a *agent, l *apiv1.Lease) (list []address) {
 		address{"PUT /api/v1/blobs", http.MethodPut, "/api/v1/blobs/" + x, "x"},
 		address{"GET /api/v1/blobs", http.MethodGet, "/api/v1/blobs/" + x, ""},
 		address{"GET /api/v1/agent/stream", http.MethodGet, "/api/v1/agent/stream", ""},
+		address{"GET /api/v1/live", http.MethodGet, "/api/v1/live", ""},
 		address{"GET /api/v1/runs (REST)", http.MethodGet, "/api/v1/runs", ""},
 		address{"GET /api/v1/openapi.json", http.MethodGet, "/api/v1/openapi.json", ""},
 		address{"POST /grpc.reflection.v1", http.MethodPost, "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo", ""},
