@@ -232,13 +232,13 @@ func poison(ctx context.Context, t *trial) {
 		if err != nil {
 			return err
 		}
-		for _, r := range byBatch[batch] {
-			if r.GetQuarantined() {
-				return nil
-			}
+		if len(byBatch[batch]) == 0 {
+			return errors.New("there is no run")
+		}
+		if r := byBatch[batch][0]; !r.GetQuarantined() {
 			return fmt.Errorf("the run is %s after %d attempts: %s", r.GetStatus(), len(r.GetAttempts()), r.GetReason())
 		}
-		return errors.New("there is no run")
+		return nil
 	})
 	t.within(victims.Load(), 2, "agents that the run took with it")
 	t.observed(int(victims.Load()), 2, "agents killed by the run that they ran")

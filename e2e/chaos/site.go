@@ -59,7 +59,6 @@ type node struct {
 	number        int
 	address, peer string // host:port for clients, and for other nodes
 	client        *client.Client
-	id            string
 }
 
 // worker is an agent.

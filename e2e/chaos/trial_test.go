@@ -76,8 +76,12 @@ func TestASiteIsJudged(t *testing.T) {
 		"a run too much":               {1, []*apiv1.Run{passed("r1"), passed("r2")}, "b", []string{"r1", "r2"}, "1 runs more than were asked for"},
 		"a batch that nobody knows of": {0, []*apiv1.Run{passed("r1")}, "c", []string{"r1"}, "1 runs of batches that nobody was told of"},
 		"green without proof":          {1, []*apiv1.Run{passed("r1")}, "b", nil, "1 runs that passed without what the witness must have seen"},
-		"failed for nothing": {1, []*apiv1.Run{{Id: "r1", BatchId: "b", Status: apiv1.RunStatus_RUN_STATUS_FAILED, Spec: &apiv1.Spec{}}}, "b", nil,
-			"1 runs failed, though the system answered as it should"},
+		"failed for nothing": {
+			1,
+			[]*apiv1.Run{{Id: "r1", BatchId: "b", Status: apiv1.RunStatus_RUN_STATUS_FAILED, Spec: &apiv1.Spec{}}},
+			"b", nil,
+			"1 runs failed, though the system answered as it should",
+		},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

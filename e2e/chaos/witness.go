@@ -193,20 +193,6 @@ func (w *witness) atWork() (n int) {
 	return n
 }
 
-// visitsSince counts requests that began since a time.
-func (w *witness) visitsSince(from time.Time) (n int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	for _, h := range w.runs {
-		for _, v := range h.visits {
-			if v.begin.After(from) {
-				n++
-			}
-		}
-	}
-	return n
-}
-
 // judge says what the witness has against the whole.
 func (w *witness) judge(t *trial, staleAllowed int) {
 	w.mu.Lock()
