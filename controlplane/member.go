@@ -195,9 +195,12 @@ func (n *Node) remove(ctx context.Context, id string) error {
 }
 
 func (m members) Transfer(ctx context.Context, id string) error {
-	// Not tried again: a second transfer would take the lead from who has just got it.
-	return said(m.tryLeader(ctx, func(context.Context) error { return m.transfer(id) }, func(ctx context.Context, c clusterv1connect.NodeServiceClient) (bool, error) {
-		a, err := c.Transfer(ctx, &clusterv1.TransferRequest{Id: id})
+	bounded, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return said(m.atLeader(bounded, func(context.Context) error { return m.transfer(id) }, func(_ context.Context, c clusterv1connect.NodeServiceClient) (bool, error) {
+		// Not under the leader's reign, whose end is what is asked for: the lead would be
+		// given away a second time, perhaps back.
+		a, err := c.Transfer(bounded, &clusterv1.TransferRequest{Id: id})
 		return !a.GetNotLeader(), err
 	}))
 }

@@ -284,6 +284,29 @@ func TestRenewalsGoTogether(t *testing.T) {
 	}
 }
 
+func TestTheLeadIsGivenAwayOnce(t *testing.T) {
+	t.Parallel()
+	stations := three(t)
+	for range 3 {
+		leader, others := leads(t, stations)
+		until(t, "word of the leader", func() error {
+			if id, _ := others[0].node.cluster.Leader(); id != leader.node.ID() {
+				return fmt.Errorf("it knows %q", id)
+			}
+			return nil
+		})
+		if _, err := others[0].client.Cluster.TransferLeadership(t.Context(), &apiv1.TransferLeadershipRequest{Id: others[1].node.ID()}); err != nil {
+			t.Fatal(err)
+		}
+		if now, _ := leads(t, stations); now != others[1] {
+			t.Errorf("node %s leads, and not %s", now.node.ID(), others[1].node.ID())
+		}
+	}
+	for _, p := range stations {
+		p.end(t)
+	}
+}
+
 func TestANodeThatIsRemovedEnds(t *testing.T) {
 	t.Parallel()
 	stations := three(t)

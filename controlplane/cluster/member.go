@@ -190,11 +190,24 @@ func (n *Node) Transfer(id string) error {
 			return n.raft.LeadershipTransferToServer(raft.ServerID(id), raft.ServerAddress(address))
 		}
 	}
-	if err := f().Error(); err != nil {
+	// Raft gives it one election's time, which is short on a busy machine.
+	var err error
+	for range transfers {
+		if err = f().Error(); err == nil || errors.Is(err, raft.ErrNotLeader) {
+			break
+		}
+		if n.raft.State() != raft.Leader {
+			return nil // it has gone all the same
+		}
+	}
+	if err != nil {
 		return refused("give the lead away", err)
 	}
 	return nil
 }
+
+// transfers is how often a lead that does not go is given away.
+const transfers = 3
 
 func refused(what string, err error) error {
 	if errors.Is(err, raft.ErrNotLeader) {
