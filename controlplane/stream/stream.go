@@ -40,8 +40,9 @@ const (
 	// maxMemory bounds what waits of all streams of a node. From half of it on nothing
 	// waits for more to come.
 	maxMemory = 256 << 20
-	// chunkBytes is what whoever watches has in memory here, however slow it is.
-	chunkBytes = 256 << 10
+	// chunkBytes is what whoever watches is given at a time, and has in memory here however
+	// slow it is; about 600 KiB with what unpacks a segment, while it reads one.
+	chunkBytes = 64 << 10
 	// idleAfter is when a stream that nobody adds to or reads leaves the memory.
 	idleAfter = time.Minute
 	// postedFor is how long a stream is this node's after a frame that came as a request.

@@ -11,6 +11,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -614,4 +615,50 @@ func many(n int) map[string]string {
 		out[fmt.Sprintf("SECRET_%d", i)] = fmt.Sprintf("v%d-kQ9x/+&=%d", i*7919, i)
 	}
 	return out
+}
+
+func TestAWatcherThatStallsHasLittleInMemory(t *testing.T) {
+	s := node(t, newShelf(), nil)
+	line := strings.Repeat("0123456789abcdef", 63) + "\n"
+	part := strings.Repeat(line, maxFrame/len(line))
+	for n := range 4 {
+		appended(t, s, int64(n*len(part)), part)
+	}
+	if err := s.drain(t.Context(), s.open[id{"run", 1}]); err != nil {
+		t.Fatal(err)
+	}
+	inUse := func() int {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return int(m.HeapAlloc)
+	}
+	const many = 50
+	ctx, cancel := context.WithCancel(t.Context())
+	stalled := make(chan struct{}, many)
+	var watchers sync.WaitGroup
+	before := inUse()
+	for range many {
+		watchers.Go(func() {
+			parts := 0
+			_ = s.Read(ctx, "run", 1, 0, true, func(_ int64, data []byte) error {
+				if parts++; parts < 5 { // in the middle of a segment
+					return nil
+				}
+				stalled <- struct{}{}
+				<-ctx.Done()
+				return ctx.Err()
+			})
+		})
+	}
+	for range many {
+		<-stalled
+	}
+	if each := (inUse() - before) / many; each > 768<<10 {
+		t.Errorf("each has %d KiB in memory", each>>10)
+	} else {
+		t.Logf("each has %d KiB in memory", each>>10)
+	}
+	cancel()
+	watchers.Wait()
 }
