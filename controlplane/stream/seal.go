@@ -73,7 +73,8 @@ func (s *Streams) flush(ctx context.Context, st *stream) error {
 		st.scan.mark(masked)
 	}
 	st.tell()
-	s.later(st, false)
+	used, _ := s.memory.state()
+	s.later(st, used > maxMemory/2)
 	return err
 }
 
