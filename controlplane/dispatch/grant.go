@@ -161,17 +161,26 @@ func (l *lead) best(id string, a *agent, now time.Time, held map[string]string, 
 	return found
 }
 
-// ready is the first run of a bucket that nothing but an agent is missing to.
-func (l *lead) ready(b *bucket, agent string, now time.Time, held map[string]string) *item {
+// ready is the most urgent run of a bucket that nothing but an agent is missing to: of
+// each priority the first, and of these the one that is most urgent by what it waited.
+func (l *lead) ready(b *bucket, agent string, now time.Time, held map[string]string) (found *item) {
+	known, priority := false, int32(0)
 	for n, i := range b.items {
 		if n == lookAhead {
-			return nil
+			break
 		}
-		if rests(i.run, agent, now) == "" && l.hindered(i, agent, now, held) == "" {
-			return i
+		if known && i.run.GetPriority() == priority {
+			continue // the one before it has waited longer
+		}
+		if rests(i.run, agent, now) != "" || l.hindered(i, agent, now, held) != "" {
+			continue
+		}
+		known, priority = true, i.run.GetPriority()
+		if found == nil || int(i.urgency(now)) > int(found.urgency(now)) {
+			found = i
 		}
 	}
-	return nil
+	return found
 }
 
 // hindered says what else than an agent a run waits for.
