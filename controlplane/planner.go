@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"sort"
 	"strings"
+	"sync"
 
 	"google.golang.org/protobuf/proto"
 
@@ -30,6 +31,10 @@ type planner struct {
 	again    func(ctx context.Context, read func() error) error // reads anew what this node does not have yet
 	blobs    blobStore
 	builtins []*testmeshv1.Descriptor
+
+	mu    sync.Mutex
+	known *catalog.Catalog // of the descriptors of key
+	key   string
 }
 
 // maxFile bounds a file that is read for compiling.
@@ -127,6 +132,16 @@ func (p *planner) catalog(ctx context.Context) (*catalog.Catalog, error) {
 	if err != nil {
 		return nil, err
 	}
+	// Making one takes longer than all else that a batch needs, and they seldom change.
+	var key strings.Builder
+	for _, d := range described {
+		key.WriteString(d.Digest + " ")
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.known != nil && p.key == key.String() {
+		return p.known, nil
+	}
 	newest := map[string]*testmeshv1.Descriptor{}
 	for _, d := range described { // by name and version
 		one := &testmeshv1.Descriptor{}
@@ -146,7 +161,11 @@ func (p *planner) catalog(ctx context.Context) (*catalog.Catalog, error) {
 	for i, name := range names {
 		list[i] = newest[name]
 	}
-	return catalog.New(list...)
+	c, err := catalog.New(list...)
+	if err == nil {
+		p.known, p.key = c, key.String()
+	}
+	return c, err
 }
 
 // Plan are the runs of a source.

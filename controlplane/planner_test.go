@@ -7,12 +7,15 @@ import (
 	"io/fs"
 	"testing"
 
+	"google.golang.org/protobuf/proto"
+
 	"github.com/testmesh/testmesh/controlplane/api"
 	"github.com/testmesh/testmesh/controlplane/dispatch"
 	"github.com/testmesh/testmesh/controlplane/store"
 	"github.com/testmesh/testmesh/flow/bundle"
 	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
 	clusterv1 "github.com/testmesh/testmesh/proto/testmesh/cluster/v1"
+	testmeshv1 "github.com/testmesh/testmesh/proto/testmesh/v1"
 )
 
 // failing is a blob store that gives nothing but an error.
@@ -62,5 +65,39 @@ func TestAnOutageOfTheBlobsIsNoFaultOfTheFlow(t *testing.T) {
 				t.Errorf("Expand: got %v, want it tried again: %v", err, test.again)
 			}
 		})
+	}
+}
+
+// The catalog is made once for the descriptors that there are, and anew with others.
+func TestTheCatalogIsMadeAnewWithOtherDescriptors(t *testing.T) {
+	s, err := store.Open(store.Config{Dir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	p := &planner{store: s, blobs: failing{}}
+	first, err := p.catalog(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again, err := p.catalog(t.Context()); err != nil || again != first {
+		t.Errorf("got another catalog of the same descriptors, and %v", err)
+	}
+	body, err := proto.Marshal(&testmeshv1.Descriptor{Name: "extra", Version: "1.0.0"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := s.Apply([]store.Entry{{Index: 1, Command: &clusterv1.Command{
+		Version: 1, Workspace: "default", Body: &clusterv1.Command_PutDescriptors{PutDescriptors: &clusterv1.PutDescriptors{Descriptors: [][]byte{body}}},
+	}}})
+	if f := a[0].GetFault(); f != nil {
+		t.Fatal(f.GetMessage())
+	}
+	if other, err := p.catalog(t.Context()); err != nil || other == first {
+		t.Errorf("got the old catalog, and %v", err)
 	}
 }
