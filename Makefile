@@ -54,7 +54,7 @@ quick: setup ## every test but e2e once, without the race detector
 	@$(BIN)/gotestsum --format pkgname -- $(UNIT)
 
 lint: setup ## golangci-lint with gofumpt, buf lint and format, a tidy go.mod
-	@$(BIN)/golangci-lint run ./... ./.ci/gate ./.ci/bench ./.ci/bench/floor ./.ci/bench/client ./.ci/pack ./.ci/openapi
+	@$(BIN)/golangci-lint run ./... ./.ci/gate ./.ci/bench ./.ci/bench/floor ./.ci/bench/raftfloor ./.ci/bench/client ./.ci/pack ./.ci/openapi
 	@$(BUF) lint
 	@$(BUF) format --diff --exit-code proto && $(BUF) format --diff --exit-code examples/demo/proto
 	@go mod tidy -diff
