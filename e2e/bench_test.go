@@ -16,3 +16,15 @@ func TestAStepCostsLittleBeyondItsProtocol(t *testing.T) {
 		t.Errorf("%v\n%s", err, out)
 	}
 }
+
+// TestTheControlPlaneIsNotTenTimesTooSlow holds what `make bench` prints of three nodes
+// and of an agent to ten times its goal.
+func TestTheControlPlaneIsNotTenTimesTooSlow(t *testing.T) {
+	cmd := exec.Command("go", "run", "./.ci/bench", "-bin", filepath.Join(binDir, "testmesh"), "-only", "mesh", "-most", "10")
+	cmd.Dir = ".."
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("%v\n%s", err, out)
+	}
+	t.Logf("%s", out)
+}

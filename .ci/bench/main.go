@@ -29,7 +29,7 @@ const limit = 2 * time.Minute
 func main() {
 	bin := flag.String("bin", "bin/testmesh", "the binary to measure")
 	rounds := flag.Int("rounds", 7, "pairs of runs for each figure; cold starts get five times as many")
-	only := flag.String("only", "", "measure one figure: coldstart, step, parallel, memory, validate, plugins or protocols")
+	only := flag.String("only", "", "measure one figure: coldstart, step, parallel, memory, validate, plugins, protocols or mesh")
 	most := flag.Float64("most", 0, "fail where a step of a protocol is over so many times its goal; 0: show it only")
 	flag.Parse()
 	if err := run(*bin, *only, *rounds, *most, os.Stdout); err != nil {
@@ -107,6 +107,7 @@ func choose(only string) ([]figure, error) {
 		{"validate", (*bench).validate},
 		{"plugins", (*bench).plugins},
 		{"protocols", (*bench).protocols},
+		{"mesh", (*bench).mesh},
 	}
 	if only == "" {
 		return all, nil
