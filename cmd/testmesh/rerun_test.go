@@ -44,7 +44,7 @@ func TestARerunRunsWhatItSays(t *testing.T) {
 	defer m.agent(t, "one")()
 	files := map[string]string{
 		"good.yaml": "flow:\n  name: Good\n  steps:\n    - {id: a, action: log, config: {message: as it was}}\n",
-		"bad.yaml":  "flow:\n  name: Bad\n  data: {rows: [{n: 1}, {n: 2}]}\n  steps:\n    - {id: a, action: assert, assert: [\"n == 1\"]}\n",
+		"bad.yaml":  "flow:\n  name: Bad\n  data: [{n: 1}, {n: 2}]\n  steps:\n    - {id: a, action: assert, assert: [\"n == 1\"]}\n",
 	}
 	b := m.queue(t, &apiv1.Source{Flows: []*apiv1.FlowRef{{File: "good.yaml"}, {File: "bad.yaml"}}}, files)
 	_, runs := m.ended(t, b.GetId())
