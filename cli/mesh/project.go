@@ -171,9 +171,23 @@ func listing(ctx context.Context, cl *client.Client, digest string) (map[string]
 		return nil, err // what is written to this disk must be a bundle
 	}
 	for _, f := range res.GetFiles() {
+		if err := mayWrite(f.GetPath()); err != nil {
+			return nil, err
+		}
 		out[f.GetPath()] = f.GetSha256()
 	}
 	return out, nil
+}
+
+// mayWrite refuses files that other programs obey: who may push flows could otherwise
+// have commands run on the machine of whoever pulls them.
+func mayWrite(name string) error {
+	for part := range strings.SplitSeq(name, "/") {
+		if strings.EqualFold(part, ".git") || strings.EqualFold(part, ".testmesh") {
+			return fmt.Errorf("the control plane has stored %s, which is no file of flows: nothing was changed", name)
+		}
+	}
+	return nil
 }
 
 // difference is a file that is not the same here and there.
