@@ -88,8 +88,10 @@ func (p *plane) Agent(_ context.Context, id string) (*apiv1.Agent, error) {
 	return proto.CloneOf(p.agents[id]), nil
 }
 
-func (p *plane) AgentKey(context.Context, string) ([]byte, string, error)          { return nil, "", nil }
-func (p *plane) Unexpanded(context.Context) (map[string]int, error)                { return nil, nil }
+func (p *plane) AgentKey(context.Context, string) ([]byte, string, error) { return nil, "", nil }
+
+func (p *plane) Unexpanded(context.Context) (map[string]int, error) { return nil, nil }
+
 func (p *plane) Expand(context.Context, *apiv1.Batch) ([]*clusterv1.NewRun, error) { return nil, nil }
 
 func (p *plane) Propose(_ context.Context, c *clusterv1.Command) (*clusterv1.Answer, error) {
