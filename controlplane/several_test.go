@@ -25,7 +25,7 @@ import (
 )
 
 // quick are the times of nodes that are all in this process.
-var quick = cluster.Timing{Heartbeat: 200 * time.Millisecond, Election: 200 * time.Millisecond, Lease: 100 * time.Millisecond, Steady: time.Millisecond}
+var quick = cluster.Timing{Heartbeat: 400 * time.Millisecond, Election: 400 * time.Millisecond, Lease: 200 * time.Millisecond, Steady: time.Millisecond}
 
 // station is a node of a test, which can be stopped and started again.
 type station struct {
@@ -206,15 +206,21 @@ func TestEveryNodeAnswersForTheLeader(t *testing.T) {
 		t.Fatal(err)
 	}
 	here := newPeers(at.node.own, at.node)
-	if size, ok, err := here.Has(t.Context(), "files/aa/one"); size != 3*blobPart+1 || !ok || err != nil {
-		t.Errorf("got %d, %v, %v", size, ok, err)
-	}
+	until(t, "a blob of another node", func() error { // which answers late on a busy machine
+		if size, ok, err := here.Has(t.Context(), "files/aa/one"); size != 3*blobPart+1 || !ok || err != nil {
+			return fmt.Errorf("%d, %v, %w", size, ok, err)
+		}
+		return nil
+	})
 	if _, ok, err := here.Has(t.Context(), "files/aa/two"); ok || err != nil {
 		t.Errorf("what is nowhere: got %v, %v", ok, err)
 	}
-	if keys, err := here.List(t.Context(), "files/"); err != nil || len(keys) != 1 {
-		t.Errorf("got %v, %v", keys, err)
-	}
+	until(t, "the blobs of all nodes", func() error {
+		if keys, err := here.List(t.Context(), "files/"); err != nil || len(keys) != 1 {
+			return fmt.Errorf("%v, %w", keys, err)
+		}
+		return nil
+	})
 	for _, p := range stations {
 		p.end(t)
 	}
@@ -404,7 +410,12 @@ func TestANodeThatDivergedEnds(t *testing.T) {
 				})
 			}
 			fill(t, stations[0])
-			why := <-bad.exits
+			var why string
+			select {
+			case why = <-bad.exits:
+			case <-time.After(time.Minute):
+				t.Fatal("it goes on")
+			}
 			if !strings.Contains(why, "diverged") {
 				t.Errorf("it ended because %s", why)
 			}

@@ -209,9 +209,12 @@ func (n *Node) Transfer(id string) error {
 // transfers is how often a lead that does not go is given away.
 const transfers = 3
 
+// refused tells what the next leader may do from what nobody will.
 func refused(what string, err error) error {
-	if errors.Is(err, raft.ErrNotLeader) {
-		return ErrNoLeader
+	for _, passes := range []error{raft.ErrNotLeader, raft.ErrLeadershipLost, raft.ErrLeadershipTransferInProgress, raft.ErrEnqueueTimeout, raft.ErrRaftShutdown} {
+		if errors.Is(err, passes) {
+			return fmt.Errorf("%w: %s: %w", ErrNoLeader, what, err)
+		}
 	}
 	return fmt.Errorf("%s: %w", what, err)
 }
