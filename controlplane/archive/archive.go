@@ -22,10 +22,10 @@ import (
 )
 
 const (
-	// MaxRuns and MaxBytes bound the runs of one file: what reads it has one of them in
-	// memory at a time, and its bytes before they are unpacked.
-	MaxRuns  = 2500     // of one file
-	MaxBytes = 16 << 20 // of all of them, before they are packed
+	// MaxRuns bounds the runs of one file, which is what a reader goes through at least.
+	MaxRuns = 2500
+	// MaxBytes bounds them before they are packed: a reader has the packed file in memory.
+	MaxBytes = 16 << 20
 	// maxRun bounds one run: a finish carries 128 KiB at most, and attempts are few.
 	maxRun = 4 << 20
 	// Prefix is before the keys of all files.
