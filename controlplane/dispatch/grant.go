@@ -149,9 +149,6 @@ func (l *lead) best(id string, a *agent, now time.Time, held map[string]string, 
 			continue
 		}
 		u := i.urgency(now)
-		if l.cfg.Fault.Off("no_priority") {
-			u = 0
-		}
 		better := found == nil || int(u) > int(urgency) || int(u) == int(urgency) &&
 			cmp.Or(cmp.Compare(busy[b.workspace], busy[found.bucket.workspace]), before(i, found)) < 0
 		if better {

@@ -63,9 +63,7 @@ func (a *applying) all(entries []Entry, answers []*clusterv1.Answer) error {
 		}
 		answers[i] = answer
 	}
-	if !a.fault.Off("no_applied_index") {
-		a.quiet("INSERT OR REPLACE INTO meta (key, value) VALUES ('applied', ?)", number(a.applied))
-	}
+	a.quiet("INSERT OR REPLACE INTO meta (key, value) VALUES ('applied', ?)", number(a.applied))
 	a.quiet("INSERT OR REPLACE INTO meta (key, value) VALUES ('chain', ?)", a.chain)
 	if err := a.take(); err != nil {
 		return err

@@ -31,6 +31,14 @@ func (a *applying) createBatch(c *clusterv1.CreateBatch) *clusterv1.Answer {
 	return &clusterv1.Answer{Batch: b}
 }
 
+// priority of the runs of a source; in a test build they may all be alike.
+func (a *applying) priority(s *apiv1.Source) int32 {
+	if a.fault.Off("no_priority") {
+		return 0
+	}
+	return s.GetPriority()
+}
+
 func (a *applying) has(text string, args ...any) bool {
 	var one int
 	return a.one(text, args, &one)
@@ -98,7 +106,7 @@ func (a *applying) expandBatch(c *clusterv1.ExpandBatch) *clusterv1.Answer {
 		made++
 		r := &apiv1.Run{
 			Id: n.GetId(), Workspace: b.GetWorkspace(), BatchId: b.GetId(), Number: int32(made), Spec: n.GetSpec(),
-			Status: apiv1.RunStatus_RUN_STATUS_QUEUED, Priority: source.GetPriority(), Created: a.command.GetTime(),
+			Status: apiv1.RunStatus_RUN_STATUS_QUEUED, Priority: a.priority(source), Created: a.command.GetTime(),
 			RerunOf: n.GetRerunOf(), Locks: n.GetSpec().GetLocks(),
 		}
 		a.exec(`INSERT INTO runs (id, workspace, batch, number, status, created, flow, environment, agent, quarantined, verdict, why, record)

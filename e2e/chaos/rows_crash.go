@@ -11,7 +11,7 @@ import (
 func crashRows() []row {
 	return []row{{
 		name: "R8", title: "processes crash in the middle of what they do, at each place in turn", full: 60 * time.Second, ci: 20 * time.Second,
-		red: []string{"no_applied_index"}, run: crashes,
+		red: []string{"no_resume"}, run: crashes,
 	}}
 }
 
@@ -54,7 +54,7 @@ func crashes(ctx context.Context, t *trial) {
 		all.Go(func() {
 			for {
 				mu.Lock()
-				if next == len(list) || ctx.Err() != nil || t.long < allPlaces && time.Now().After(end) {
+				if next == len(list) || ctx.Err() != nil || t.long < allPlaces && !t.red && time.Now().After(end) {
 					mu.Unlock()
 					return
 				}

@@ -56,20 +56,19 @@ func Points() []string {
 // Protections are what can be turned off.
 func Protections() []string {
 	return []string{
-		"no_applied_index", // the state does not keep up to where it has applied
-		"no_dirty",         // agents do not say that a once step begins
-		"no_drain",         // an agent that drains goes on taking work
-		"no_durable_ack",   // frames are acknowledged before they are kept
-		"no_fence",         // what comes from older leases counts
-		"no_idempotency",   // a command that is sent twice is applied twice
-		"no_offset_check",  // frames are taken wherever they begin
-		"no_priority",      // the queue is by age alone
-		"no_quarantine",    // a run that kills agents is given to more of them
-		"no_resume",        // a new leader leaves what others have begun to expand
-		"no_self_fence",    // agents go on with leases that they could not renew
-		"no_spool_bound",   // spools grow for ever
-		"no_teardown",      // a cancelled run is not torn down
-		"no_write_guard",   // a stuck disk does not end the node
+		"no_dirty",        // agents do not say that a once step begins
+		"no_drain",        // an agent that drains goes on taking work
+		"no_durable_ack",  // frames are acknowledged before they are kept
+		"no_fence",        // what comes from older leases counts
+		"no_idempotency",  // a command that is sent twice is applied twice
+		"no_offset_check", // frames are taken wherever they begin
+		"no_priority",     // the queue is by age alone
+		"no_quarantine",   // a run that kills agents is given to more of them
+		"no_resume",       // a new leader leaves what others have begun to expand
+		"no_self_fence",   // agents go on with leases that they could not renew
+		"no_spool_bound",  // spools grow for ever
+		"no_teardown",     // a cancelled run is not torn down
+		"no_write_guard",  // a stuck disk does not end the node
 	}
 }
 
