@@ -88,6 +88,7 @@ type Manager struct {
 	draining bool
 	paused   bool
 	changed  chan struct{}
+	taken    chan struct{} // of one place: there is a lease to keep
 	work     sync.WaitGroup
 	renew    time.Duration
 }
@@ -97,7 +98,7 @@ func New(cfg Config) *Manager {
 	if cfg.Clock == nil {
 		cfg.Clock = sinceBoot
 	}
-	return &Manager{cfg: cfg, held: map[string]*held{}, changed: make(chan struct{}), renew: 10 * time.Second}
+	return &Manager{cfg: cfg, held: map[string]*held{}, changed: make(chan struct{}), taken: make(chan struct{}, 1), renew: 10 * time.Second}
 }
 
 // Run takes work until ctx ends or the agent has been drained. When ctx ends what runs

@@ -31,8 +31,7 @@ func (m *Manager) offered(ctx context.Context, o *apiv1.Offer) {
 	m.mu.Lock()
 	h.cancel = end
 	m.starting--
-	m.held[l.GetRunId()] = h
-	m.keep()
+	m.hold(h)
 	stopping := ctx.Err() != nil
 	m.mu.Unlock()
 	if stopping {
@@ -80,6 +79,16 @@ func (m *Manager) start(ctx context.Context, o *apiv1.Offer, h *held) (Work, *ap
 	}
 }
 
+// hold keeps a lease from now on.
+func (m *Manager) hold(h *held) {
+	m.held[h.lease.GetRunId()] = h
+	m.keep()
+	select {
+	case m.taken <- struct{}{}:
+	default:
+	}
+}
+
 func (m *Manager) giveBack(l *apiv1.Lease, why error) {
 	m.cfg.Logger.Warn("an offer is given back", "run", l.GetRunId(), "error", why)
 	ctx, cancel := context.WithTimeout(context.Background(), say)
@@ -121,8 +130,7 @@ func (m *Manager) Adopt(l *apiv1.Lease, deliver func(ctx context.Context, lost <
 	h := &held{lease: l, hurry: make(chan struct{}), lost: make(chan struct{}), cancel: func(error) {}, ttl: adoptedFor}
 	h.until = m.cfg.Clock() + h.ttl
 	m.mu.Lock()
-	m.held[l.GetRunId()] = h
-	m.keep()
+	m.hold(h)
 	m.mu.Unlock()
 	m.work.Go(func() {
 		deliver(ctx, h.lost)

@@ -14,6 +14,13 @@ func (m *Manager) renewals(ctx context.Context) {
 	var last time.Duration
 	renewing := make(chan struct{}, 1)
 	for {
+		if len(m.Leases()) == 0 { // an idle agent sleeps
+			select {
+			case <-ctx.Done():
+				return
+			case <-m.taken:
+			}
+		}
 		select {
 		case <-ctx.Done():
 			return
