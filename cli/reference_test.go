@@ -15,9 +15,9 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	agentcommand "github.com/testmesh/testmesh/agent/command"
 	"github.com/testmesh/testmesh/cli/explain"
 	"github.com/testmesh/testmesh/cli/mesh"
-	agentcommand "github.com/testmesh/testmesh/agent/command"
 	"github.com/testmesh/testmesh/cli/plugin"
 	"github.com/testmesh/testmesh/flow/expr"
 	"github.com/testmesh/testmesh/flow/match"
