@@ -246,11 +246,26 @@ func TestNothingHappensBeforeMain(t *testing.T) {
 }
 
 // weakTests lists what makes a test green without proof: it sleeps and hopes, it
-// skips itself, or nothing in it can fail.
+// skips itself, or nothing in it can fail. In the virtual time of synctest.Test a
+// sleep hopes for nothing: it says when.
 func weakTests(s source) []string {
 	var bad []string
+	var virtual []ast.Node
+	ast.Inspect(s.file, func(n ast.Node) bool {
+		if call, ok := n.(*ast.CallExpr); ok && len(call.Args) == 2 {
+			if sel, ok := call.Fun.(*ast.SelectorExpr); ok && sel.Sel.Name == "Test" {
+				if x, ok := sel.X.(*ast.Ident); ok && x.Name == "synctest" {
+					virtual = append(virtual, call.Args[1])
+				}
+			}
+		}
+		return true
+	})
+	within := func(n ast.Node) bool {
+		return slices.ContainsFunc(virtual, func(v ast.Node) bool { return v.Pos() <= n.Pos() && n.End() <= v.End() })
+	}
 	s.selected(func(n ast.Node, path, name string) {
-		if path == "time" && name == "Sleep" {
+		if path == "time" && name == "Sleep" && !within(n) {
 			bad = append(bad, s.at(n)+": time.Sleep; use testing/synctest, or poll and report the last error")
 		}
 	})
@@ -346,6 +361,8 @@ func TestTheRulesFindWhatTheyForbid(t *testing.T) {
 		"a pattern at first use":   {sideEffectsOf, `import ("regexp"; "sync"); var re = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile("x") })`, ""},
 
 		"a test that sleeps":       {weakTests, `import ("testing"; "time"); func TestX(t *testing.T) { time.Sleep(1); t.Fatal() }`, "time.Sleep"},
+		"a sleep in virtual time":  {weakTests, `import ("testing"; "testing/synctest"; "time"); func TestX(t *testing.T) { synctest.Test(t, func(t *testing.T) { time.Sleep(1); t.Fatal() }) }`, ""},
+		"a sleep beside it":        {weakTests, `import ("testing"; "testing/synctest"; "time"); func TestX(t *testing.T) { synctest.Test(t, func(t *testing.T) { t.Fatal() }); time.Sleep(1) }`, "time.Sleep"},
 		"a test that skips itself": {weakTests, `import "testing"; func TestX(t *testing.T) { t.Skip(); t.Fatal() }`, "proves nothing"},
 		"a test without a claim":   {weakTests, `import "testing"; func TestX(t *testing.T) { println() }`, "can fail"},
 		"a test that claims":       {weakTests, `import "testing"; func TestX(t *testing.T) { t.Error() }`, ""},

@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"connectrpc.com/connect"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
@@ -238,7 +239,7 @@ func readBody(w http.ResponseWriter, req *http.Request, msg proto.Message) error
 	if err := protojson.Unmarshal(data, msg); err != nil {
 		text := strings.ReplaceAll(strings.TrimPrefix(err.Error(), "proto:"), "\u00a0", " ") // which is how protobuf says: do not rely on it
 		field := "body"
-		if m := named.FindStringSubmatch(text); m != nil {
+		if m := named().FindStringSubmatch(text); m != nil {
 			field = slices.Max([]string{m[1], m[2]})
 		}
 		return invalid(field, "the body is no such request: %s", strings.TrimSpace(text))
@@ -247,7 +248,9 @@ func readBody(w http.ResponseWriter, req *http.Request, msg proto.Message) error
 }
 
 // named finds the field that protojson complains about.
-var named = regexp.MustCompile(`unknown field "([^"]+)"|for [a-z0-9 ]*field ([A-Za-z0-9_.]+)`)
+var named = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`unknown field "([^"]+)"|for [a-z0-9 ]*field ([A-Za-z0-9_.]+)`)
+})
 
 // recorder keeps an answer.
 type recorder struct {

@@ -90,9 +90,6 @@ func (s *Streams) add(st *stream, at int64, data []byte, ack *apiv1.Ack) {
 		s.later(st, used > maxMemory/2)
 	}
 	ack.Durable = st.durable
-	if s.cfg.Fault.Off("no_durable_ack") {
-		ack.Durable = st.next()
-	}
 }
 
 func (s *Streams) holds(ctx context.Context, st *stream, agent string, l *apiv1.Lease) error {

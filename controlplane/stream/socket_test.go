@@ -88,12 +88,15 @@ func TestASocketIsAStreamsHomeWhileItIsOpen(t *testing.T) {
 		t.Error("it is not written here while its socket is open")
 	}
 	_ = conn.Close()
-	deadline := time.Now().Add(10 * time.Second)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(10 * time.Second)
 	for s.here(st.id) != nil {
-		if time.Now().After(deadline) {
+		select {
+		case <-tick.C:
+		case <-deadline:
 			t.Fatal("it is still written here after its socket was closed")
 		}
-		time.Sleep(time.Millisecond)
 	}
 }
 
