@@ -94,7 +94,8 @@ type GatewayServiceClient interface {
 	// same frames, the same answers.
 	Append(context.Context, *v1.AppendRequest) (*v1.AppendResponse, error)
 	// OnceClaim makes one run of a batch the one that executes a sub-flow with
-	// `once: batch`; the others wait for its outcome by calling again.
+	// `once: batch`; the others wait for its outcome by calling again. An answer is held
+	// back for as long as there is nothing new, at most 20 s.
 	OnceClaim(context.Context, *v1.OnceClaimRequest) (*v1.OnceClaimResponse, error)
 	// OnceSettle gives the outcome of what was claimed.
 	OnceSettle(context.Context, *v1.OnceSettleRequest) (*v1.OnceSettleResponse, error)
@@ -356,7 +357,8 @@ type GatewayServiceHandler interface {
 	// same frames, the same answers.
 	Append(context.Context, *v1.AppendRequest) (*v1.AppendResponse, error)
 	// OnceClaim makes one run of a batch the one that executes a sub-flow with
-	// `once: batch`; the others wait for its outcome by calling again.
+	// `once: batch`; the others wait for its outcome by calling again. An answer is held
+	// back for as long as there is nothing new, at most 20 s.
 	OnceClaim(context.Context, *v1.OnceClaimRequest) (*v1.OnceClaimResponse, error)
 	// OnceSettle gives the outcome of what was claimed.
 	OnceSettle(context.Context, *v1.OnceSettleRequest) (*v1.OnceSettleResponse, error)
