@@ -122,6 +122,19 @@ func (p *plane) Propose(_ context.Context, c *clusterv1.Command) (*clusterv1.Ans
 	return answer, nil
 }
 
+// lost are the leases that were ended, with why.
+func (p *plane) lost() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return strings.Join(p.expired, ",")
+}
+
+func (p *plane) run(id string) *apiv1.Run {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return proto.CloneOf(p.runs[id])
+}
+
 // change edits a run and says so.
 func (p *plane) change(id string, edit func(r *apiv1.Run)) {
 	p.mu.Lock()
@@ -317,7 +330,9 @@ func TestWhatARunWaitsForInItsBatch(t *testing.T) {
 	}
 	leads(t, func(t *testing.T, d *desk) {
 		d.agent("a", nil)
+		d.plane.mu.Lock()
 		d.batches["b"] = &apiv1.Batch{Id: "b", Source: &apiv1.Source{Parallelism: 1}, Expanded: true}
+		d.plane.mu.Unlock()
 		d.add("one", member("b", 1, nil))
 		d.add("two", member("b", 2, nil))
 		synctest.Wait()
@@ -340,7 +355,7 @@ func TestWhatARunWaitsForInItsBatch(t *testing.T) {
 		d.start("first")
 		d.end("first", apiv1.RunStatus_RUN_STATUS_FAILED)
 		synctest.Wait()
-		if r := d.runs["then"]; r.GetStatus() != apiv1.RunStatus_RUN_STATUS_SKIPPED || r.GetReason() != "after first, which did not pass" {
+		if r := d.run("then"); r.GetStatus() != apiv1.RunStatus_RUN_STATUS_SKIPPED || r.GetReason() != "after first, which did not pass" {
 			t.Errorf("got %v", r)
 		}
 	})
@@ -370,7 +385,7 @@ func TestLeasesAreKeptAndLost(t *testing.T) {
 		d.offered("a", 1, "r")
 		d.start("r")
 		renewal := func() *apiv1.Renewal {
-			at := latest(d.runs["r"])
+			at := latest(d.run("r"))
 			res, err := d.Renew(t.Context(), "a", &apiv1.RenewRequest{Leases: []*apiv1.Lease{{RunId: "r", Attempt: at.GetNumber(), Fence: at.GetFence()}}})
 			if err != nil || len(res.GetRenewals()) != 1 {
 				t.Fatalf("got %v (%v)", res, err)
@@ -389,12 +404,12 @@ func TestLeasesAreKeptAndLost(t *testing.T) {
 			t.Errorf("got %v", r)
 		}
 		<-time.After(d.Timing().TTL + d.Timing().Grace - time.Second)
-		if len(d.expired) != 0 {
-			t.Errorf("it was taken before its time: %q", d.expired)
+		if d.lost() != "" {
+			t.Errorf("it was taken before its time: %q", d.lost())
 		}
 		<-time.After(2 * time.Second)
 		synctest.Wait()
-		if got := strings.Join(d.expired, ","); got != "r: its lease was not renewed" {
+		if got := d.lost(); got != "r: its lease was not renewed" {
 			t.Errorf("got %q", got)
 		}
 	})
@@ -405,7 +420,7 @@ func TestLeasesAreKeptAndLost(t *testing.T) {
 		d.offered("a", 1, "r")
 		<-time.After(d.Timing().StartWithin + time.Second)
 		synctest.Wait()
-		if got := strings.Join(d.expired, ","); got != "r: the offer was not started in time" {
+		if got := d.lost(); got != "r: the offer was not started in time" {
 			t.Errorf("got %q", got)
 		}
 		res, err := d.Renew(t.Context(), "a", &apiv1.RenewRequest{Leases: []*apiv1.Lease{{RunId: "r", Attempt: 1, Fence: 1}}})
