@@ -58,7 +58,6 @@ func Protections() []string {
 	return []string{
 		"no_dirty",        // agents do not say that a once step begins
 		"no_drain",        // an agent that drains goes on taking work
-		"no_durable_ack",  // frames are acknowledged before they are kept
 		"no_fence",        // what comes from older leases counts
 		"no_idempotency",  // a command that is sent twice is applied twice
 		"no_offset_check", // frames are taken wherever they begin
