@@ -128,19 +128,20 @@ func (c *bundled) blame(field string, problems source.Problems) error {
 // catalog is what the built-in plugins and those of the agents can do: of each the
 // newest version.
 func (p *planner) catalog(ctx context.Context) (*catalog.Catalog, error) {
-	described, err := p.store.Descriptors(ctx)
+	// Making one takes longer than all else that a batch needs, and they seldom change.
+	digests, err := p.store.DescriptorDigests(ctx)
 	if err != nil {
 		return nil, err
 	}
-	// Making one takes longer than all else that a batch needs, and they seldom change.
-	var key strings.Builder
-	for _, d := range described {
-		key.WriteString(d.Digest + " ")
-	}
+	key := strings.Join(digests, " ")
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.known != nil && p.key == key.String() {
+	if p.known != nil && p.key == key {
 		return p.known, nil
+	}
+	described, err := p.store.Descriptors(ctx)
+	if err != nil {
+		return nil, err
 	}
 	newest := map[string]*testmeshv1.Descriptor{}
 	for _, d := range described { // by name and version
@@ -163,13 +164,13 @@ func (p *planner) catalog(ctx context.Context) (*catalog.Catalog, error) {
 	}
 	c, err := catalog.New(list...)
 	if err == nil {
-		p.known, p.key = c, key.String()
+		p.known, p.key = c, key
 	}
 	return c, err
 }
 
-// Plan are the runs of a source.
-func (p *planner) Plan(ctx context.Context, workspace string, s *apiv1.Source) ([]*apiv1.Spec, error) {
+// Plan makes the runs of a source: the same ones every time, but for their ids.
+func (p *planner) Plan(ctx context.Context, workspace string, s *apiv1.Source) ([]*clusterv1.NewRun, error) {
 	l, from, err := p.load(ctx, workspace, s)
 	if err != nil {
 		return nil, err
@@ -178,21 +179,8 @@ func (p *planner) Plan(ctx context.Context, workspace string, s *apiv1.Source) (
 	if len(problems) > 0 {
 		return nil, from.blame("source.flows", problems)
 	}
-	return specs, nil
-}
-
-// Expand makes the runs of a batch: the same ones every time, but for their ids.
-func (p *planner) Expand(ctx context.Context, b *apiv1.Batch) ([]*clusterv1.NewRun, error) {
-	specs, err := p.Plan(ctx, b.GetWorkspace(), b.GetSource())
-	var blobs errBlob
-	if errors.As(err, &blobs) {
-		return nil, fmt.Errorf("%w: %w", dispatch.ErrAgain, err)
-	}
-	if err != nil {
-		return nil, err
-	}
 	of := map[string]string{}
-	for _, r := range b.GetSource().GetOnly() {
+	for _, r := range s.GetOnly() {
 		of[fmt.Sprintf("%s#%d#%d", r.GetFile(), r.GetIndex(), r.GetOrdinal())] = r.GetRunId()
 	}
 	runs := make([]*clusterv1.NewRun, len(specs))
@@ -200,6 +188,16 @@ func (p *planner) Expand(ctx context.Context, b *apiv1.Batch) ([]*clusterv1.NewR
 		runs[i] = &clusterv1.NewRun{Id: newID(), Spec: s, RerunOf: of[fmt.Sprintf("%s#%d#%d", s.GetFile(), s.GetIndex(), s.GetOrdinal())]}
 	}
 	return runs, nil
+}
+
+// Expand makes the runs of a batch.
+func (p *planner) Expand(ctx context.Context, b *apiv1.Batch) ([]*clusterv1.NewRun, error) {
+	runs, err := p.Plan(ctx, b.GetWorkspace(), b.GetSource())
+	var blobs errBlob
+	if errors.As(err, &blobs) {
+		return nil, fmt.Errorf("%w: %w", dispatch.ErrAgain, err)
+	}
+	return runs, err
 }
 
 // Flows are those of a bundle.

@@ -29,8 +29,8 @@ type Flows interface {
 
 // Catalog compiles flows, with what the agents' plugins can do.
 type Catalog interface {
-	// Plan are the runs that a source makes.
-	Plan(ctx context.Context, workspace string, s *apiv1.Source) ([]*apiv1.Spec, error)
+	// Plan makes the runs of a source: the same ones every time, but for their ids.
+	Plan(ctx context.Context, workspace string, s *apiv1.Source) ([]*clusterv1.NewRun, error)
 	// Flows are the flows of a bundle.
 	Flows(ctx context.Context, digest string) ([]*apiv1.Flow, error)
 	// Environment says what is wrong with the text of one.

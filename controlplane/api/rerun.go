@@ -47,10 +47,11 @@ func (s *server) Rerun(ctx context.Context, req *apiv1.RerunRequest) (*apiv1.Rer
 			return nil, err
 		}
 	}
-	if _, err := s.Catalog.Plan(ctx, workspace, source); err != nil {
+	made, err := s.Catalog.Plan(ctx, workspace, source)
+	if err != nil {
 		return nil, err
 	}
-	res, err := s.create(ctx, req.GetIdempotencyKey(), req, source)
+	res, err := s.create(ctx, req.GetIdempotencyKey(), req, source, made)
 	if err != nil {
 		return nil, err
 	}

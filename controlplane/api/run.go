@@ -86,32 +86,46 @@ func cursor(token string) (Cursor, error) {
 	return Cursor{millis, id}, nil
 }
 
-// CreateBatch queues runs. That they can be made is checked before it is acknowledged;
-// they are made afterwards.
+// CreateBatch queues runs. That they can be made is checked before it is acknowledged.
+// A few are made with their batch, many afterwards.
 func (s *server) CreateBatch(ctx context.Context, req *apiv1.CreateBatchRequest) (*apiv1.CreateBatchResponse, error) {
-	specs, err := s.Catalog.Plan(ctx, workspace, req.GetSource())
+	runs, err := s.Catalog.Plan(ctx, workspace, req.GetSource())
 	if e := (*Error)(nil); errors.As(err, &e) && e.Kind == NotFound {
 		// This node may be behind the one that stored it: a new one always is.
 		if err := s.Proposer.Read(ctx); err != nil {
 			return nil, err
 		}
-		specs, err = s.Catalog.Plan(ctx, workspace, req.GetSource())
+		runs, err = s.Catalog.Plan(ctx, workspace, req.GetSource())
 	}
 	if err != nil {
 		return nil, err
 	}
-	if len(specs) == 0 {
+	if len(runs) == 0 {
 		return nil, &Error{Kind: Conflict, Field: "source.flows", Message: "nothing is selected: the flows have no rows"}
 	}
-	return s.create(ctx, req.GetIdempotencyKey(), req, req.GetSource())
+	return s.create(ctx, req.GetIdempotencyKey(), req, req.GetSource(), runs)
 }
 
-func (s *server) create(ctx context.Context, key string, req proto.Message, source *apiv1.Source) (*apiv1.CreateBatchResponse, error) {
+const (
+	// few runs are made with their batch, in one entry of the log.
+	few = 50
+	// maxTogether bounds that entry, well below what the log takes.
+	maxTogether = 128 << 10
+)
+
+func (s *server) create(ctx context.Context, key string, req proto.Message, source *apiv1.Source, runs []*clusterv1.NewRun) (*apiv1.CreateBatchResponse, error) {
 	c, err := s.command(ctx, key, req)
 	if err != nil {
 		return nil, err
 	}
-	c.Body = &clusterv1.Command_CreateBatch{CreateBatch: &clusterv1.CreateBatch{Id: s.NewID(), Source: source}}
+	b := &clusterv1.CreateBatch{Id: s.NewID(), Source: source}
+	if len(runs) <= few {
+		b.Runs = runs
+	}
+	if proto.Size(b) > maxTogether {
+		b.Runs = nil
+	}
+	c.Body = &clusterv1.Command_CreateBatch{CreateBatch: b}
 	a, err := s.propose(ctx, c)
 	if err != nil {
 		return nil, err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/hashicorp/raft"
 	"google.golang.org/protobuf/proto"
@@ -16,6 +17,28 @@ import (
 type machine struct {
 	state State
 	exit  func(why string)
+
+	mu    sync.Mutex
+	moved chan struct{} // closed with the next entries that were applied; nil: nobody waits
+}
+
+// next is closed once the state has more than now.
+func (m *machine) next() <-chan struct{} {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.moved == nil {
+		m.moved = make(chan struct{})
+	}
+	return m.moved
+}
+
+func (m *machine) tell() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.moved != nil {
+		close(m.moved)
+		m.moved = nil
+	}
 }
 
 func (m *machine) Apply(l *raft.Log) any { return m.ApplyBatch([]*raft.Log{l})[0] }
@@ -47,6 +70,7 @@ func (m *machine) ApplyBatch(logs []*raft.Log) []any {
 	for i, answer := range m.state.Apply(entries) {
 		out[place[i]] = answer
 	}
+	m.tell()
 	return out
 }
 
@@ -75,6 +99,7 @@ func (m *machine) Restore(from io.ReadCloser) error {
 		m.exit(fmt.Sprintf("the state cannot be restored: %v", err))
 		return err
 	}
+	m.tell()
 	return nil
 }
 

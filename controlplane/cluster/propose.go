@@ -172,14 +172,17 @@ func (n *Node) read(ctx context.Context) error {
 
 // Wait returns once this node has an entry that is committed.
 func (n *Node) Wait(ctx context.Context, index uint64) error {
-	for n.cfg.State.Applied() < index {
+	for {
+		more := n.fsm.next()
+		if n.cfg.State.Applied() >= index {
+			return nil
+		}
 		select {
-		case <-time.After(time.Millisecond):
+		case <-more:
 		case <-ctx.Done():
 			return fmt.Errorf("%w, or this node is behind: it has entry %d and waits for %d: %w", ErrNoLeader, n.cfg.State.Applied(), index, ctx.Err())
 		}
 	}
-	return nil
 }
 
 // Barrier returns once the state of this node, which must lead, has everything that

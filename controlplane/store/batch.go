@@ -27,6 +27,13 @@ func (a *applying) createBatch(c *clusterv1.CreateBatch) *clusterv1.Answer {
 	a.exec("INSERT INTO batches (id, workspace, created, status, expanded, made, record) VALUES (?, ?, ?, ?, 0, 0, ?)",
 		b.GetId(), b.GetWorkspace(), a.now(), int(b.GetStatus()), a.packed(b))
 	a.touched.batch(b.GetId())
+	if len(c.GetRuns()) > 0 {
+		answer := a.expandBatch(&clusterv1.ExpandBatch{BatchId: b.GetId(), First: 1, Runs: c.GetRuns(), Done: true})
+		if answer.GetFault() != nil {
+			return answer
+		}
+		b = answer.GetBatch()
+	}
 	b.Source = c.GetSource()
 	return &clusterv1.Answer{Batch: b}
 }

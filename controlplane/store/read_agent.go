@@ -91,6 +91,19 @@ func (s *Store) Descriptors(ctx context.Context) (out []Descriptor, err error) {
 	return out, err
 }
 
+// DescriptorDigests name all that agents have described, without reading it.
+func (s *Store) DescriptorDigests(ctx context.Context) (out []string, err error) {
+	err = s.query(ctx, func(rows *sql.Rows) error {
+		var digest string
+		if err := rows.Scan(&digest); err != nil {
+			return err
+		}
+		out = append(out, digest)
+		return nil
+	}, "SELECT digest FROM descriptors ORDER BY digest")
+	return out, err
+}
+
 // Members are the nodes of the cluster by id, as they last said of themselves.
 func (s *Store) Members(ctx context.Context) ([]*apiv1.Member, error) {
 	return list[apiv1.Member](ctx, s, "SELECT record FROM members ORDER BY id")

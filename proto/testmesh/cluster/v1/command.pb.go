@@ -904,9 +904,11 @@ func (x *DeleteEnvironment) GetName() string {
 }
 
 type CreateBatch struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
-	Source        *v1.Source             `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Id     string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Source *v1.Source             `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
+	// All its runs, where they are few; else ExpandBatch adds them afterwards.
+	Runs          []*NewRun `protobuf:"bytes,3,rep,name=runs,proto3" json:"runs,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -951,6 +953,13 @@ func (x *CreateBatch) GetId() string {
 func (x *CreateBatch) GetSource() *v1.Source {
 	if x != nil {
 		return x.Source
+	}
+	return nil
+}
+
+func (x *CreateBatch) GetRuns() []*NewRun {
+	if x != nil {
+		return x.Runs
 	}
 	return nil
 }
@@ -3569,10 +3578,11 @@ const file_testmesh_cluster_v1_command_proto_rawDesc = "" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
 	"\x05value\x18\x02 \x01(\fR\x05value:\x028\x01\"'\n" +
 	"\x11DeleteEnvironment\x12\x12\n" +
-	"\x04name\x18\x01 \x01(\tR\x04name\"N\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\x7f\n" +
 	"\vCreateBatch\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12/\n" +
-	"\x06source\x18\x02 \x01(\v2\x17.testmesh.api.v1.SourceR\x06source\"\x9d\x01\n" +
+	"\x06source\x18\x02 \x01(\v2\x17.testmesh.api.v1.SourceR\x06source\x12/\n" +
+	"\x04runs\x18\x03 \x03(\v2\x1b.testmesh.cluster.v1.NewRunR\x04runs\"\x9d\x01\n" +
 	"\vExpandBatch\x12\x19\n" +
 	"\bbatch_id\x18\x01 \x01(\tR\abatchId\x12\x14\n" +
 	"\x05first\x18\x02 \x01(\x05R\x05first\x12/\n" +
@@ -3897,39 +3907,40 @@ var file_testmesh_cluster_v1_command_proto_depIdxs = []int32{
 	46, // 35: testmesh.cluster.v1.PushFlows.flows:type_name -> testmesh.api.v1.Flow
 	41, // 36: testmesh.cluster.v1.PutEnvironment.secrets:type_name -> testmesh.cluster.v1.PutEnvironment.SecretsEntry
 	47, // 37: testmesh.cluster.v1.CreateBatch.source:type_name -> testmesh.api.v1.Source
-	7,  // 38: testmesh.cluster.v1.ExpandBatch.runs:type_name -> testmesh.cluster.v1.NewRun
-	48, // 39: testmesh.cluster.v1.NewRun.spec:type_name -> testmesh.api.v1.Spec
-	12, // 40: testmesh.cluster.v1.GrantLeases.grants:type_name -> testmesh.cluster.v1.Grant
-	49, // 41: testmesh.cluster.v1.FinishRun.status:type_name -> testmesh.api.v1.RunStatus
-	50, // 42: testmesh.cluster.v1.FinishRun.steps:type_name -> testmesh.api.v1.Counts
-	50, // 43: testmesh.cluster.v1.FinishRun.assertions:type_name -> testmesh.api.v1.Counts
-	51, // 44: testmesh.cluster.v1.FinishRun.step_summaries:type_name -> testmesh.api.v1.StepSummary
-	19, // 45: testmesh.cluster.v1.ExpireLeases.expiries:type_name -> testmesh.cluster.v1.Expiry
-	23, // 46: testmesh.cluster.v1.EndRuns.runs:type_name -> testmesh.cluster.v1.EndRun
-	49, // 47: testmesh.cluster.v1.EndRun.status:type_name -> testmesh.api.v1.RunStatus
-	52, // 48: testmesh.cluster.v1.CreateJoinToken.token:type_name -> testmesh.api.v1.JoinToken
-	42, // 49: testmesh.cluster.v1.BeginSession.facts:type_name -> testmesh.cluster.v1.BeginSession.FactsEntry
-	53, // 50: testmesh.cluster.v1.SetAgent.state:type_name -> testmesh.api.v1.AgentState
-	54, // 51: testmesh.cluster.v1.SetAgent.duration:type_name -> google.protobuf.Duration
-	43, // 52: testmesh.cluster.v1.SetAgent.pins:type_name -> testmesh.cluster.v1.SetAgent.PinsEntry
-	55, // 53: testmesh.cluster.v1.PutMember.member:type_name -> testmesh.api.v1.Member
-	44, // 54: testmesh.cluster.v1.CreateNodeToken.expires:type_name -> google.protobuf.Timestamp
-	44, // 55: testmesh.cluster.v1.Prune.answers_before:type_name -> google.protobuf.Timestamp
-	44, // 56: testmesh.cluster.v1.Prune.archives_before:type_name -> google.protobuf.Timestamp
-	44, // 57: testmesh.cluster.v1.Prune.batches_before:type_name -> google.protobuf.Timestamp
-	44, // 58: testmesh.cluster.v1.Prune.bundles_before:type_name -> google.protobuf.Timestamp
-	39, // 59: testmesh.cluster.v1.Answer.fault:type_name -> testmesh.cluster.v1.Fault
-	56, // 60: testmesh.cluster.v1.Answer.batch:type_name -> testmesh.api.v1.Batch
-	57, // 61: testmesh.cluster.v1.Answer.run:type_name -> testmesh.api.v1.Run
-	58, // 62: testmesh.cluster.v1.Answer.agent:type_name -> testmesh.api.v1.Agent
-	59, // 63: testmesh.cluster.v1.Answer.environment:type_name -> testmesh.api.v1.Environment
-	52, // 64: testmesh.cluster.v1.Answer.join_token:type_name -> testmesh.api.v1.JoinToken
-	57, // 65: testmesh.cluster.v1.Answer.runs:type_name -> testmesh.api.v1.Run
-	66, // [66:66] is the sub-list for method output_type
-	66, // [66:66] is the sub-list for method input_type
-	66, // [66:66] is the sub-list for extension type_name
-	66, // [66:66] is the sub-list for extension extendee
-	0,  // [0:66] is the sub-list for field type_name
+	7,  // 38: testmesh.cluster.v1.CreateBatch.runs:type_name -> testmesh.cluster.v1.NewRun
+	7,  // 39: testmesh.cluster.v1.ExpandBatch.runs:type_name -> testmesh.cluster.v1.NewRun
+	48, // 40: testmesh.cluster.v1.NewRun.spec:type_name -> testmesh.api.v1.Spec
+	12, // 41: testmesh.cluster.v1.GrantLeases.grants:type_name -> testmesh.cluster.v1.Grant
+	49, // 42: testmesh.cluster.v1.FinishRun.status:type_name -> testmesh.api.v1.RunStatus
+	50, // 43: testmesh.cluster.v1.FinishRun.steps:type_name -> testmesh.api.v1.Counts
+	50, // 44: testmesh.cluster.v1.FinishRun.assertions:type_name -> testmesh.api.v1.Counts
+	51, // 45: testmesh.cluster.v1.FinishRun.step_summaries:type_name -> testmesh.api.v1.StepSummary
+	19, // 46: testmesh.cluster.v1.ExpireLeases.expiries:type_name -> testmesh.cluster.v1.Expiry
+	23, // 47: testmesh.cluster.v1.EndRuns.runs:type_name -> testmesh.cluster.v1.EndRun
+	49, // 48: testmesh.cluster.v1.EndRun.status:type_name -> testmesh.api.v1.RunStatus
+	52, // 49: testmesh.cluster.v1.CreateJoinToken.token:type_name -> testmesh.api.v1.JoinToken
+	42, // 50: testmesh.cluster.v1.BeginSession.facts:type_name -> testmesh.cluster.v1.BeginSession.FactsEntry
+	53, // 51: testmesh.cluster.v1.SetAgent.state:type_name -> testmesh.api.v1.AgentState
+	54, // 52: testmesh.cluster.v1.SetAgent.duration:type_name -> google.protobuf.Duration
+	43, // 53: testmesh.cluster.v1.SetAgent.pins:type_name -> testmesh.cluster.v1.SetAgent.PinsEntry
+	55, // 54: testmesh.cluster.v1.PutMember.member:type_name -> testmesh.api.v1.Member
+	44, // 55: testmesh.cluster.v1.CreateNodeToken.expires:type_name -> google.protobuf.Timestamp
+	44, // 56: testmesh.cluster.v1.Prune.answers_before:type_name -> google.protobuf.Timestamp
+	44, // 57: testmesh.cluster.v1.Prune.archives_before:type_name -> google.protobuf.Timestamp
+	44, // 58: testmesh.cluster.v1.Prune.batches_before:type_name -> google.protobuf.Timestamp
+	44, // 59: testmesh.cluster.v1.Prune.bundles_before:type_name -> google.protobuf.Timestamp
+	39, // 60: testmesh.cluster.v1.Answer.fault:type_name -> testmesh.cluster.v1.Fault
+	56, // 61: testmesh.cluster.v1.Answer.batch:type_name -> testmesh.api.v1.Batch
+	57, // 62: testmesh.cluster.v1.Answer.run:type_name -> testmesh.api.v1.Run
+	58, // 63: testmesh.cluster.v1.Answer.agent:type_name -> testmesh.api.v1.Agent
+	59, // 64: testmesh.cluster.v1.Answer.environment:type_name -> testmesh.api.v1.Environment
+	52, // 65: testmesh.cluster.v1.Answer.join_token:type_name -> testmesh.api.v1.JoinToken
+	57, // 66: testmesh.cluster.v1.Answer.runs:type_name -> testmesh.api.v1.Run
+	67, // [67:67] is the sub-list for method output_type
+	67, // [67:67] is the sub-list for method input_type
+	67, // [67:67] is the sub-list for extension type_name
+	67, // [67:67] is the sub-list for extension extendee
+	0,  // [0:67] is the sub-list for field type_name
 }
 
 func init() { file_testmesh_cluster_v1_command_proto_init() }
