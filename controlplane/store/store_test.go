@@ -508,6 +508,34 @@ func TestABatchIsWhatItsRunsAre(t *testing.T) {
 	}
 }
 
+func TestAFewRunsAreMadeWithTheirBatch(t *testing.T) {
+	w := newWorld(t)
+	w.must(&clusterv1.Command{Body: &clusterv1.Command_PutBundle{PutBundle: &clusterv1.PutBundle{Digest: bundle}}})
+	create := &clusterv1.CreateBatch{Id: "few", Source: &apiv1.Source{Bundle: bundle, Priority: 3}}
+	for i := range 2 {
+		create.Runs = append(create.Runs, &clusterv1.NewRun{Id: fmt.Sprintf("few-%d", i+1), Spec: &apiv1.Spec{Flow: "F"}, RerunOf: "before"})
+	}
+	b := w.must(&clusterv1.Command{Body: &clusterv1.Command_CreateBatch{CreateBatch: create}}).GetBatch()
+	if !b.GetExpanded() || b.GetRuns() != 2 || b.GetStatus() != apiv1.BatchStatus_BATCH_STATUS_ACTIVE || b.GetSource().GetBundle() != bundle {
+		t.Errorf("got batch %v", b)
+	}
+	for i := range 2 {
+		r := w.run(fmt.Sprintf("few-%d", i+1))
+		if r.GetStatus() != apiv1.RunStatus_RUN_STATUS_QUEUED || int(r.GetNumber()) != i+1 || r.GetPriority() != 3 || r.GetRerunOf() != "before" || r.GetBatchId() != "few" {
+			t.Errorf("got run %v", r)
+		}
+	}
+	// A leader that had it in its list adds nothing to it.
+	again := &clusterv1.ExpandBatch{BatchId: "few", First: 1, Done: true, Runs: []*clusterv1.NewRun{{Id: "one-more", Spec: &apiv1.Spec{}}}}
+	if b := w.must(&clusterv1.Command{Body: &clusterv1.Command_ExpandBatch{ExpandBatch: again}}).GetBatch(); b.GetRuns() != 2 {
+		t.Errorf("it has %d runs", b.GetRuns())
+	}
+	create = &clusterv1.CreateBatch{Id: "many", Source: &apiv1.Source{Bundle: bundle}}
+	if b := w.must(&clusterv1.Command{Body: &clusterv1.Command_CreateBatch{CreateBatch: create}}).GetBatch(); b.GetExpanded() || b.GetRuns() != 0 {
+		t.Errorf("runs that come later: got batch %v", b)
+	}
+}
+
 func TestARequestIsAppliedOnce(t *testing.T) {
 	w := newWorld(t)
 	w.batch(0, nil)
