@@ -34,8 +34,8 @@ demo: build ## build, run the example flows against the demo application, show t
 test: check ## install what the tests need, run them all: the same as check
 
 ##@ While working
-.PHONY: build services services-stop quick race lint fmt generate node e2e examples fuzz bench chaos chaos-red cover hooks clean
-build: ## bin/testmesh, one file, stripped: starts at once, and carries what only plugins need
+.PHONY: build ui ui-test services services-stop quick race lint fmt generate node e2e examples fuzz bench chaos chaos-red cover hooks clean
+build: ui ## bin/testmesh, one file, stripped: starts at once, and carries what only plugins need
 	@mkdir -p bin .cache/whole
 	@for one in $$(go list -f '{{if eq .Name "main"}}{{.ImportPath}}{{end}}' ./cmd/... | grep -v '/testmesh$$'); do $(BUILD) -o bin/ "$$one"; done
 	@$(BUILD) -o .cache/whole/ ./cmd/testmesh
@@ -43,6 +43,12 @@ build: ## bin/testmesh, one file, stripped: starts at once, and carries what onl
 	if [ ! -f cmd/testmesh/whole.bin ] || [ "$$(cat .cache/whole/packed 2>/dev/null)" != "$$sum" ]; then \
 		go run ./.ci/pack .cache/whole/testmesh cmd/testmesh/whole.bin; echo "$$sum" >.cache/whole/packed; fi
 	@$(BUILD) -tags slim -o bin/ ./cmd/testmesh
+
+ui: ## the page, into ui/dist, where its sources have changed
+	@.ci/ui build
+
+ui-test: setup ## the page: types, lint, logic, size, and its journeys in Chromium on the real program
+	@.ci/ui test
 
 services: setup ## start the real servers that tests talk to, as .ci/services says
 	@.ci/services start
@@ -67,6 +73,7 @@ generate: setup ## Go from proto, reference pages from the tables of the code
 	@$(BUF) generate && $(BUF) generate --template buf.gen.grpc.yaml && $(BUF) generate --template buf.gen.api.yaml
 	@$(BUF) generate --template buf.gen.ts.yaml
 	@$(BUF) generate --template buf.gen.demo.yaml
+	@$(BUF) generate --template buf.gen.ui.yaml
 	@$(BUF) build examples/demo/proto --exclude-source-info -o examples/flows/schemas/shop.binpb
 	@go test ./plugins -run '^TestReferencePages' -update-docs | { ! grep -E 'no tests to run|FAIL'; } # the pages below read these
 	@go test ./cli ./sdk/plugintest -run '^TestReferencePages' -update-docs | { ! grep -E 'no tests to run|FAIL'; }

@@ -1,0 +1,41 @@
+import "./app.css";
+import { QueryClient, QueryClientProvider } from "@tanstack/react-query";
+import { RouterProvider } from "@tanstack/react-router";
+import { StrictMode } from "react";
+import { createRoot } from "react-dom/client";
+import { runs } from "../lib/api";
+import { Live } from "../lib/live";
+import { onSession, refusal } from "../lib/session";
+import { listen } from "../lib/shortcuts";
+import { followSystem } from "../lib/theme";
+import { LiveContext } from "../lib/use-live";
+import { router } from "./router";
+
+const cache = new QueryClient({
+  defaultOptions: { queries: { retry: 2, retryDelay: (n) => Math.min(500 * 2 ** n, 5_000), refetchOnWindowFocus: true, staleTime: 1_000 } },
+});
+
+// A socket that does not open has no reason for a browser; the same question as a call
+// has one, and asks for a key where that is it.
+const live = new Live({ refused: () => void runs.queueStats({}).catch(() => undefined) });
+
+onSession(() => {
+  if (refusal() !== null) return;
+  live.reconnect();
+  void cache.invalidateQueries();
+});
+followSystem();
+listen();
+
+const root = document.getElementById("root");
+if (root !== null) {
+  createRoot(root).render(
+    <StrictMode>
+      <QueryClientProvider client={cache}>
+        <LiveContext value={live}>
+          <RouterProvider router={router} />
+        </LiveContext>
+      </QueryClientProvider>
+    </StrictMode>,
+  );
+}

@@ -1,0 +1,156 @@
+import { useVirtualizer } from "@tanstack/react-virtual";
+import { useDeferredValue, useEffect, useMemo, useRef, useState } from "react";
+import { AnsiText } from "../../components/ansi-text";
+import { Button } from "../../components/button";
+import { CopyButton } from "../../components/copy-button";
+import { Icon } from "../../components/icon";
+import { plainAnsi } from "../../lib/ansi";
+import { clock, plural } from "../../lib/format";
+import type { LogLine, Recording } from "../../lib/recording";
+import { useShortcuts } from "../../lib/shortcuts";
+import type { RunView } from "./run-view";
+
+interface Props {
+  recording: Recording;
+  version: number;
+  line: string;
+  go: (view: RunView) => void;
+  live: boolean;
+}
+
+const levels: Record<string, string> = { error: "text-failed-text", warn: "text-flaky-text", debug: "text-text-2", step: "text-text-2" };
+const rowHeight = 18;
+
+// LogView is the log of an attempt from its first line: searched, followed, and every
+// line with an address of its own. Only the lines on the screen are laid out.
+export function LogView({ recording, version, line, go, live }: Props) {
+  const scroller = useRef<HTMLDivElement>(null);
+  const input = useRef<HTMLInputElement>(null);
+  const [find, setFind] = useState("");
+  const [wrap, setWrap] = useState(false);
+  const [follow, setFollow] = useState(live && line === "");
+  const wanted = useDeferredValue(find);
+  const total = recording.log.length;
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a recording changes in place, its version says when
+  const hits = useMemo(() => search(recording.log, wanted), [recording, version, wanted]);
+  const virtual = useVirtualizer({ count: total, getScrollElement: () => scroller.current, estimateSize: () => rowHeight, overscan: 30 });
+  const at = line === "" ? -1 : recording.log.findIndex((one) => one.id === line);
+
+  useEffect(() => {
+    if (at >= 0) virtual.scrollToIndex(at, { align: "center" });
+  }, [at, virtual]);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: each change of the recording may have added lines
+  useEffect(() => {
+    if (follow && total > 0) virtual.scrollToIndex(total - 1, { align: "end" });
+  }, [follow, total, version, virtual]);
+
+  const choose = (index: number) => {
+    const one = recording.log[index];
+    if (one === undefined) return;
+    setFollow(false);
+    go({ line: one.id });
+  };
+  const step = (by: number) => {
+    if (hits.length === 0) return;
+    const from = by > 0 ? hits.find((hit) => hit > at) : hits.findLast((hit) => hit < at);
+    choose(from ?? (by > 0 ? (hits[0] ?? 0) : (hits.at(-1) ?? 0)));
+  };
+  useShortcuts("Log", [
+    { keys: "/", does: "Search", run: () => input.current?.select() },
+    { keys: "j", does: "Next line", run: () => choose(Math.min(at + 1, total - 1)) },
+    { keys: "k", does: "Previous line", run: () => choose(Math.max(at - 1, 0)) },
+    { keys: "n", does: "Next hit", run: () => step(1) },
+    { keys: "N", does: "Previous hit", run: () => step(-1) },
+    { keys: "f", does: "Follow the end", run: () => setFollow(true) },
+  ]);
+  return (
+    <div className="flex min-h-0 flex-1 flex-col">
+      <div className="flex flex-wrap items-center gap-2 border-line border-b px-2 py-1">
+        <input
+          ref={input}
+          value={find}
+          onChange={(event) => setFind(event.target.value)}
+          onKeyDown={(event) => {
+            if (event.key === "Enter") step(event.shiftKey ? -1 : 1);
+            if (event.key === "Escape") event.currentTarget.blur();
+          }}
+          placeholder="Search the log"
+          aria-label="Search the log"
+          className="h-7 w-48 rounded-sm border border-control bg-bg px-2 placeholder:text-text-3"
+        />
+        <span role="status" className="text-text-2">
+          {wanted !== "" && plural(hits.length, "line")}
+        </span>
+        <span className="ml-auto flex gap-1">
+          <Button kind="quiet" aria-pressed={wrap} onClick={() => setWrap(!wrap)} className={wrap ? "bg-selected text-text" : ""}>
+            Wrap
+          </Button>
+          <CopyButton text={() => recording.log.map((one) => `${clock(one.time)} ${plainAnsi(one.text)}`).join("\n")} label="Copy the log" />
+          <Button aria-pressed={follow} onClick={() => setFollow(!follow)} className={follow ? "bg-selected" : ""}>
+            <Icon name="down" /> Follow
+          </Button>
+        </span>
+      </div>
+      {total === 0 && <p className="p-4 text-text-2">{live ? "Lines appear here as they are written." : "Nothing was written."}</p>}
+      <div
+        ref={scroller}
+        // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard
+        tabIndex={0}
+        role="region"
+        aria-label="Log"
+        // A number is too small to be a button: who has no mouse moves by j and k.
+        onClick={(event) => {
+          const row =
+            event.target instanceof HTMLElement && event.target.dataset.number !== undefined
+              ? event.target.closest<HTMLElement>("[data-index]")
+              : null;
+          if (row !== null) choose(Number(row.dataset.index));
+        }}
+        onWheel={(event) => event.deltaY < 0 && setFollow(false)}
+        onKeyDown={(event) => ["ArrowUp", "PageUp", "Home"].includes(event.key) && setFollow(false)}
+        className="min-h-0 flex-1 overflow-auto py-1"
+      >
+        <div className="relative min-w-full" style={{ height: virtual.getTotalSize(), width: wrap ? "100%" : "max-content" }}>
+          {virtual.getVirtualItems().map(({ index, key, start }) => {
+            const one = recording.log[index];
+            if (one === undefined) return null;
+            return (
+              <div
+                key={key}
+                data-index={index}
+                ref={wrap ? virtual.measureElement : undefined}
+                className="absolute top-0 left-0 w-full"
+                style={{ transform: `translateY(${start}px)` }}
+              >
+                <Line line={one} number={index + 1} find={wanted} chosen={index === at} wrap={wrap} />
+              </div>
+            );
+          })}
+        </div>
+      </div>
+    </div>
+  );
+}
+
+function search(log: readonly LogLine[], text: string): number[] {
+  if (text === "") return [];
+  const word = text.toLowerCase();
+  return log.flatMap((line, i) => (plainAnsi(line.text).toLowerCase().includes(word) ? [i] : []));
+}
+
+function Line({ line, number, find, chosen, wrap }: { line: LogLine; number: number; find: string; chosen: boolean; wrap: boolean }) {
+  return (
+    <div aria-current={chosen ? "true" : undefined} className={`mono flex ${chosen ? "bg-selected" : "hover:bg-hover"}`}>
+      <span data-number className="w-14 shrink-0 cursor-pointer select-none pr-3 text-right text-text-2 hover:text-accent">
+        {number}
+      </span>
+      <span className="hidden w-28 shrink-0 text-text-2 sm:inline">{clock(line.time)}</span>
+      <span
+        dir="ltr"
+        className={`pr-3 [unicode-bidi:isolate] ${wrap ? "min-w-0 whitespace-pre-wrap break-all" : "whitespace-pre"} ${levels[line.level] ?? ""}`}
+      >
+        <AnsiText text={line.text} find={find} />
+      </span>
+    </div>
+  );
+}

@@ -1,0 +1,64 @@
+import { Link } from "@tanstack/react-router";
+import { Ago, Since } from "../../components/clock";
+import { Glyph, StatusMark } from "../../components/status-mark";
+import type { Run } from "../../gen/testmesh/api/v1/record_pb";
+import { duration, millis } from "../../lib/format";
+import { hasEnded, markOf, runWord } from "../../lib/status";
+
+// columns are those of the rows and of their heading.
+export const columns = "grid grid-cols-[104px_minmax(0,1fr)_minmax(0,112px)_minmax(0,112px)_72px_84px] items-center gap-3";
+
+export function RunRow({ run, narrow, selected, inside }: { run: Run; narrow: boolean; selected: boolean; inside: boolean }) {
+  const word = runWord[run.status];
+  const look = `h-full w-full border-line border-b px-3 ${selected ? "bg-selected" : "hover:bg-hover"}`;
+  const agent = run.attempts.at(-1)?.agentName ?? "";
+  const waits = run.quarantined ? "quarantined" : run.reason;
+  if (narrow) {
+    return (
+      <Link to="/runs/$id" params={{ id: run.id }} className={`flex flex-col justify-center gap-0.5 ${look}`}>
+        <span className="flex items-center gap-2">
+          <Glyph mark={markOf(word)} />
+          <span className="min-w-0 flex-1 truncate font-medium">{run.spec?.flow}</span>
+          <Time run={run} />
+        </span>
+        <span className="truncate pl-5.5 text-text-2 text-xs">
+          {[word, run.spec?.label, run.spec?.environment, agent].filter(Boolean).join(" · ")} · <Ago at={millis(run.created)} />
+        </span>
+      </Link>
+    );
+  }
+  return (
+    <Link to="/runs/$id" params={{ id: run.id }} className={`${columns} ${look}`}>
+      <span className={inside ? "pl-5" : ""}>
+        <StatusMark mark={markOf(word)} word={word} />
+      </span>
+      <span className="flex min-w-0 items-center gap-2">
+        <span className="truncate font-medium">{run.spec?.flow}</span>
+        <span className="truncate text-text-2">{run.spec?.label}</span>
+        {run.spec?.tags.slice(0, 3).map((tag) => (
+          <span key={tag} className="hidden shrink-0 rounded-sm border border-line px-1 text-text-2 text-xs xl:inline">
+            {tag}
+          </span>
+        ))}
+        {waits !== "" && !hasEnded(run.status) && <span className="truncate text-flaky-text">{waits}</span>}
+      </span>
+      <span className="truncate text-text-2">{run.spec?.environment}</span>
+      <span className="truncate text-text-2">{agent}</span>
+      <span className="text-right">
+        <Time run={run} />
+      </span>
+      <span className="text-right text-text-2">
+        <Ago at={millis(run.created)} />
+      </span>
+    </Link>
+  );
+}
+
+function Time({ run }: { run: Run }) {
+  if (hasEnded(run.status)) return run.durationMs > 0 ? duration(run.durationMs) : "";
+  return (
+    <span className="text-text-2">
+      <Since at={millis(run.started) || millis(run.created)} />
+    </span>
+  );
+}
