@@ -168,15 +168,18 @@ func newRoot(s *State) *cobra.Command {
 		return usage(flagHint(cmd, err), "%w", err)
 	})
 	root.PersistentFlags().String("color", "auto", "when to use colour: auto, always or never")
-	root.AddGroup(&cobra.Group{ID: "flows", Title: "Flows:"}, &cobra.Group{ID: "more", Title: "More:"})
+	root.AddGroup(&cobra.Group{ID: "flows", Title: "Flows:"}, &cobra.Group{ID: "mesh", Title: "Control plane:"}, &cobra.Group{ID: "more", Title: "More:"})
 	add := func(group string, cmds ...*cobra.Command) {
 		for _, c := range cmds {
-			c.GroupID = group
+			if c.GroupID == "" {
+				c.GroupID = group
+			}
 			root.AddCommand(c)
 		}
 	}
-	add("flows", newRun(s), newDev(s), newWatch(s), newDebug(s), newValidate(s), newFmt(s), newInit(s), newSchema(s))
+	add("flows", newRun(s), newWatch(s), newDebug(s), newValidate(s), newFmt(s), newInit(s), newSchema(s))
 	add("flows", s.Topics...)
+	add("mesh", newDev(s))
 	add("more", newExplain(s), newDemo(s), newVersion(s), newMan(s))
 	root.SetHelpCommandGroupID("more")
 	root.SetCompletionCommandGroupID("more")

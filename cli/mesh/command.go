@@ -52,11 +52,18 @@ type Config struct {
 // New are the commands that speak with a control plane, or are one.
 func New(cfg Config) []*cobra.Command {
 	c := &commands{Config: cfg}
-	return []*cobra.Command{
+	list := []*cobra.Command{
 		c.login(), c.logout(), c.server(), c.cluster(), c.agent(), c.agents(), c.flows(), c.push(), c.pull(), c.status(), c.env(),
 		c.runs(), c.results(), c.artifacts(), c.logs(),
 	}
+	for _, one := range list {
+		one.GroupID = group
+	}
+	return list
 }
+
+// group of the commands in the list of all.
+const group = "mesh"
 
 type commands struct{ Config }
 
@@ -152,7 +159,16 @@ func took(r *apiv1.Run) string {
 	if r.GetDurationMs() == 0 {
 		return ""
 	}
-	return time.Duration(r.GetDurationMs() * float64(time.Millisecond)).Round(time.Millisecond).String()
+	return span(r.GetDurationMs())
+}
+
+// span is a duration of so many milliseconds; what is short keeps a digit of them.
+func span(ms float64) string {
+	unit := time.Millisecond
+	if ms < 10 {
+		unit = 100 * time.Microsecond
+	}
+	return time.Duration(ms * float64(time.Millisecond)).Round(unit).String()
 }
 
 func ago(t *timestamppb.Timestamp) string {

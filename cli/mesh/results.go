@@ -213,7 +213,7 @@ func (o outcome) show(w io.Writer) {
 		if words == "" {
 			words = s.Reason
 		}
-		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", s.Status, s.ID, time.Duration(s.DurationMS*float64(time.Millisecond)).Round(time.Millisecond), firstLine(words))
+		fmt.Fprintf(w, "  %s\t%s\t%s\t%s\n", s.Status, s.ID, span(s.DurationMS), firstLine(words))
 		for _, a := range s.Assertions {
 			mark := "ok"
 			if !a.Passed {
