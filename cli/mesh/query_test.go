@@ -96,3 +96,11 @@ func TestWhatIsNoQueryOfLogs(t *testing.T) {
 		t.Errorf("got %q, %v", errs, err)
 	}
 }
+
+func TestShortRunsHaveADuration(t *testing.T) {
+	for ms, want := range map[float64]string{0: "0s", 0.34: "300µs", 1.26: "1.3ms", 9.96: "10ms", 12.4: "12ms", 61_500: "1m1.5s"} {
+		if got := span(ms); got != want {
+			t.Errorf("%v ms: got %s, want %s", ms, got, want)
+		}
+	}
+}
