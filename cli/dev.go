@@ -26,6 +26,9 @@ type Meshed struct {
 	// others than were asked for.
 	Server, Demo string
 	Moved        []string
+	// Open shows the page of the control plane to the person at this terminal; nil: that
+	// cannot be done here.
+	Open func() error
 	// Wait returns when all of it has ended.
 	Wait func() error
 }
@@ -46,7 +49,7 @@ func newDev(s *State) *cobra.Command {
 		Use:   "dev",
 		Short: "Start a control plane, an agent and the demo application",
 		Long: "Start a control plane, an agent and the demo application in one process, for this machine alone: no key is\n" +
-			"needed, and nothing from elsewhere is answered. Data is kept in .testmesh/dev of the project.\n\n" +
+			"needed, and nothing from elsewhere is answered. The page of the control plane is opened in a browser. Data is kept in .testmesh/dev of the project.\n\n" +
 			"With --run the flows are queued at the control plane, run by the agent, and reported as by testmesh run; then\n" +
 			"everything ends, with that exit code.",
 		Example: `  testmesh dev
@@ -57,7 +60,7 @@ func newDev(s *State) *cobra.Command {
 	fl := cmd.Flags()
 	fl.StringArrayVar(&f.flows, "run", nil, "flows to queue, as a path; may be repeated")
 	fl.BoolVar(&f.ephemeral, "ephemeral", false, "keep nothing: the data is deleted at the end")
-	fl.BoolVar(&f.headless, "headless", false, "open no browser (this version has no page to open)")
+	fl.BoolVar(&f.headless, "headless", false, "open no browser")
 	fl.StringVar(&f.addr, "addr", "127.0.0.1:7070", "address of the control plane; the next free port where it is taken")
 	fl.StringVar(&f.demo, "demo-addr", "127.0.0.1:7071", "address of the demo application; the next free port where it is taken")
 	fl.StringVar(&f.data, "data", "", "folder of the data (default .testmesh/dev of the project)")
@@ -106,6 +109,11 @@ func devCommand(cmd *cobra.Command, s *State, f *devFlags) (err error) {
 		return err
 	}
 	fmt.Fprintf(s.Stdout, "Control plane     %s\nDemo application  %s\nNext              testmesh run --remote --server %s PATH\nPress Ctrl-C to stop.\n", m.Server, m.Demo, m.Server)
+	if _, person := s.terminal(); person && !f.headless && m.Open != nil {
+		if err := m.Open(); err != nil {
+			fmt.Fprintf(s.Stderr, "no browser was opened: %v\n", err)
+		}
+	}
 	if s.Signals != nil {
 		go func() {
 			select {

@@ -41,6 +41,7 @@ func dev(ctx context.Context, s *cli.State, m cli.Mesh) (_ *cli.Meshed, err erro
 		listeners = append(listeners, l)
 	}
 	out.Server, out.Demo = "http://"+listeners[0].Addr().String(), "http://"+listeners[1].Addr().String()
+	out.Open = browser(s, out.Server)
 	files, err := page()
 	if err != nil {
 		return nil, err
