@@ -157,7 +157,7 @@ func TestAConnectionThatRestedLongIsAskedFirst(t *testing.T) {
 		}
 	})
 	use := func() {
-		c, err := p.take(t.Context(), nil)
+		c, err := p.take(t.Context(), &plugin.Call{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -198,7 +198,7 @@ func TestAPoolKeepsOnlySomeOfManyConnections(t *testing.T) {
 	p := &pool{target: &target{network: "tcp", address: raw(t, counting(&mu, &pings)), timeout: 5 * time.Second}}
 	var all []*conn
 	for range maxResting + 5 {
-		c, err := p.take(t.Context(), nil)
+		c, err := p.take(t.Context(), &plugin.Call{})
 		if err != nil {
 			t.Fatal(err)
 		}
