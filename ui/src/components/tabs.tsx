@@ -30,9 +30,9 @@ export function Tabs({ tabs, at, choose, label }: { tabs: Tab[]; at: string; cho
           onClick={() => choose(tab.id)}
           className={`-mb-px h-9 shrink-0 border-b-2 px-2 font-medium ${tab.id === at ? "border-accent text-text" : "border-transparent text-text-2 hover:text-text"}`}
         >
-          {tab.label}
+          {tab.label}{" "}
           {tab.count !== undefined && tab.count > 0 && (
-            <span className="ml-1.5 rounded-sm bg-hover px-1 text-text-2 text-xs">{tab.count.toLocaleString("en")}</span>
+            <span className="ml-0.5 rounded-sm bg-hover px-1 text-text-2 text-xs">{tab.count.toLocaleString("en")}</span>
           )}
         </button>
       ))}

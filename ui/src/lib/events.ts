@@ -103,7 +103,9 @@ export interface RunEvent extends Exchange {
 // decodeEvent reads a line; null: it is none, and is passed over.
 export function decodeEvent(line: string): RunEvent | null {
   try {
-    const event = parseJson(line) as RunEvent;
+    // Most lines are a log's, which has no numbers of anybody's but in its data.
+    const plain = line.includes('"type":"step.log"') && !line.includes('"data":');
+    const event = (plain ? JSON.parse(line) : parseJson(line)) as RunEvent;
     return typeof event?.type === "string" ? event : null;
   } catch {
     return null;

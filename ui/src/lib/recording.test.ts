@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { RunEvent } from "./events";
-import { firstFailure, groupStatus, Recording } from "./recording";
+import { firstFailure, groupStatus, lineIndex, Recording } from "./recording";
 
 let seq = 0;
 const at = (ms: number) => new Date(Date.parse("2026-01-01T00:00:00Z") + ms).toISOString();
@@ -85,6 +85,17 @@ test("a log's message of several lines has an address for each", () => {
     ["1", "one"],
     ["1.1", "two"],
   ]);
+});
+
+test("a line is found by its address, and by no other", () => {
+  seq = 0;
+  const { log } = record(
+    line("step.log", ["a"], { message: "one\ntwo" }),
+    line("step.exchange", ["a"]),
+    line("step.log", ["a"], { message: "three" }),
+  );
+  expect(["1", "1.1", "3"].map((id) => lineIndex(log, id))).toEqual([0, 1, 2]);
+  expect(["2", "1.2", "4", "0", "", "x"].map((id) => lineIndex(log, id))).toEqual([-1, -1, -1, -1, -1, -1]);
 });
 
 test("what is no event is passed over", () => {

@@ -332,3 +332,16 @@ export function firstFailure(recording: Recording): string {
     find(recording.roots, (s) => s.status === "running")
   );
 }
+
+// lineIndex finds a line of a log by its address; -1: it has none such. A log is in the
+// order of its events, and may be long.
+export function lineIndex(log: readonly LogLine[], id: string): number {
+  const [seq = Number.NaN, part = 0] = id.split(".").map(Number);
+  let [low, high] = [0, log.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((log[middle]?.seq ?? 0) < seq) low = middle + 1;
+    else high = middle;
+  }
+  return log[low + part]?.id === id ? low + part : -1;
+}

@@ -8,7 +8,7 @@ export function AttemptsView({ run, at, go }: { run: Run; at: number; go: (view:
   if (run.attempts.length === 0) return <p className="p-4 text-text-2">No agent has had this run yet.</p>;
   return (
     // biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard
-    <div tabIndex={0} role="region" aria-label="Attempts" className="min-w-0 overflow-auto p-3">
+    <div tabIndex={0} role="region" aria-label="Attempts" className="relative min-w-0 overflow-auto p-3">
       <table className="w-full min-w-160 border-collapse text-left">
         <thead className="text-text-2 text-xs">
           <tr>

@@ -1,14 +1,15 @@
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useDeferredValue, useEffect, useMemo, useRef, useState } from "react";
+import { memo, useDeferredValue, useEffect, useRef, useState } from "react";
 import { AnsiText } from "../../components/ansi-text";
 import { Button } from "../../components/button";
 import { CopyButton } from "../../components/copy-button";
 import { Icon } from "../../components/icon";
 import { plainAnsi } from "../../lib/ansi";
 import { clock, plural } from "../../lib/format";
-import type { LogLine, Recording } from "../../lib/recording";
+import { type LogLine, lineIndex, type Recording } from "../../lib/recording";
 import { useShortcuts } from "../../lib/shortcuts";
 import type { RunView } from "./run-view";
+import { useLogSearch } from "./use-log-search";
 
 interface Props {
   recording: Recording;
@@ -31,10 +32,9 @@ export function LogView({ recording, version, line, go, live }: Props) {
   const [follow, setFollow] = useState(live && line === "");
   const wanted = useDeferredValue(find);
   const total = recording.log.length;
-  // biome-ignore lint/correctness/useExhaustiveDependencies: a recording changes in place, its version says when
-  const hits = useMemo(() => search(recording.log, wanted), [recording, version, wanted]);
-  const virtual = useVirtualizer({ count: total, getScrollElement: () => scroller.current, estimateSize: () => rowHeight, overscan: 30 });
-  const at = line === "" ? -1 : recording.log.findIndex((one) => one.id === line);
+  const hits = useLogSearch(recording, version, wanted.toLowerCase());
+  const virtual = useVirtualizer({ count: total, getScrollElement: () => scroller.current, estimateSize: () => rowHeight, overscan: 10 });
+  const at = line === "" ? -1 : lineIndex(recording.log, line);
 
   useEffect(() => {
     if (at >= 0) virtual.scrollToIndex(at, { align: "center" });
@@ -132,13 +132,15 @@ export function LogView({ recording, version, line, go, live }: Props) {
   );
 }
 
-function search(log: readonly LogLine[], text: string): number[] {
-  if (text === "") return [];
-  const word = text.toLowerCase();
-  return log.flatMap((line, i) => (plainAnsi(line.text).toLowerCase().includes(word) ? [i] : []));
+interface LineProps {
+  line: LogLine;
+  number: number;
+  find: string;
+  chosen: boolean;
+  wrap: boolean;
 }
 
-function Line({ line, number, find, chosen, wrap }: { line: LogLine; number: number; find: string; chosen: boolean; wrap: boolean }) {
+const Line = memo(function Line({ line, number, find, chosen, wrap }: LineProps) {
   return (
     <div aria-current={chosen ? "true" : undefined} className={`mono flex ${chosen ? "bg-selected" : "hover:bg-hover"}`}>
       <span data-number className="w-14 shrink-0 cursor-pointer select-none pr-3 text-right text-text-2 hover:text-accent">
@@ -153,4 +155,4 @@ function Line({ line, number, find, chosen, wrap }: { line: LogLine; number: num
       </span>
     </div>
   );
-}
+});

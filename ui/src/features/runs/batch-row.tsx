@@ -1,4 +1,5 @@
 import { useQuery } from "@tanstack/react-query";
+import { memo } from "react";
 import { Icon } from "../../components/icon";
 import { StatusMark } from "../../components/status-mark";
 import type { Run } from "../../gen/testmesh/api/v1/record_pb";
@@ -8,9 +9,17 @@ import { markOf, runWord } from "../../lib/status";
 
 const order = ["failed", "errored", "running", "finishing", "offered", "queued", "passed", "cancelled", "skipped"];
 
+interface Props {
+  id: string;
+  list: Run[];
+  open: boolean;
+  toggle: (id: string) => void;
+  narrow: boolean;
+}
+
 // BatchRow stands above the runs that one command, tick or call started. Its numbers are
 // of the runs below it, so that they always agree with what is listed.
-export function BatchRow({ id, list, open, toggle, narrow }: { id: string; list: Run[]; open: boolean; toggle: () => void; narrow: boolean }) {
+export const BatchRow = memo(function BatchRow({ id, list, open, toggle, narrow }: Props) {
   const batch = useQuery({ queryKey: ["batch", id], queryFn: () => runs.getBatch({ id }), staleTime: Number.POSITIVE_INFINITY });
   const counts = Map.groupBy(list, (run: Run) => runWord[run.status]);
   const source = batch.data?.batch?.source;
@@ -18,7 +27,7 @@ export function BatchRow({ id, list, open, toggle, narrow }: { id: string; list:
     <button
       type="button"
       aria-expanded={open}
-      onClick={toggle}
+      onClick={() => toggle(id)}
       className="flex h-full w-full items-center gap-2 border-line border-b bg-canvas px-2 text-left hover:bg-hover"
     >
       <Icon name="chevron" className={`text-text-3 ${open ? "rotate-90" : ""}`} />
@@ -34,4 +43,4 @@ export function BatchRow({ id, list, open, toggle, narrow }: { id: string; list:
       </span>
     </button>
   );
-}
+});

@@ -1,6 +1,6 @@
 import { useNavigate } from "@tanstack/react-router";
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { useEffect, useMemo, useRef, useState } from "react";
+import { type MouseEvent, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { Button } from "../../components/button";
 import { Icon } from "../../components/icon";
 import type { Run } from "../../gen/testmesh/api/v1/record_pb";
@@ -38,7 +38,7 @@ export function RunList({ rows, hold }: { rows: RunRows; hold: (held: boolean) =
     getScrollElement: () => scroller.current,
     estimateSize: () => (narrow ? 48 : 32),
     getItemKey: (i) => items[i]?.id ?? i,
-    overscan: 12,
+    overscan: 8,
   });
   // biome-ignore lint/correctness/useExhaustiveDependencies: heights change with the width alone
   useEffect(() => virtual.measure(), [narrow]);
@@ -67,7 +67,17 @@ export function RunList({ rows, hold }: { rows: RunRows; hold: (held: boolean) =
     hold(true);
     virtual.scrollToIndex(items.indexOf(next), { align: "auto" });
   };
-  const toggle = (id: string) => setClosed((was) => (was.has(id) ? new Set([...was].filter((one) => one !== id)) : new Set([...was, id])));
+  const toggle = useCallback(
+    (id: string) => setClosed((was) => (was.has(id) ? new Set([...was].filter((one) => one !== id)) : new Set([...was, id]))),
+    [],
+  );
+  // A click on a row stays within the page, unless it asks for another tab.
+  const follow = (event: MouseEvent<HTMLElement>) => {
+    const id = event.target instanceof Element ? event.target.closest<HTMLElement>("[data-run]")?.dataset.run : undefined;
+    if (id === undefined || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    event.preventDefault();
+    void navigate({ to: "/runs/$id", params: { id } });
+  };
   const open = () => {
     const item = items.find((one) => one.id === selected);
     if (item?.kind === "batch") toggle(item.id);
@@ -110,7 +120,8 @@ export function RunList({ rows, hold }: { rows: RunRows; hold: (held: boolean) =
         }}
         className="min-h-0 flex-1 overflow-y-auto"
       >
-        <ul aria-label="Runs" className="relative w-full" style={{ height: virtual.getTotalSize() }}>
+        {/* biome-ignore lint/a11y/useKeyWithClickEvents: the links in it have the keyboard; Enter on one is a click */}
+        <ul aria-label="Runs" onClick={follow} className="relative w-full" style={{ height: virtual.getTotalSize() }}>
           {visible.map(({ index, key, start, size }) => {
             const item = items[index];
             if (item === undefined) return null;
@@ -124,7 +135,7 @@ export function RunList({ rows, hold }: { rows: RunRows; hold: (held: boolean) =
               >
                 {item.kind === "batch" ? (
                   <div className={`h-full ${selected === item.id ? "outline-2 outline-accent -outline-offset-2" : ""}`}>
-                    <BatchRow id={item.id} list={item.list} open={!closed.has(item.id)} toggle={() => toggle(item.id)} narrow={narrow} />
+                    <BatchRow id={item.id} list={item.list} open={!closed.has(item.id)} toggle={toggle} narrow={narrow} />
                   </div>
                 ) : (
                   <RunRow run={item.run} narrow={narrow} selected={selected === item.id} inside={item.inside} />

@@ -1,4 +1,4 @@
-import { Link } from "@tanstack/react-router";
+import { memo } from "react";
 import { Ago, Since } from "../../components/clock";
 import { Glyph, StatusMark } from "../../components/status-mark";
 import type { Run } from "../../gen/testmesh/api/v1/record_pb";
@@ -8,14 +8,23 @@ import { hasEnded, markOf, runWord } from "../../lib/status";
 // columns are those of the rows and of their heading.
 export const columns = "grid grid-cols-[104px_minmax(0,1fr)_minmax(0,112px)_minmax(0,112px)_72px_84px] items-center gap-3";
 
-export function RunRow({ run, narrow, selected, inside }: { run: Run; narrow: boolean; selected: boolean; inside: boolean }) {
+interface Props {
+  run: Run;
+  narrow: boolean;
+  selected: boolean;
+  inside: boolean;
+}
+
+// RunRow is a plain link, and drawn again only when its run changes: while somebody
+// scrolls dozens come and go at once. The list follows it within the page.
+export const RunRow = memo(function RunRow({ run, narrow, selected, inside }: Props) {
   const word = runWord[run.status];
   const look = `h-full w-full border-line border-b px-3 ${selected ? "bg-selected" : "hover:bg-hover"}`;
   const agent = run.attempts.at(-1)?.agentName ?? "";
   const waits = run.quarantined ? "quarantined" : run.reason;
   if (narrow) {
     return (
-      <Link to="/runs/$id" params={{ id: run.id }} className={`flex flex-col justify-center gap-0.5 ${look}`}>
+      <a href={`/runs/${run.id}`} data-run={run.id} className={`flex flex-col justify-center gap-0.5 ${look}`}>
         <span className="flex items-center gap-2">
           <Glyph mark={markOf(word)} />
           <span className="min-w-0 flex-1 truncate font-medium">{run.spec?.flow}</span>
@@ -24,11 +33,11 @@ export function RunRow({ run, narrow, selected, inside }: { run: Run; narrow: bo
         <span className="truncate pl-5.5 text-text-2 text-xs">
           {[word, run.spec?.label, run.spec?.environment, agent].filter(Boolean).join(" · ")} · <Ago at={millis(run.created)} />
         </span>
-      </Link>
+      </a>
     );
   }
   return (
-    <Link to="/runs/$id" params={{ id: run.id }} className={`${columns} ${look}`}>
+    <a href={`/runs/${run.id}`} data-run={run.id} className={`${columns} ${look}`}>
       <span className={inside ? "pl-5" : ""}>
         <StatusMark mark={markOf(word)} word={word} />
       </span>
@@ -50,9 +59,9 @@ export function RunRow({ run, narrow, selected, inside }: { run: Run; narrow: bo
       <span className="text-right text-text-2">
         <Ago at={millis(run.created)} />
       </span>
-    </Link>
+    </a>
   );
-}
+});
 
 function Time({ run }: { run: Run }) {
   if (hasEnded(run.status)) return run.durationMs > 0 ? duration(run.durationMs) : "";
