@@ -1,5 +1,5 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -21,6 +21,8 @@ export interface Mesh {
   command(...args: string[]): Promise<string>;
   // queue runs flows remotely and waits for their end.
   queue(...args: string[]): Promise<string>;
+  // push stores flows of ui/e2e/flows, as a project of their own.
+  push(...names: string[]): Promise<void>;
   kill(): Promise<void>;
   restart(): Promise<void>;
   stop(): Promise<void>;
@@ -52,8 +54,9 @@ export async function startMesh(env: Record<string, string> = {}): Promise<Mesh>
     });
   };
   await start("127.0.0.1:0", "127.0.0.1:0");
-  const command = async (...args: string[]) => {
-    const options = { cwd: root, env: { ...process.env, TESTMESH_SERVER: url, API_BASE_URL: demo, NO_COLOR: "1" }, maxBuffer: 64 << 20 };
+  const command = (...args: string[]) => commandIn(root, ...args);
+  const commandIn = async (cwd: string, ...args: string[]) => {
+    const options = { cwd, env: { ...process.env, TESTMESH_SERVER: url, API_BASE_URL: demo, NO_COLOR: "1" }, maxBuffer: 64 << 20 };
     return run(binary, args, options).then(
       (done) => done.stdout + done.stderr,
       (failed: { stdout?: string; stderr?: string }) => `${failed.stdout ?? ""}${failed.stderr ?? ""}`,
@@ -68,6 +71,14 @@ export async function startMesh(env: Record<string, string> = {}): Promise<Mesh>
     },
     command,
     queue: (...args) => command("run", "--remote", ...args),
+    push: async (...names) => {
+      const project = mkdtempSync(join(tmpdir(), "testmesh-project-"));
+      mkdirSync(join(project, ".testmesh"));
+      for (const name of names) copyFileSync(join(root, "ui/e2e/flows", `${name}.testmesh.yaml`), join(project, `${name}.testmesh.yaml`));
+      const said = await commandIn(project, "push");
+      rmSync(project, { recursive: true, force: true });
+      if (!/\d+ added/.test(said)) throw new Error(`push said ${said}`);
+    },
     kill: () => end("SIGKILL"),
     restart: () => start(new URL(url).host, new URL(demo).host),
     stop: async () => {

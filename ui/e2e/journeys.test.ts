@@ -105,6 +105,29 @@ test("the only agent is paused with a note, and the run says why it waits", asyn
   expect(complaints).toEqual([]);
 });
 
+test("a stored flow is found and queued, for agents with a label", async () => {
+  const { page, complaints } = await openTab(browser);
+  await page.goto(`${mesh.url}/flows`);
+  await page.getByText("No flow is stored here").waitFor();
+  await mesh.push("ansi", "nowhere");
+  await page
+    .getByRole("listitem")
+    .filter({ hasText: "Colours of a log" })
+    .getByText(/^(\d+) of \1 passed$/)
+    .waitFor();
+  await page.getByRole("textbox", { name: "A part of the name" }).fill("another");
+  await page.getByRole("button", { name: "Run For another zone" }).click();
+  const dialog = page.getByRole("dialog");
+  await dialog.getByRole("textbox", { name: /Labels/ }).fill("zone=mars-1");
+  await dialog.getByRole("button", { name: "Queue it" }).click();
+  await page.getByRole("link", { name: /queued For another zone/ }).click();
+  await page.getByRole("list", { name: "Agents" }).getByText(/zone/).waitFor();
+  await page.getByRole("button", { name: "Cancel" }).click();
+  await page.getByRole("button", { name: "Cancel the run" }).click();
+  await page.waitForFunction(() => document.title.startsWith("○"));
+  expect(complaints).toEqual([]);
+});
+
 test("an agent is added by the command of the dialog itself", async () => {
   const data = mkdtempSync(join(tmpdir(), "testmesh-agent-"));
   const { page, complaints } = await openTab(browser);

@@ -19,6 +19,7 @@ beforeAll(async () => {
     "examples/flows/loop.testmesh.yaml",
     "examples/flows/retry.testmesh.yaml",
   );
+  await mesh.push("price", "ansi");
 });
 afterAll(async () => {
   await browser?.close();
@@ -69,6 +70,15 @@ const pages: Record<string, (page: Page) => Promise<void>> = {
     await open(page, "Wrong price");
     await page.getByRole("tab", { name: /^Attempts/ }).click();
     await page.getByRole("cell", { name: "finished" }).waitFor();
+  },
+  flows: async (page) => {
+    await page.goto(`${mesh.url}/flows`);
+    await page.getByRole("list", { name: "Flows" }).getByRole("button").first().waitFor();
+  },
+  "flows-run": async (page) => {
+    await page.goto(`${mesh.url}/flows`);
+    await page.getByRole("button", { name: "Run Wrong price" }).click();
+    await page.getByRole("button", { name: "Queue it" }).waitFor();
   },
   fleet: async (page) => {
     await page.goto(`${mesh.url}/fleet`);

@@ -45,6 +45,9 @@ export function Palette({ close, shortcuts }: { close: () => void; shortcuts: ()
             <Command.Item className={item} onSelect={act(() => void navigate({ to: "/runs", search: { status: "active" } }))}>
               Runs that wait or run
             </Command.Item>
+            <Command.Item className={item} onSelect={act(() => void navigate({ to: "/flows" }))}>
+              Flows
+            </Command.Item>
             <Command.Item className={item} onSelect={act(() => void navigate({ to: "/fleet" }))}>
               Fleet: agents, queue, cluster
             </Command.Item>

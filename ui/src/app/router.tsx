@@ -1,5 +1,6 @@
 import { createRootRoute, createRoute, createRouter, Link, lazyRouteComponent, redirect } from "@tanstack/react-router";
 import { Empty } from "../components/notice";
+import type { FlowQuery } from "../features/flows/flows-page";
 import type { RunView } from "../features/run/run-view";
 import { RunsPage } from "../features/runs/runs-page";
 import type { RunQuery } from "../lib/query-text";
@@ -55,6 +56,13 @@ const runRoute = createRoute({
   }),
 });
 
+const flowsRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/flows",
+  component: lazyRouteComponent(() => import("../features/flows/flows-page"), "FlowsPage"),
+  validateSearch: (search): FlowQuery => ({ name: text(search.name), tag: text(search.tag) }),
+});
+
 const fleetRoute = createRoute({
   getParentRoute: () => root,
   path: "/fleet",
@@ -63,7 +71,7 @@ const fleetRoute = createRoute({
 
 // Addresses carry texts alone, as a person would write them: ?status=failed&since=2h.
 export const router = createRouter({
-  routeTree: root.addChildren([home, runsRoute, runRoute, fleetRoute]),
+  routeTree: root.addChildren([home, runsRoute, runRoute, flowsRoute, fleetRoute]),
   defaultPreload: "intent",
   defaultErrorComponent: Crash,
   parseSearch: (search) => Object.fromEntries(new URLSearchParams(search)),

@@ -10,8 +10,9 @@ import { Palette } from "./palette";
 import { ShortcutSheet } from "./shortcut-sheet";
 import { ThemeSwitch } from "./theme-switch";
 
-const places: { to: "/runs" | "/fleet"; word: string; icon: IconName }[] = [
+const places: { to: "/runs" | "/flows" | "/fleet"; word: string; icon: IconName }[] = [
   { to: "/runs", word: "Runs", icon: "runs" },
+  { to: "/flows", word: "Flows", icon: "flows" },
   { to: "/fleet", word: "Fleet", icon: "fleet" },
 ];
 
@@ -23,6 +24,7 @@ export function Shell() {
     { keys: "mod+k", does: "Go to, or do", run: () => setOpen("palette") },
     { keys: "?", does: "These shortcuts", run: () => setOpen("shortcuts") },
     { keys: "g r", does: "Runs", run: () => void navigate({ to: "/runs" }) },
+    { keys: "g f", does: "Flows", run: () => void navigate({ to: "/flows" }) },
     { keys: "g a", does: "Fleet", run: () => void navigate({ to: "/fleet" }) },
   ]);
   return (

@@ -1,6 +1,6 @@
 import { Code, ConnectError, createClient, type Interceptor } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-web";
-import { AgentService, ClusterService, FlowService, LogService, RunService } from "../gen/testmesh/api/v1/api_pb";
+import { AgentService, ClusterService, EnvironmentService, FlowService, LogService, RunService } from "../gen/testmesh/api/v1/api_pb";
 import { sessionKey, signOut } from "./session";
 
 // authorize sends the key of the session, and notices when the server wants another.
@@ -24,6 +24,7 @@ const transport = createConnectTransport({
 
 export const agents = createClient(AgentService, transport);
 export const cluster = createClient(ClusterService, transport);
+export const environments = createClient(EnvironmentService, transport);
 export const flows = createClient(FlowService, transport);
 export const logs = createClient(LogService, transport);
 export const runs = createClient(RunService, transport);

@@ -5,6 +5,7 @@ import { ago, bytes, duration, millis, plural } from "./format";
 import { parsePins } from "./pins";
 import { problemOf } from "./problem";
 import { pressed, type Shortcut } from "./shortcuts";
+import { median } from "./stats";
 import { agentMark, hasEnded, markOf, runStatusOf, runWord } from "./status";
 
 test.each([
@@ -23,6 +24,11 @@ test("moments, sizes and numbers", () => {
   expect([bytes(12), bytes(1_536), bytes(3 << 20)]).toEqual(["12 B", "1.5 KiB", "3.0 MiB"]);
   expect([plural(1, "run"), plural(12_000, "run")]).toEqual(["1 run", "12,000 runs"]);
   expect(millis(undefined)).toBe(0);
+});
+
+test("the median is a value that was", () => {
+  expect([median([3, 1, 2]), median([4, 1, 2, 3]), median([7])]).toEqual([2, 2, 7]);
+  expect(median([])).toBeNaN();
 });
 
 test("nothing but passed looks passed", () => {
