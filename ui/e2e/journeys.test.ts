@@ -1,5 +1,5 @@
 import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Browser } from "playwright-core";
@@ -172,6 +172,19 @@ test("what a hostile system answers is shown as data", async () => {
   await page.getByText("3 hits").waitFor();
   expect(await page.title()).toBe("✗ A hostile system · TestMesh");
   expect(await page.locator("main script, main img[onerror], main svg[onload], main iframe").count()).toBe(0);
+  expect(complaints).toEqual([]);
+});
+
+test("a file of a run is saved as it was stored", async () => {
+  await mesh.queue("examples/failing/errored-endless.yaml");
+  const { page, complaints } = await openTab(browser);
+  await page.goto(`${mesh.url}/runs?flow=endless`);
+  await page.getByRole("link", { name: /errored endless/ }).click();
+  await page.getByRole("tab", { name: /^Files/ }).click();
+  const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Save endless.result.json" }).click()]);
+  expect(download.suggestedFilename()).toBe("endless.result.json");
+  const saved = readFileSync(await download.path(), "utf8");
+  expect(JSON.parse(saved)).toMatchObject({ status: 200 });
   expect(complaints).toEqual([]);
 });
 
