@@ -66,7 +66,7 @@ test("what a schema cannot say is refused by its field", async () => {
 test("a search ends with its signal", async () => {
   const abort = new AbortController();
   const { act } = newRun(abort.signal);
-  const doing = act("find", { scheme: "iban", pattern: "XX??????????????????????????", count: 1000 });
+  const doing = act("find", { scheme: "iban", pattern: "????????????????????????????" });
   setTimeout(() => abort.abort(new Fault({ code: "E-TIMEOUT", message: "over" })), 20);
   await assert.rejects(doing, /over/);
 });
