@@ -67,6 +67,7 @@ type parked struct {
 	session string
 	home    string
 	free    int
+	paused  bool                     // when it was parked
 	answer  chan *apiv1.PollResponse // of one place
 }
 
@@ -285,10 +286,11 @@ func (l *lead) news(n *lease) {
 	}
 }
 
-// direct wakes an agent that is paused or drained.
+// direct wakes an agent that is paused, resumed or drained: one that was paused waits
+// without room until it hears that it may work again.
 func (l *lead) direct(id string) {
 	a := l.agent(id)
-	if d := l.directive(a); a.waiting != nil && (d.GetPaused() || d.GetDrain()) {
+	if d := l.directive(a); a.waiting != nil && (d.GetPaused() != a.waiting.paused || d.GetDrain()) {
 		l.answer(a, &apiv1.PollResponse{Directive: d})
 	}
 }

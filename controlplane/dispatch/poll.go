@@ -39,6 +39,7 @@ func (l *lead) poll(ctx context.Context, id, home string, req *apiv1.PollRequest
 	a.waiting = p
 	news := l.cancelled(a)
 	directive := l.directive(a)
+	p.paused = directive.GetPaused()
 	if len(news) > 0 || directive.GetDrain() {
 		l.answer(a, &apiv1.PollResponse{News: news, Directive: directive})
 	}

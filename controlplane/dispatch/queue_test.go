@@ -485,3 +485,42 @@ func TestPollsAreAnsweredOnceAndAgain(t *testing.T) {
 		t.Errorf("got %v of who does not lead", err)
 	}
 }
+
+func TestAPausedAgentHearsAtOnceThatItMayWork(t *testing.T) {
+	leads(t, func(t *testing.T, d *desk) {
+		d.agent("a", nil)
+		synctest.Wait()
+		state := func(s apiv1.AgentState) {
+			d.plane.mu.Lock()
+			d.agents["a"].State = s
+			d.plane.mu.Unlock()
+			d.changes <- Change{Agents: []string{"a"}}
+		}
+		began := time.Now()
+		for i, change := range []struct {
+			to     apiv1.AgentState
+			free   int32
+			paused bool
+		}{
+			{apiv1.AgentState_AGENT_STATE_PAUSED, 1, true},
+			{apiv1.AgentState_AGENT_STATE_ONLINE, 0, false}, // it offers no room while it is paused
+		} {
+			answer := make(chan *apiv1.PollResponse, 1)
+			go func() {
+				res, err := d.Poll(t.Context(), "a", "n", &apiv1.PollRequest{PollId: fmt.Sprint(i), FreeSlots: change.free, Hold: durationpb.New(time.Minute)})
+				if err != nil {
+					t.Errorf("change %d: %v", i, err)
+				}
+				answer <- res
+			}()
+			synctest.Wait()
+			state(change.to)
+			if res := <-answer; res.GetDirective().GetPaused() != change.paused {
+				t.Errorf("change %d: got %v", i, res)
+			}
+			if took := time.Since(began); took > time.Second {
+				t.Errorf("change %d was heard of after %s", i, took)
+			}
+		}
+	})
+}
