@@ -29,7 +29,7 @@ const limit = 2 * time.Minute
 func main() {
 	bin := flag.String("bin", "bin/testmesh", "the binary to measure")
 	rounds := flag.Int("rounds", 7, "pairs of runs for each figure; cold starts get five times as many")
-	only := flag.String("only", "", "measure one figure: coldstart, step, parallel, memory, validate, plugins, protocols or mesh")
+	only := flag.String("only", "", "measure one figure: coldstart, step, parallel, memory, validate, plugins, protocols, mesh or scale")
 	most := flag.Float64("most", 0, "fail where a step of a protocol is over so many times its goal; 0: show it only")
 	flag.Parse()
 	if err := run(*bin, *only, *rounds, *most, os.Stdout); err != nil {
@@ -45,6 +45,7 @@ type bench struct {
 	most                              float64
 	out                               io.Writer
 	missed                            []error // figures over most times their goal
+	servers                           []*exec.Cmd
 }
 
 func run(bin, only string, rounds int, most float64, out io.Writer) (err error) {
@@ -108,6 +109,7 @@ func choose(only string) ([]figure, error) {
 		{"plugins", (*bench).plugins},
 		{"protocols", (*bench).protocols},
 		{"mesh", (*bench).mesh},
+		{"scale", (*bench).scale},
 	}
 	if only == "" {
 		return all, nil

@@ -211,11 +211,11 @@ func (b *bench) cluster(size int) (stop func(), nodes []*client.Client, err erro
 				args, env = append(args, "--join", first), []string{"TESTMESH_NODE_TOKEN=" + token.GetSecret()}
 			}
 		}
-		_, end, err := b.started(fmt.Sprintf("node-%d-%d.log", size, i), env, args...)
+		cmd, end, err := b.started(fmt.Sprintf("node-%d-%d.log", size, i), env, args...)
 		if err != nil {
 			return stop, nil, err
 		}
-		stops = append(stops, end)
+		stops, b.servers = append(stops, end), append(b.servers, cmd)
 		c, address, err := waited(ready)
 		if err != nil {
 			return stop, nil, err
@@ -336,16 +336,11 @@ func (b *bench) idle(cmd *exec.Cmd) error {
 		return err
 	}
 	share := float64(after-before) / float64(watch)
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", cmd.Process.Pid))
+	memory, err := resident(cmd)
 	if err != nil {
 		return err
 	}
-	var size, pages int64
-	if _, err := fmt.Sscan(string(text), &size, &pages); err != nil {
-		return err
-	}
-	resident := pages * int64(os.Getpagesize())
-	b.judged("idle agent, memory", mib(resident), "", 0, "25 MiB", float64(resident)/agentRSS)
+	b.judged("idle agent, memory", mib(memory), "", 0, "25 MiB", float64(memory)/agentRSS)
 	b.judged("idle agent, CPU", fmt.Sprintf("%.2f %%", 100*share), "", 0, "0.1 %", share/agentCPU)
 	return nil
 }
