@@ -2,14 +2,21 @@ package controlplane
 
 import (
 	"context"
+	"crypto/sha256"
+	"database/sql"
 	"errors"
 	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/hashicorp/raft"
 
 	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
 )
@@ -183,20 +190,94 @@ func (w *world) bill(ctx context.Context) error {
 
 // equal says whether the nodes are at one entry with one state.
 func (w *world) equal(ctx context.Context) error {
-	states := map[string]bool{}
+	states, entries := map[string]bool{}, map[uint64]bool{}
 	var said string
 	for _, n := range w.nodes {
 		at, hash, err := n.store.Chain(ctx)
 		if err != nil {
 			return err
 		}
+		entries[at] = true
 		one := fmt.Sprintf("entry %d with the state %x", at, hash)
 		states[one], said = true, said+n.id+" is at "+one+"; "
 	}
-	if len(states) > 1 {
+	switch {
+	case len(states) > 1 && len(entries) == 1: // nobody is behind: they are different
+		return errors.New(said + w.difference(ctx))
+	case len(states) > 1:
 		return errors.New(said)
 	}
 	return nil
+}
+
+// difference says where nodes that have the same entries differ: in their logs, or in
+// what they made of them.
+func (w *world) difference(ctx context.Context) string {
+	var b strings.Builder
+	log := func(n *simNode) (list []string) {
+		last, err := n.logs.LastIndex()
+		for i := uint64(1); err == nil && i <= last; i++ {
+			var l raft.Log
+			if err = n.logs.GetLog(i, &l); err == nil {
+				list = append(list, fmt.Sprintf("%d of term %d, %s %x", i, l.Term, l.Type, sha256.Sum256(l.Data)))
+			}
+		}
+		return list
+	}
+	first := log(w.nodes[0])
+	for _, n := range w.nodes[1:] {
+		other := log(n)
+		for i := range min(len(first), len(other)) {
+			if first[i] != other[i] {
+				fmt.Fprintf(&b, "\n%s has entry %s, %s has %s", w.nodes[0].id, first[i], n.id, other[i])
+				break
+			}
+		}
+	}
+	for _, table := range []string{"answers", "batches", "runs", "details", "locks", "tokens", "checkpoints", "once", "agents", "sources", "bundles", "bundle_uses", "bundle_times"} {
+		rows := map[string]string{}
+		for _, n := range w.nodes {
+			db, err := sql.Open("sqlite3", "file:"+filepath.Join(w.dir, n.id, "store.db")+"?mode=ro")
+			if err != nil {
+				return err.Error()
+			}
+			rows[n.id] = dump(ctx, db, table)
+			if err := db.Close(); err != nil {
+				return err.Error()
+			}
+		}
+		for _, n := range w.nodes[1:] {
+			if rows[n.id] != rows[w.nodes[0].id] {
+				fmt.Fprintf(&b, "\n%s of %s:\n%s\n%s of %s:\n%s", table, w.nodes[0].id, rows[w.nodes[0].id], table, n.id, rows[n.id])
+			}
+		}
+	}
+	return b.String()
+}
+
+// dump is a table as text.
+func dump(ctx context.Context, db *sql.DB, table string) string {
+	rows, err := db.QueryContext(ctx, "SELECT * FROM "+table)
+	if err != nil {
+		return err.Error()
+	}
+	defer rows.Close()
+	names, err := rows.Columns()
+	var list []string
+	for err == nil && rows.Next() {
+		cells, into := make([]any, len(names)), make([]any, len(names))
+		for i := range cells {
+			into[i] = &cells[i]
+		}
+		if err = rows.Scan(into...); err == nil {
+			list = append(list, fmt.Sprintf("%q", cells))
+		}
+	}
+	if err = errors.Join(err, rows.Err()); err != nil {
+		return err.Error()
+	}
+	slices.Sort(list)
+	return strings.Join(list, "\n")
 }
 
 // charge looks at one run.
