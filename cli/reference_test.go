@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -455,4 +456,43 @@ func withFakeFields(t *testing.T, page string) string {
 	}
 	b.WriteString(" |\n")
 	return page[:from+len(heading)] + b.String() + page[to:]
+}
+
+// typed is a command as a page types it, up to what ends it in a shell or in prose.
+var typed = regexp.MustCompile("(?:^|[ `])testmesh ([^`|;&<>\\n]*)")
+
+// TestDocumentsTypeFlagsThatThereAre looks at the examples that no test runs too: those
+// that need another machine, or a key.
+func TestDocumentsTypeFlagsThatThereAre(t *testing.T) {
+	pages, err := filepath.Glob(filepath.Join("..", "docs", "*.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := 0
+	for _, page := range append(pages, filepath.Join("..", "README.md")) {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range typed.FindAllStringSubmatch(string(text), -1) {
+			cmd, args, err := newRoot(referenceState()).Find(strings.Fields(m[1]))
+			if err != nil {
+				continue // prose
+			}
+			for _, arg := range args {
+				name, isFlag := strings.CutPrefix(arg, "--")
+				name, _, _ = strings.Cut(strings.TrimRight(name, ".,:)"), "=")
+				if !isFlag || name == "" || name == "help" {
+					continue
+				}
+				found++
+				if cmd.Flags().Lookup(name) == nil && cmd.InheritedFlags().Lookup(name) == nil {
+					t.Errorf("%s: testmesh %s: %s has no flag --%s", filepath.Base(page), m[1], cmd.CommandPath(), name)
+				}
+			}
+		}
+	}
+	if found < 100 {
+		t.Errorf("found %d flags in the documents, want at least 100", found)
+	}
 }
