@@ -119,12 +119,28 @@ func network(err error, target string) *Error {
 // innermost is the text of the error that began a chain.
 func innermost(err error) string {
 	for {
+		if tries, ok := err.(interface{ Unwrap() []error }); ok {
+			return oneCause(err, tries.Unwrap())
+		}
 		inner := errors.Unwrap(err)
 		if inner == nil {
 			return err.Error()
 		}
 		err = inner
 	}
+}
+
+// oneCause says once why all tries ended, where it was for one reason.
+func oneCause(err error, tries []error) string {
+	cause := ""
+	for i, one := range tries {
+		text := innermost(one)
+		if i > 0 && text != cause {
+			return err.Error()
+		}
+		cause = text
+	}
+	return cause
 }
 
 // fault is what a host is told of an error that an author's function gave.

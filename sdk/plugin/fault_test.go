@@ -36,6 +36,7 @@ func TestErrorsOfAnAuthorAreReportedByTheirKind(t *testing.T) {
 		"a certificate":             {fmt.Errorf("dial: %w", x509.UnknownAuthorityError{}), CodeTLS, "x509: ", BlameSystem, false},
 		"a host that was asked for": {NetError(io.ErrUnexpectedEOF, "db:1"), CodeConn, "db:1: unexpected EOF", BlameSystem, false},
 		"no route, to a target":     {NetError(refused, "db:1"), CodeConn, "connection refused: db:1", BlameSystem, false},
+		"refused at each try":       {NetError(errors.Join(fmt.Errorf("first: %w", refused), refused), "db:1"), CodeConn, "connection refused: db:1", BlameSystem, false},
 		"one that has words":        {NetError(Definitionf("a", "is wrong"), "db:1"), CodeConfig, "is wrong", BlameDefinition, false},
 	}
 	for name, test := range tests {
