@@ -2,6 +2,7 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/testmesh/testmesh/flow/event"
 	"github.com/testmesh/testmesh/flow/source"
 	"github.com/testmesh/testmesh/flow/value"
+	"github.com/testmesh/testmesh/sdk/plugin"
 )
 
 // control makes one try of a control action.
@@ -193,6 +195,9 @@ func (r *stepRun) doWaitFor(ctx context.Context, c *flow.WaitFor) *try {
 		err := prober.Probe(inner, url)
 		if err == nil {
 			return &try{answered: true}
+		}
+		if never := (*plugin.Error)(nil); errors.As(err, &never) {
+			return &try{status: event.Errored, err: pluginError(never)}
 		}
 		if inner.Err() == nil && sleep(inner, c.Interval) {
 			continue

@@ -37,7 +37,8 @@ type Sink interface {
 }
 
 // Prober tells whether something answers at a URL (http, https, tcp, grpc). It
-// tries once and returns when ctx is done.
+// tries once and returns when ctx is done. A *plugin.Error says that it cannot be told
+// from here, however often it is asked: the step is errored.
 type Prober interface {
 	Probe(ctx context.Context, url string) error
 }

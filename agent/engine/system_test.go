@@ -196,7 +196,7 @@ func answer(req *plugin.Request, config map[string]any, n int) []byte {
 }
 
 // prober says that something answers from the n-th question on; the URL's path
-// is n.
+// is n. It may not ask the host denied.
 type prober struct {
 	mu    sync.Mutex
 	asked map[string]int
@@ -209,6 +209,9 @@ func (p *prober) Probe(_ context.Context, url string) error {
 		p.asked = map[string]int{}
 	}
 	p.asked[url]++
+	if strings.HasPrefix(url, "http://denied/") {
+		return fmt.Errorf("ask %s: %w", url, &plugin.Error{Code: plugin.CodeEgress, Blame: plugin.BlameAgent, Message: "the agent does not let anything to denied"})
+	}
 	var n int
 	if _, err := fmt.Sscanf(url[strings.LastIndexByte(url, '/')+1:], "%d", &n); err != nil {
 		return errors.New("nobody is there")

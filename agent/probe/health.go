@@ -12,6 +12,8 @@ import (
 	"strings"
 
 	"google.golang.org/protobuf/encoding/protowire"
+
+	"github.com/testmesh/testmesh/sdk/plugin"
 )
 
 // What grpc.health.v1 and the gRPC wire format fix.
@@ -31,7 +33,7 @@ var statusNames = [...]string{"UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKN
 // URL's path names: grpc://host:port/package.Service.
 func (p *Prober) health(ctx context.Context, u *url.URL) error {
 	if u.Host == "" {
-		return fmt.Errorf("%s has no host", u.Redacted())
+		return plugin.Definitionf("url", "%s has no host", u.Redacted())
 	}
 	service := strings.Trim(u.Path, "/")
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+u.Host+checkPath, bytes.NewReader(frame(checkRequest(service))))

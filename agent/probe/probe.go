@@ -50,7 +50,7 @@ func Within(rules *plugin.Egress) *Prober {
 func (p *Prober) Probe(ctx context.Context, target string) error {
 	u, err := url.Parse(target)
 	if err != nil {
-		return fmt.Errorf("read URL: %w", err)
+		return plugin.Definitionf("url", "is no URL: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
@@ -62,7 +62,7 @@ func (p *Prober) Probe(ctx context.Context, target string) error {
 	case "grpc":
 		return p.health(ctx, u)
 	}
-	return fmt.Errorf("%q is not http://, https://, tcp:// or grpc://", target)
+	return plugin.Definitionf("url", "%q is not http://, https://, tcp:// or grpc://", target)
 }
 
 func (p *Prober) http(ctx context.Context, target string) error {
@@ -83,7 +83,7 @@ func (p *Prober) http(ctx context.Context, target string) error {
 
 func (p *Prober) dial(ctx context.Context, u *url.URL) error {
 	if u.Port() == "" {
-		return fmt.Errorf("%s has no port", u.Redacted())
+		return plugin.Definitionf("url", "%s has no port", u.Redacted())
 	}
 	conn, err := p.rules.Dial(ctx, &net.Dialer{}, "tcp", u.Host)
 	if err != nil {

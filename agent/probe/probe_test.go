@@ -64,7 +64,7 @@ func TestTCP(t *testing.T) {
 func TestRefused(t *testing.T) {
 	check(t, "ftp://x", "is not http")
 	check(t, "http://127.0.0.1:1", "refused")
-	check(t, ":", "read URL")
+	check(t, ":", "is no URL")
 	check(t, "grpc:///x", "has no host")
 }
 

@@ -244,8 +244,7 @@ func TestEgressRulesOfAnAgentHoldForEveryStep(t *testing.T) {
 					codes = e.StepFinished.Error.Code + " " + e.StepFinished.Error.Message
 				}
 			}
-			refused := strings.HasPrefix(codes, "E-EGRESS") || name == "wait_for" && strings.Contains(codes, "the agent does not let anything")
-			if runs[0].GetStatus() != apiv1.RunStatus_RUN_STATUS_ERRORED && name != "wait_for" || !refused {
+			if runs[0].GetStatus() != apiv1.RunStatus_RUN_STATUS_ERRORED || !strings.HasPrefix(codes, "E-EGRESS") {
 				t.Errorf("it is %s with %q", runs[0].GetStatus(), codes)
 			}
 		})

@@ -78,6 +78,10 @@ func TestExpect(t *testing.T) {
 	} {
 		is(t, u.do("publish", send), `{"receivers":1}`)
 	}
+	// A look sees what has come by then: all of it has.
+	if _, err := u.try(t.Context(), "expect", m{"within": "10s", "as": "bytes", "count": 4}); err != nil {
+		t.Fatal(err)
+	}
 	tests := map[string]struct{ config, messages, fault, detail, hint string }{
 		"a message, as JSON":           {config: `{"as":"json","where":{"message":{"id":"o1"}}}`, messages: `[{"channel":"` + a + `","message":{"id":"o1","total":1}}]`},
 		"of a pattern":                 {config: `{"as":"json","where":{"pattern":"` + b + `*"}}`, messages: `[{"channel":"` + b + `2","message":{"id":"o2"},"pattern":"` + b + `*"}]`},
