@@ -1750,18 +1750,15 @@ type Flow struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Workspace string                 `protobuf:"bytes,1,opt,name=workspace,proto3" json:"workspace,omitempty"`
 	// Path of its file below the project's root, and which flow of the file it is.
-	File        string                 `protobuf:"bytes,2,opt,name=file,proto3" json:"file,omitempty"`
-	Index       int32                  `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
-	Name        string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
-	Description string                 `protobuf:"bytes,5,opt,name=description,proto3" json:"description,omitempty"`
-	Suite       string                 `protobuf:"bytes,6,opt,name=suite,proto3" json:"suite,omitempty"`
-	Tags        []string               `protobuf:"bytes,7,rep,name=tags,proto3" json:"tags,omitempty"`
-	Bundle      string                 `protobuf:"bytes,8,opt,name=bundle,proto3" json:"bundle,omitempty"`
-	Revision    int64                  `protobuf:"varint,9,opt,name=revision,proto3" json:"revision,omitempty"`
-	Updated     *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=updated,proto3" json:"updated,omitempty"`
-	// The newest run of it that has ended.
-	LastRunId     string    `protobuf:"bytes,11,opt,name=last_run_id,json=lastRunId,proto3" json:"last_run_id,omitempty"`
-	LastStatus    RunStatus `protobuf:"varint,12,opt,name=last_status,json=lastStatus,proto3,enum=testmesh.api.v1.RunStatus" json:"last_status,omitempty"`
+	File          string                 `protobuf:"bytes,2,opt,name=file,proto3" json:"file,omitempty"`
+	Index         int32                  `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
+	Name          string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
+	Description   string                 `protobuf:"bytes,5,opt,name=description,proto3" json:"description,omitempty"`
+	Suite         string                 `protobuf:"bytes,6,opt,name=suite,proto3" json:"suite,omitempty"`
+	Tags          []string               `protobuf:"bytes,7,rep,name=tags,proto3" json:"tags,omitempty"`
+	Bundle        string                 `protobuf:"bytes,8,opt,name=bundle,proto3" json:"bundle,omitempty"`
+	Revision      int64                  `protobuf:"varint,9,opt,name=revision,proto3" json:"revision,omitempty"`
+	Updated       *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=updated,proto3" json:"updated,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1864,20 +1861,6 @@ func (x *Flow) GetUpdated() *timestamppb.Timestamp {
 		return x.Updated
 	}
 	return nil
-}
-
-func (x *Flow) GetLastRunId() string {
-	if x != nil {
-		return x.LastRunId
-	}
-	return ""
-}
-
-func (x *Flow) GetLastStatus() RunStatus {
-	if x != nil {
-		return x.LastStatus
-	}
-	return RunStatus_RUN_STATUS_UNSPECIFIED
 }
 
 // BundleFile is one file of a bundle.
@@ -2691,7 +2674,7 @@ const file_testmesh_api_v1_record_proto_rawDesc = "" +
 	"\x04text\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x18\x80\x80@R\x04text\x12\x1a\n" +
 	"\brevision\x18\x04 \x01(\x03R\brevision\x124\n" +
 	"\aupdated\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\aupdated\x12\x18\n" +
-	"\asecrets\x18\x06 \x03(\tR\asecrets\"\xf5\x02\n" +
+	"\asecrets\x18\x06 \x03(\tR\asecrets\"\xa4\x02\n" +
 	"\x04Flow\x12\x1c\n" +
 	"\tworkspace\x18\x01 \x01(\tR\tworkspace\x12\x12\n" +
 	"\x04file\x18\x02 \x01(\tR\x04file\x12\x14\n" +
@@ -2703,10 +2686,7 @@ const file_testmesh_api_v1_record_proto_rawDesc = "" +
 	"\x06bundle\x18\b \x01(\tR\x06bundle\x12\x1a\n" +
 	"\brevision\x18\t \x01(\x03R\brevision\x124\n" +
 	"\aupdated\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.TimestampR\aupdated\x12\x1e\n" +
-	"\vlast_run_id\x18\v \x01(\tR\tlastRunId\x12;\n" +
-	"\vlast_status\x18\f \x01(\x0e2\x1a.testmesh.api.v1.RunStatusR\n" +
-	"lastStatus\"~\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\aupdatedJ\x04\b\v\x10\fJ\x04\b\f\x10\r\"~\n" +
 	"\n" +
 	"BundleFile\x12\x1e\n" +
 	"\x04path\x18\x01 \x01(\tB\n" +
@@ -2889,25 +2869,24 @@ var file_testmesh_api_v1_record_proto_depIdxs = []int32{
 	30, // 27: testmesh.api.v1.Batch.finished:type_name -> google.protobuf.Timestamp
 	30, // 28: testmesh.api.v1.Environment.updated:type_name -> google.protobuf.Timestamp
 	30, // 29: testmesh.api.v1.Flow.updated:type_name -> google.protobuf.Timestamp
-	0,  // 30: testmesh.api.v1.Flow.last_status:type_name -> testmesh.api.v1.RunStatus
-	26, // 31: testmesh.api.v1.Agent.pins:type_name -> testmesh.api.v1.Agent.PinsEntry
-	27, // 32: testmesh.api.v1.Agent.facts:type_name -> testmesh.api.v1.Agent.FactsEntry
-	2,  // 33: testmesh.api.v1.Agent.state:type_name -> testmesh.api.v1.AgentState
-	30, // 34: testmesh.api.v1.Agent.joined:type_name -> google.protobuf.Timestamp
-	30, // 35: testmesh.api.v1.Agent.seen:type_name -> google.protobuf.Timestamp
-	30, // 36: testmesh.api.v1.Agent.paused_until:type_name -> google.protobuf.Timestamp
-	28, // 37: testmesh.api.v1.JoinToken.pins:type_name -> testmesh.api.v1.JoinToken.PinsEntry
-	30, // 38: testmesh.api.v1.JoinToken.created:type_name -> google.protobuf.Timestamp
-	30, // 39: testmesh.api.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
-	30, // 40: testmesh.api.v1.LogLine.time:type_name -> google.protobuf.Timestamp
-	30, // 41: testmesh.api.v1.Member.last_contact:type_name -> google.protobuf.Timestamp
-	5,  // 42: testmesh.api.v1.Target.MatchEntry.value:type_name -> testmesh.api.v1.Values
-	5,  // 43: testmesh.api.v1.Target.NotEntry.value:type_name -> testmesh.api.v1.Values
-	44, // [44:44] is the sub-list for method output_type
-	44, // [44:44] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	26, // 30: testmesh.api.v1.Agent.pins:type_name -> testmesh.api.v1.Agent.PinsEntry
+	27, // 31: testmesh.api.v1.Agent.facts:type_name -> testmesh.api.v1.Agent.FactsEntry
+	2,  // 32: testmesh.api.v1.Agent.state:type_name -> testmesh.api.v1.AgentState
+	30, // 33: testmesh.api.v1.Agent.joined:type_name -> google.protobuf.Timestamp
+	30, // 34: testmesh.api.v1.Agent.seen:type_name -> google.protobuf.Timestamp
+	30, // 35: testmesh.api.v1.Agent.paused_until:type_name -> google.protobuf.Timestamp
+	28, // 36: testmesh.api.v1.JoinToken.pins:type_name -> testmesh.api.v1.JoinToken.PinsEntry
+	30, // 37: testmesh.api.v1.JoinToken.created:type_name -> google.protobuf.Timestamp
+	30, // 38: testmesh.api.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
+	30, // 39: testmesh.api.v1.LogLine.time:type_name -> google.protobuf.Timestamp
+	30, // 40: testmesh.api.v1.Member.last_contact:type_name -> google.protobuf.Timestamp
+	5,  // 41: testmesh.api.v1.Target.MatchEntry.value:type_name -> testmesh.api.v1.Values
+	5,  // 42: testmesh.api.v1.Target.NotEntry.value:type_name -> testmesh.api.v1.Values
+	43, // [43:43] is the sub-list for method output_type
+	43, // [43:43] is the sub-list for method input_type
+	43, // [43:43] is the sub-list for extension type_name
+	43, // [43:43] is the sub-list for extension extendee
+	0,  // [0:43] is the sub-list for field type_name
 }
 
 func init() { file_testmesh_api_v1_record_proto_init() }
