@@ -21,6 +21,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
+	"github.com/testmesh/testmesh/controlplane/cluster"
 	"github.com/testmesh/testmesh/controlplane/dispatch"
 	"github.com/testmesh/testmesh/controlplane/store"
 	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
@@ -287,7 +288,7 @@ func (n *simNode) start(ctx context.Context) {
 	n.w.mu.Lock()
 	n.wire = wire
 	n.w.mu.Unlock()
-	if n.raft, err = raft.NewRaft(cfg, simMachine{n.store}, n.logs, n.logs, raft.NewDiscardSnapshotStore(), wire); err != nil {
+	if n.raft, err = raft.NewRaft(cfg, simMachine{n.store}, n.logs, n.logs, raft.NewDiscardSnapshotStore(), cluster.Bound(wire)); err != nil {
 		n.w.fail(errors.Join(err, n.store.Close()))
 		return
 	}

@@ -22,7 +22,7 @@ import (
 )
 
 var (
-	seeds = flag.Int("seeds", 20, "how many histories the simulation tries")
+	seeds = flag.Int("seeds", 40, "how many histories the simulation tries")
 	seed  = flag.Uint64("seed", 0, "the one history that the simulation tries; 0: as many as -seeds says, each another one")
 )
 

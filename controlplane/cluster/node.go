@@ -263,9 +263,9 @@ func (n *Node) transport() (raft.Transport, error) {
 		return t, nil
 	}
 	n.links = newLinks(n.cfg.Listener, n.cfg.Identity)
-	return raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
+	return Bound(raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
 		Stream: n.links.raft(n.cfg.Address), MaxPool: 3, Timeout: 10 * time.Second, Logger: hclog.NewNullLogger(),
-	}), nil
+	})), nil
 }
 
 // Snapshotted is when this node last wrote a snapshot of its own; zero: never.
