@@ -37,7 +37,7 @@ func settingsPage(t *testing.T, command, file string, settings *setting.Table) s
 	var b strings.Builder
 	fmt.Fprintf(&b, "# Settings of testmesh %s\n\n%s", command, generatedNote)
 	fmt.Fprintf(&b, "Each setting is a flag, a variable of the environment and a key of a YAML file, which `--config` or `%s` names. A flag wins over the variable, the variable over the file, the file over the default. "+
-		"A key that nobody knows is an error, with its line. `tls.cert` is `cert` below `tls`. In variables, lists have commas between their parts. `--print-config` prints all of them, with where each is from.\n\n", file)
+		"A key that nobody knows is an error, with its line. `tls.cert` is `cert` below `tls`. In variables, lists have commas between their parts. A secret may also be in a file, which the variable with `_FILE` behind its name names. `--print-config` prints all of them, with where each is from.\n\n", file)
 	if err := settings.Reference(&b); err != nil {
 		t.Fatal(err)
 	}

@@ -63,7 +63,7 @@ func (c *Config) load(t *setting.Table, file string) error {
 	if file == "" {
 		file, _ = c.LookupEnv("TESTMESH_AGENT_CONFIG")
 	}
-	src := setting.Sources{LookupEnv: c.LookupEnv}
+	src := setting.Sources{LookupEnv: c.LookupEnv, ReadFile: os.ReadFile}
 	if file != "" {
 		text, err := os.ReadFile(file)
 		if err != nil {

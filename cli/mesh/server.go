@@ -156,7 +156,7 @@ func (c *commands) load(t *setting.Table, file, variable string) error {
 	if file == "" {
 		file, _ = c.LookupEnv(variable)
 	}
-	src := setting.Sources{LookupEnv: c.LookupEnv}
+	src := setting.Sources{LookupEnv: c.LookupEnv, ReadFile: os.ReadFile}
 	if file != "" {
 		text, err := os.ReadFile(file)
 		if err != nil {

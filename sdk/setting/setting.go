@@ -24,7 +24,7 @@ type Spec struct {
 	Default string
 	// What it does, for the flag's help and the reference page: half a sentence.
 	What string
-	// Secret values are not printed.
+	// Secret values are not printed, and may be in a file that the variable NAME_FILE names.
 	Secret bool
 	// Check refuses values that are none; it is not asked about the default.
 	Check func(value string) error
@@ -117,6 +117,8 @@ func (e *entry) set(text string) error {
 // Sources are where values come from beside the flags, which were parsed before.
 type Sources struct {
 	LookupEnv func(name string) (string, bool)
+	// ReadFile reads the files that hold secrets; nil: there are none.
+	ReadFile func(name string) ([]byte, error)
 	// File is the name of the file, for messages; Text what it holds. Both empty: none.
 	File string
 	Text []byte
@@ -130,17 +132,20 @@ func (t *Table) Load(s Sources) error {
 		if strings.HasPrefix(e.from, "--") {
 			continue
 		}
-		if s.LookupEnv != nil {
-			if text, ok := s.LookupEnv(e.Env); ok && text != "" {
-				e.from = e.Env
-				e.value.reset()
-				for _, one := range e.value.split(text) {
-					if err := e.set(one); err != nil {
-						problems = append(problems, fmt.Errorf("%s: %w", e.Env, err))
-					}
+		text, from, err := s.variable(e)
+		if err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		if text != "" {
+			e.from = from
+			e.value.reset()
+			for _, one := range e.value.split(text) {
+				if err := e.set(one); err != nil {
+					problems = append(problems, fmt.Errorf("%s: %w", from, err))
 				}
-				continue
 			}
+			continue
 		}
 		if n := inFile[e.Key]; n != nil {
 			e.from = place(s.File, n)
@@ -148,6 +153,37 @@ func (t *Table) Load(s Sources) error {
 		}
 	}
 	return errors.Join(problems...)
+}
+
+// fileSuffix ends the variable that names the file of a secret; maxSecret bounds it.
+const (
+	fileSuffix = "_FILE"
+	maxSecret  = 64 << 10
+)
+
+// variable is what the environment says: by the variable itself, or for a secret by the
+// file that another one names. An empty file is none, because a supervisor that has no
+// secret to hand over may make one; one that is not there is a mistake.
+func (s *Sources) variable(e *entry) (text, from string, err error) {
+	if s.LookupEnv == nil {
+		return "", "", nil
+	}
+	if text, _ = s.LookupEnv(e.Env); text != "" || !e.Secret || s.ReadFile == nil {
+		return text, e.Env, nil
+	}
+	from = e.Env + fileSuffix
+	name, _ := s.LookupEnv(from)
+	if name == "" {
+		return "", "", nil
+	}
+	data, err := s.ReadFile(name)
+	if err != nil {
+		return "", from, fmt.Errorf("%s: %w", from, err)
+	}
+	if len(data) > maxSecret {
+		return "", from, fmt.Errorf("%s: %s has %d bytes, and %d are possible", from, name, len(data), maxSecret)
+	}
+	return strings.TrimSpace(string(data)), from, nil
 }
 
 // From says where the value of a key is from: "--flag", a variable, "file:line:column",
