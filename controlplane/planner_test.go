@@ -80,11 +80,11 @@ func TestTheCatalogIsMadeAnewWithOtherDescriptors(t *testing.T) {
 		}
 	})
 	p := &planner{store: s, blobs: failing{}}
-	first, err := p.catalog(t.Context())
+	first, _, err := p.catalog(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	if again, err := p.catalog(t.Context()); err != nil || again != first {
+	if again, _, err := p.catalog(t.Context()); err != nil || again != first {
 		t.Errorf("got another catalog of the same descriptors, and %v", err)
 	}
 	body, err := proto.Marshal(&testmeshv1.Descriptor{Name: "extra", Version: "1.0.0"})
@@ -97,7 +97,7 @@ func TestTheCatalogIsMadeAnewWithOtherDescriptors(t *testing.T) {
 	if f := a[0].GetFault(); f != nil {
 		t.Fatal(f.GetMessage())
 	}
-	if other, err := p.catalog(t.Context()); err != nil || other == first {
+	if other, _, err := p.catalog(t.Context()); err != nil || other == first {
 		t.Errorf("got the old catalog, and %v", err)
 	}
 }
