@@ -16,6 +16,13 @@ export interface Subscription {
   cut?(): void;
 }
 
+// LiveSource is what answers subscriptions: the socket, or a recording.
+export interface LiveSource {
+  subscribe(subscription: Subscription): () => void;
+  getState(): LiveState;
+  onState(listener: () => void): () => void;
+}
+
 export interface LiveOptions {
   open?: (url: string, protocols: string[]) => WebSocket;
   url?: string;
@@ -28,7 +35,7 @@ const longestDelay = 5_000;
 // defaultBeat holds until the server has said its own.
 const defaultBeat = 10_000;
 
-export class Live {
+export class Live implements LiveSource {
   private socket: WebSocket | null = null;
   private readonly subscriptions = new Map<string, Subscription>();
   private readonly listeners = new Set<() => void>();

@@ -1,12 +1,12 @@
 import { type DescMessage, fromJson, type JsonValue, type MessageShape } from "@bufbuild/protobuf";
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { createContext, use, useEffect, useSyncExternalStore } from "react";
-import type { Live, LiveState } from "./live";
+import type { LiveSource, LiveState } from "./live";
 import { emptyList, ListBuilder, type LiveError, type LiveList } from "./live-frame";
 
-export const LiveContext = createContext<Live | null>(null);
+export const LiveContext = createContext<LiveSource | null>(null);
 
-export function useLiveSocket(): Live {
+export function useLiveSocket(): LiveSource {
   const live = use(LiveContext);
   if (live === null) throw new Error("there is no live socket above this");
   return live;

@@ -6,6 +6,7 @@ import type { StoredFile } from "../../lib/events";
 import { bytes } from "../../lib/format";
 import { problemOf } from "../../lib/problem";
 import type { Recording } from "../../lib/recording";
+import { useRecorded } from "../../lib/recording-archive";
 import type { RunView } from "./run-view";
 
 // FilesView lists what the run stored. Files are saved, never opened in this page: what
@@ -27,9 +28,10 @@ export function FilesView({ recording, go }: { recording: Recording; go: (view: 
 }
 
 export function FileRow({ file }: { file: StoredFile }) {
+  const recorded = useRecorded();
   const save = useMutation({
     mutationFn: async () => {
-      const address = URL.createObjectURL(await fetchBlob(file.sha256));
+      const address = URL.createObjectURL(await (recorded === null ? fetchBlob(file.sha256) : recorded.store.file(file.sha256)));
       const link = document.createElement("a");
       link.href = address;
       link.download = file.name;

@@ -6,10 +6,12 @@ import { Glyph } from "../../components/status-mark";
 import type { Run } from "../../gen/testmesh/api/v1/record_pb";
 import { duration, millis, shortId } from "../../lib/format";
 import type { Recording } from "../../lib/recording";
+import { useRecorded } from "../../lib/recording-archive";
 import { hasEnded, markOf, runWord } from "../../lib/status";
 import { Actions } from "./actions";
 
 export function RunHeader({ run, step, recording }: { run: Run; step: string; recording: Recording }) {
+  const recorded = useRecorded();
   const word = runWord[run.status];
   const attempt = run.attempts.at(-1);
   const why = hasEnded(run.status) ? [run.reason, run.cancelReason].filter(Boolean).join(": ") : "";
@@ -27,9 +29,11 @@ export function RunHeader({ run, step, recording }: { run: Run; step: string; re
           <span className="truncate">{run.spec?.flow}</span>
           {run.spec?.label && <span className="truncate font-normal text-text-2">{run.spec.label}</span>}
         </h1>
-        <span className="ml-auto">
-          <Actions run={run} step={step} recording={recording} />
-        </span>
+        {recorded === null && (
+          <span className="ml-auto">
+            <Actions run={run} step={step} recording={recording} />
+          </span>
+        )}
       </div>
       <div className="flex flex-wrap items-center gap-x-4 gap-y-1 text-text-2">
         <span className="font-medium text-text">
