@@ -64,6 +64,15 @@ func (c calls) Explain(ctx context.Context, r *clusterv1.ExplainRequest) (*clust
 	return &clusterv1.ExplainResponse{Why: why}, told(err)
 }
 
+// Match says which agents would take runs.
+func (c calls) Match(ctx context.Context, r *clusterv1.MatchRequest) (*clusterv1.MatchResponse, error) {
+	match, err := c.dispatcher.Match(ctx, r.GetSpecs())
+	if transient(err) {
+		return &clusterv1.MatchResponse{NotLeader: true}, nil
+	}
+	return &clusterv1.MatchResponse{Match: match}, told(err)
+}
+
 // Stats are numbers of the queue.
 func (c calls) Stats(_ context.Context, r *clusterv1.StatsRequest) (*clusterv1.StatsResponse, error) {
 	stats, err := c.dispatcher.Stats(r.GetWorkspace(), r.GetEnvironment())

@@ -135,6 +135,18 @@ func (q queue) Why(ctx context.Context, run string) (res *apiv1.WhyResponse, err
 	return res, said(err)
 }
 
+func (q queue) Match(ctx context.Context, specs []*apiv1.Spec) (res *apiv1.MatchAgentsResponse, err error) {
+	err = q.atLeader(ctx, func(ctx context.Context) error {
+		res, err = q.dispatcher.Match(ctx, specs)
+		return err
+	}, func(ctx context.Context, c clusterv1connect.NodeServiceClient) (bool, error) {
+		a, err := c.Match(ctx, &clusterv1.MatchRequest{Specs: specs})
+		res = a.GetMatch()
+		return !a.GetNotLeader(), err
+	})
+	return res, said(err)
+}
+
 func (q queue) Stats(ctx context.Context, workspace, environment string) (res *apiv1.QueueStatsResponse, err error) {
 	err = q.atLeader(ctx, func(context.Context) error {
 		res, err = q.dispatcher.Stats(workspace, environment)

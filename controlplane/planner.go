@@ -32,8 +32,6 @@ type planner struct {
 	blobs    blobStore
 	builtins []*testmeshv1.Descriptor
 
-	plans plans
-
 	mu    sync.Mutex
 	known *catalog.Catalog // of the descriptors of key
 	key   string
@@ -61,26 +59,29 @@ func (p *planner) environment(ctx context.Context, workspace, name string) (e *a
 	return e, err
 }
 
-// named is the text of the environment of a source; "": it names none.
-func (p *planner) named(ctx context.Context, workspace, name string) (string, error) {
-	if name == "" {
-		return "", nil
-	}
-	e, err := p.environment(ctx, workspace, name)
-	if err != nil && !errors.Is(err, store.ErrNotFound) {
-		return "", said(err)
-	}
+func (p *planner) load(ctx context.Context, workspace string, s *apiv1.Source, beside []api.File) (*bundle.Loader, *bundled, error) {
+	files, err := p.bundle(ctx, s.GetBundle())
 	if err != nil {
-		return "", &api.Error{Kind: api.NotFound, Field: "source.environment", Message: fmt.Sprintf("there is no environment %q", name), Cause: err}
+		return nil, nil, said(err)
 	}
-	return e.GetText(), nil
-}
-
-func (p *planner) load(ctx context.Context, s *apiv1.Source, files []*apiv1.BundleFile, environment string, c *catalog.Catalog) (*bundle.Loader, *bundled, error) {
-	from := &bundled{ctx: ctx, blobs: p.blobs}
+	c, err := p.catalog(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	from := &bundled{ctx: ctx, blobs: p.blobs, beside: beside}
+	for _, f := range beside {
+		files = append(files, f.BundleFile)
+	}
 	o := bundle.Options{FS: bundle.New(files, from.open), Source: s, Catalog: c, Lenient: true}
 	if name := s.GetEnvironment(); name != "" {
-		env, problems := flow.ParseEnvironment(flow.EnvironmentPath(name), []byte(environment))
+		e, err := p.environment(ctx, workspace, name)
+		if err != nil && !errors.Is(err, store.ErrNotFound) {
+			return nil, nil, said(err)
+		}
+		if err != nil {
+			return nil, nil, &api.Error{Kind: api.NotFound, Field: "source.environment", Message: fmt.Sprintf("there is no environment %q", name), Cause: err}
+		}
+		env, problems := flow.ParseEnvironment(flow.EnvironmentPath(name), []byte(e.GetText()))
 		if bad := problems.Errors(); len(bad) > 0 {
 			return nil, nil, asError("source.environment", bad)
 		}
@@ -97,12 +98,18 @@ func (p *planner) load(ctx context.Context, s *apiv1.Source, files []*apiv1.Bund
 // flow of all that it cannot read. What the blob store could not give says nothing about
 // the flow: it is kept apart.
 type bundled struct {
-	ctx   context.Context
-	blobs blobStore
-	fault error
+	ctx    context.Context
+	blobs  blobStore
+	beside []api.File
+	fault  error
 }
 
 func (c *bundled) open(sum string) ([]byte, error) {
+	for _, f := range c.beside {
+		if f.GetSha256() == sum {
+			return f.Content, nil
+		}
+	}
 	r, err := c.blobs.Get(c.ctx, "files/"+sum[:2]+"/"+sum)
 	if err != nil {
 		return nil, c.noted(err)
@@ -128,22 +135,22 @@ func (c *bundled) blame(field string, problems source.Problems) error {
 }
 
 // catalog is what the built-in plugins and those of the agents can do: of each the
-// newest version. The key is of the descriptors that it is made of.
-func (p *planner) catalog(ctx context.Context) (c *catalog.Catalog, key string, err error) {
+// newest version.
+func (p *planner) catalog(ctx context.Context) (*catalog.Catalog, error) {
 	// Making one takes longer than all else that a batch needs, and they seldom change.
 	digests, err := p.store.DescriptorDigests(ctx)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
-	key = strings.Join(digests, " ")
+	key := strings.Join(digests, " ")
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.known != nil && p.key == key {
-		return p.known, key, nil
+		return p.known, nil
 	}
 	described, err := p.store.Descriptors(ctx)
 	if err != nil {
-		return nil, "", err
+		return nil, err
 	}
 	newest := map[string]*testmeshv1.Descriptor{}
 	for _, d := range described { // by name and version
@@ -164,51 +171,22 @@ func (p *planner) catalog(ctx context.Context) (c *catalog.Catalog, key string, 
 	for i, name := range names {
 		list[i] = newest[name]
 	}
-	if c, err = catalog.New(list...); err == nil {
+	c, err := catalog.New(list...)
+	if err == nil {
 		p.known, p.key = c, key
 	}
-	return c, key, err
+	return c, err
 }
 
-// specs are what the runs of a source run.
-func (p *planner) specs(ctx context.Context, workspace string, s *apiv1.Source) ([]*apiv1.Spec, error) {
-	// Also where the plan is known: a bundle that is gone is refused.
-	files, err := p.bundle(ctx, s.GetBundle())
-	if err != nil {
-		return nil, said(err)
-	}
-	c, descriptors, err := p.catalog(ctx)
-	if err != nil {
-		return nil, err
-	}
-	environment, err := p.named(ctx, workspace, s.GetEnvironment())
-	if err != nil {
-		return nil, err
-	}
-	key, err := keyOf(workspace, s, environment, descriptors)
-	if err != nil {
-		return nil, err
-	}
-	if specs, known := p.plans.get(key); known {
-		return specs, nil
-	}
-	l, from, err := p.load(ctx, s, files, environment, c)
+// Plan makes the runs of a source: the same ones every time, but for their ids.
+func (p *planner) Plan(ctx context.Context, workspace string, s *apiv1.Source, beside ...api.File) ([]*clusterv1.NewRun, error) {
+	l, from, err := p.load(ctx, workspace, s, beside)
 	if err != nil {
 		return nil, err
 	}
 	specs, problems := l.Plan()
 	if len(problems) > 0 {
 		return nil, from.blame("source.flows", problems)
-	}
-	p.plans.put(key, specs)
-	return specs, nil
-}
-
-// Plan makes the runs of a source: the same ones every time, but for their ids.
-func (p *planner) Plan(ctx context.Context, workspace string, s *apiv1.Source) ([]*clusterv1.NewRun, error) {
-	specs, err := p.specs(ctx, workspace, s)
-	if err != nil {
-		return nil, err
 	}
 	of := map[string]string{}
 	for _, r := range s.GetOnly() {
@@ -231,13 +209,13 @@ func (p *planner) Expand(ctx context.Context, b *apiv1.Batch) ([]*clusterv1.NewR
 	return runs, err
 }
 
-// Flows are those of a bundle.
-func (p *planner) Flows(ctx context.Context, digest string) ([]*apiv1.Flow, error) {
+// Flows are those of a bundle, with the files that each names.
+func (p *planner) Flows(ctx context.Context, digest string) ([]*clusterv1.PushedFlow, error) {
 	files, err := p.bundle(ctx, digest)
 	if err != nil {
 		return nil, said(err)
 	}
-	c, _, err := p.catalog(ctx)
+	c, err := p.catalog(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -246,7 +224,36 @@ func (p *planner) Flows(ctx context.Context, digest string) ([]*apiv1.Flow, erro
 	if len(problems) > 0 {
 		return nil, from.blame("bundle", problems)
 	}
-	return list, nil
+	byPath := make(map[string]*apiv1.BundleFile, len(files))
+	for _, f := range files {
+		byPath[f.GetPath()] = f
+	}
+	out := make([]*clusterv1.PushedFlow, len(list))
+	for i, one := range list {
+		out[i] = &clusterv1.PushedFlow{Flow: one.Flow}
+		for _, name := range one.Files {
+			if f := byPath[name]; f != nil {
+				out[i].Files = append(out[i].Files, f)
+				one.Flow.Size += f.GetSize()
+			}
+		}
+		one.Flow.Digest, one.Flow.Bundle = bundle.Digest(out[i].GetFiles()), digest
+	}
+	return out, nil
+}
+
+// Describe says what a flow of some files is queued with.
+func (p *planner) Describe(ctx context.Context, files []*apiv1.BundleFile, file string, index int) (*apiv1.GetFlowResponse, error) {
+	c, err := p.catalog(ctx)
+	if err != nil {
+		return nil, err
+	}
+	from := &bundled{ctx: ctx, blobs: p.blobs}
+	out, problems := bundle.Describe(bundle.New(files, from.open), c, file, index)
+	if len(problems) > 0 {
+		return nil, from.blame("file", problems)
+	}
+	return out, nil
 }
 
 // Environment says what is wrong with the text of one.

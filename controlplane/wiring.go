@@ -192,6 +192,10 @@ func (f flows) Flows(ctx context.Context, workspace string) (list []*apiv1.Flow,
 	return f.store.Flows(ctx, workspace)
 }
 
+func (f flows) Revisions(ctx context.Context, workspace, file string, index int32, before int64, limit int) ([]*clusterv1.PushedFlow, error) {
+	return f.store.Revisions(ctx, workspace, file, index, before, limit)
+}
+
 func (f flows) SealedSecrets(ctx context.Context, workspace, environment string) (map[string][]byte, error) {
 	return f.store.SealedSecrets(ctx, workspace, environment)
 }

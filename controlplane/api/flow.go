@@ -1,10 +1,8 @@
 package api
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
-	"fmt"
 	"io"
 	"maps"
 	"slices"
@@ -21,6 +19,8 @@ import (
 // Flows reads flows, bundles and environments, as this node has them.
 type Flows interface {
 	Flows(ctx context.Context, workspace string) (flows []*apiv1.Flow, revision int64, bundle string, err error)
+	// Revisions are what is kept of a flow, newest first: those before one; 0: the newest.
+	Revisions(ctx context.Context, workspace, file string, index int32, before int64, limit int) ([]*clusterv1.PushedFlow, error)
 	Bundle(ctx context.Context, digest string) ([]*apiv1.BundleFile, error)
 	Environments(ctx context.Context, workspace string) ([]*apiv1.Environment, error)
 	Environment(ctx context.Context, workspace, name string) (*apiv1.Environment, error)
@@ -29,12 +29,21 @@ type Flows interface {
 
 // Catalog compiles flows, with what the agents' plugins can do.
 type Catalog interface {
-	// Plan makes the runs of a source: the same ones every time, but for their ids.
-	Plan(ctx context.Context, workspace string, s *apiv1.Source) ([]*clusterv1.NewRun, error)
-	// Flows are the flows of a bundle.
-	Flows(ctx context.Context, digest string) ([]*apiv1.Flow, error)
+	// Plan makes the runs of a source: the same ones every time, but for their ids. The
+	// files of beside need not be stored.
+	Plan(ctx context.Context, workspace string, s *apiv1.Source, beside ...File) ([]*clusterv1.NewRun, error)
+	// Flows are the flows of a bundle, with the files that each names.
+	Flows(ctx context.Context, digest string) ([]*clusterv1.PushedFlow, error)
+	// Describe says what a flow of some files is queued with.
+	Describe(ctx context.Context, files []*apiv1.BundleFile, file string, index int) (*apiv1.GetFlowResponse, error)
 	// Environment says what is wrong with the text of one.
 	Environment(name, text string) error
+}
+
+// File is one beside those of a bundle.
+type File struct {
+	*apiv1.BundleFile
+	Content []byte
 }
 
 // Blobs keeps contents by their key.
@@ -110,7 +119,8 @@ func (s *server) Push(ctx context.Context, req *apiv1.PushRequest) (*apiv1.PushR
 	if err != nil {
 		return nil, err
 	}
-	c.Body = &clusterv1.Command_PushFlows{PushFlows: &clusterv1.PushFlows{Bundle: req.GetBundle(), Base: req.GetBase(), Force: req.GetForce(), Flows: flows}}
+	c.Version = pushVersion
+	c.Body = &clusterv1.Command_PushFlows{PushFlows: &clusterv1.PushFlows{Bundle: req.GetBundle(), Base: req.GetBase(), Force: req.GetForce(), Pushed: flows}}
 	a, err := s.propose(ctx, c)
 	if err != nil {
 		return nil, err
@@ -179,42 +189,6 @@ func flowPlace(token string) (place, error) {
 		return place{}, invalid("page_token", "the page token is none of this server's")
 	}
 	return place{file, int32(n)}, nil
-}
-
-// GetFlow gives a flow with its file.
-func (s *server) GetFlow(ctx context.Context, req *apiv1.GetFlowRequest) (*apiv1.GetFlowResponse, error) {
-	all, _, digest, err := s.Flows.Flows(ctx, workspace)
-	if err != nil {
-		return nil, err
-	}
-	for _, f := range all {
-		if f.GetFile() == req.GetFile() && f.GetIndex() == req.GetIndex() {
-			text, err := s.file(ctx, digest, f.GetFile())
-			return &apiv1.GetFlowResponse{Flow: f, Source: string(text)}, err
-		}
-	}
-	return nil, missing("file", "stored flow", fmt.Sprintf("%s#%d", req.GetFile(), req.GetIndex()+1))
-}
-
-func (s *server) file(ctx context.Context, digest, name string) ([]byte, error) {
-	files, err := s.Flows.Bundle(ctx, digest)
-	if err != nil {
-		return nil, err
-	}
-	for _, f := range files {
-		if f.GetPath() != name {
-			continue
-		}
-		r, err := s.Blobs.Get(ctx, contentKey(f.GetSha256()))
-		if err != nil {
-			return nil, err
-		}
-		defer r.Close()
-		var text bytes.Buffer
-		_, err = text.ReadFrom(io.LimitReader(r, f.GetSize()))
-		return text.Bytes(), err
-	}
-	return nil, missing("file", "file", name)
 }
 
 // PutEnvironment stores an environment, its secrets sealed.

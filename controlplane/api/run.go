@@ -3,7 +3,6 @@ package api
 import (
 	"context"
 	"encoding/base64"
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -53,6 +52,8 @@ type Cursor struct {
 // Queue says what waits.
 type Queue interface {
 	Why(ctx context.Context, run string) (*apiv1.WhyResponse, error)
+	// Match says which agents would take runs of all of these kinds.
+	Match(ctx context.Context, specs []*apiv1.Spec) (*apiv1.MatchAgentsResponse, error)
 	Stats(ctx context.Context, workspace, environment string) (*apiv1.QueueStatsResponse, error)
 	Poll(ctx context.Context, agent string, req *apiv1.PollRequest) (*apiv1.PollResponse, error)
 	Renew(ctx context.Context, agent string, req *apiv1.RenewRequest) (*apiv1.RenewResponse, error)
@@ -89,21 +90,27 @@ func cursor(token string) (Cursor, error) {
 // CreateBatch queues runs. That they can be made is checked before it is acknowledged.
 // A few are made with their batch, many afterwards.
 func (s *server) CreateBatch(ctx context.Context, req *apiv1.CreateBatchRequest) (*apiv1.CreateBatchResponse, error) {
-	runs, err := s.Catalog.Plan(ctx, workspace, req.GetSource())
-	if e := (*Error)(nil); errors.As(err, &e) && e.Kind == NotFound {
-		// This node may be behind the one that stored it: a new one always is.
-		if err := s.Proposer.Read(ctx); err != nil {
-			return nil, err
-		}
-		runs, err = s.Catalog.Plan(ctx, workspace, req.GetSource())
-	}
+	source, err := s.selected(ctx, req.GetSource(), req.GetStored(), req.GetRows())
 	if err != nil {
 		return nil, err
 	}
-	if len(runs) == 0 {
-		return nil, &Error{Kind: Conflict, Field: "source.flows", Message: "nothing is selected: the flows have no rows"}
+	files, err := beside(source, req.GetRows())
+	if err != nil {
+		return nil, err
 	}
-	return s.create(ctx, req.GetIdempotencyKey(), req, req.GetSource(), runs)
+	runs, err := s.plan(ctx, source, files)
+	if err != nil {
+		return nil, err
+	}
+	if len(files) > 0 {
+		if err := s.store(ctx, source, files); err != nil {
+			return nil, err
+		}
+		for _, r := range runs { // they are of the bundle that has the rows too
+			r.Spec.Bundle = source.GetBundle()
+		}
+	}
+	return s.create(ctx, req.GetIdempotencyKey(), req, source, runs)
 }
 
 const (

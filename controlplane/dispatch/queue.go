@@ -49,11 +49,10 @@ func before(a, b *item) int {
 
 func (q *queue) put(r *apiv1.Run) {
 	q.remove(r.GetId())
-	key := bucketKey(r)
-	b := q.buckets[key]
+	b := q.buckets[bucketKey(r)]
 	if b == nil {
-		b = &bucket{key: key, workspace: r.GetWorkspace(), target: r.GetSpec().GetTarget(), env: r.GetSpec().GetEnvironment(), plugins: r.GetSpec().GetPlugins()}
-		q.buckets[key] = b
+		b = newBucket(r)
+		q.buckets[b.key] = b
 	}
 	i := &item{run: r, created: r.GetCreated().AsTime(), bucket: b}
 	at, _ := slices.BinarySearchFunc(b.items, i, before)
@@ -76,6 +75,10 @@ func (q *queue) remove(id string) {
 	if len(b.items) == 0 {
 		delete(q.buckets, b.key)
 	}
+}
+
+func newBucket(r *apiv1.Run) *bucket {
+	return &bucket{key: bucketKey(r), workspace: r.GetWorkspace(), target: r.GetSpec().GetTarget(), env: r.GetSpec().GetEnvironment(), plugins: r.GetSpec().GetPlugins()}
 }
 
 func bucketKey(r *apiv1.Run) string {

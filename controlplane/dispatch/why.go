@@ -50,7 +50,10 @@ func (l *lead) why(ctx context.Context, id string) (*apiv1.WhyResponse, error) {
 	}
 	fits := 0
 	for _, agent := range slices.Sorted(maps.Keys(l.agents)) {
-		if fit := l.fit(agent, i); fit != nil {
+		if fit := l.fit(agent, i.bucket); fit != nil {
+			if why := rests(r, agent, time.Now()); why != "" {
+				fit.Lacks, fit.Fits, fit.Free = append(fit.GetLacks(), why), false, 0
+			}
 			res.Agents = append(res.Agents, fit)
 			if fit.GetFits() {
 				fits++
@@ -71,30 +74,6 @@ func (l *lead) why(ctx context.Context, id string) (*apiv1.WhyResponse, error) {
 		res.Reason = "it is the next"
 	}
 	return res, nil
-}
-
-// fit compares an agent with a run; nil: the agent is gone for good.
-func (l *lead) fit(id string, i *item) *apiv1.AgentFit {
-	a := l.agents[id]
-	if a.record == nil || a.record.GetState() == apiv1.AgentState_AGENT_STATE_REVOKED {
-		return nil
-	}
-	f := &apiv1.AgentFit{AgentId: id, Name: a.record.GetName(), Lacks: lacks(a.record, i.bucket)}
-	for _, why := range []string{l.unavailable(a), rests(i.run, id, time.Now())} {
-		if why != "" {
-			f.Lacks = append(f.Lacks, why)
-		}
-	}
-	switch silent := time.Since(a.seen); {
-	case a.waiting == nil && silent > MaxHold+l.cfg.Timing.TTL:
-		f.Lacks = append(f.Lacks, fmt.Sprintf("offline for %s", silent.Round(time.Second)))
-	case a.waiting == nil || a.waiting.free == 0:
-		if slots := a.record.GetSlots(); len(f.GetLacks()) == 0 && int(slots) <= len(a.leases) {
-			f.Lacks = append(f.Lacks, fmt.Sprintf("all %d slots are taken", slots))
-		}
-	}
-	f.Fits = len(f.GetLacks()) == 0
-	return f
 }
 
 // Presence is how an agent was last heard of.

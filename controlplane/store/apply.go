@@ -13,7 +13,7 @@ import (
 )
 
 // CommandVersion is the newest version of commands that this program applies.
-const CommandVersion = 1
+const CommandVersion = 2
 
 // Entry is a committed entry of the log.
 type Entry struct {

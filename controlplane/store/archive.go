@@ -72,6 +72,7 @@ func (a *applying) pruneOld(c *clusterv1.Prune, answer *clusterv1.Answer) {
 		}
 	}
 	if before := c.GetBundlesBefore(); before != nil {
+		a.pruneRevisions(before.AsTime().UnixMilli(), answer)
 		a.pruneBundles(before.AsTime().UnixMilli(), answer)
 	}
 }
@@ -88,6 +89,15 @@ func (a *applying) pruneBundles(before int64, answer *clusterv1.Answer) {
 			a.fail(err)
 		}
 		pushed[f.GetBundle()] = true
+	}
+	for _, raw := range a.texts("SELECT record FROM revisions ORDER BY workspace, file, number, revision") {
+		p := &clusterv1.PushedFlow{}
+		if err := proto.Unmarshal([]byte(raw), p); err != nil {
+			a.fail(err)
+		}
+		if len(p.GetFiles()) == 0 { // its bundle is all that it has
+			pushed[p.GetFlow().GetBundle()] = true
+		}
 	}
 	old := a.texts(`SELECT digest FROM bundle_times WHERE time < ? AND NOT EXISTS (SELECT 1 FROM bundle_uses WHERE bundle = digest)
 		ORDER BY digest LIMIT ?`, before, maxPrune)

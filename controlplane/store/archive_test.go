@@ -125,7 +125,7 @@ func TestWhatIsOldAndNamedByNothingIsPruned(t *testing.T) {
 	w.passed("run-1")
 	w.must(&clusterv1.Command{Body: &clusterv1.Command_PutBundle{PutBundle: &clusterv1.PutBundle{Digest: "b1", Files: []*apiv1.BundleFile{{Path: "p", Sha256: "f1"}}}}})
 	w.must(&clusterv1.Command{Body: &clusterv1.Command_PutBundle{PutBundle: &clusterv1.PutBundle{Digest: "b2", Files: []*apiv1.BundleFile{{Path: "p", Sha256: "f2"}}}}})
-	w.must(&clusterv1.Command{Body: &clusterv1.Command_PushFlows{PushFlows: &clusterv1.PushFlows{Bundle: "b2", Flows: []*apiv1.Flow{{File: "p"}}}}})
+	w.must(&clusterv1.Command{Body: &clusterv1.Command_PushFlows{PushFlows: &clusterv1.PushFlows{Bundle: "b2", Pushed: []*clusterv1.PushedFlow{{Flow: &apiv1.Flow{File: "p"}}}}}})
 	prune := func(before time.Time) {
 		t.Helper()
 		at := timestamppb.New(before)
@@ -180,7 +180,7 @@ func TestAStateOfTheFirstFormatIsMigrated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.ExecContext(t.Context(), strings.TrimSuffix(schema, schema2)+"PRAGMA user_version = 1"); err != nil {
+	if _, err := db.ExecContext(t.Context(), strings.TrimSuffix(schema, schema2+schema3)+"PRAGMA user_version = 1"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := db.ExecContext(t.Context(), "INSERT INTO sources (batch, source) VALUES ('batch', ?)", source); err != nil {

@@ -32,14 +32,15 @@ func (a *applying) pushFlows(c *clusterv1.PushFlows) *clusterv1.Answer {
 		return fault(codes.Aborted, "base", "stale_revision", "the workspace is at revision %d, and this push knows revision %d", revision, c.GetBase())
 	}
 	revision++
-	answer := &clusterv1.Answer{Revision: revision}
-	type key struct {
-		file  string
-		index int32
+	if a.command.GetVersion() >= keepsRevisions {
+		answer := a.pushRevisions(c, revision)
+		a.exec("INSERT OR REPLACE INTO workspaces (name, revision, bundle) VALUES (?, ?, ?)", a.command.GetWorkspace(), revision, c.GetBundle())
+		return answer
 	}
-	pushed := map[key]bool{}
+	answer := &clusterv1.Answer{Revision: revision}
+	pushed := map[place]bool{}
 	for _, f := range c.GetFlows() {
-		pushed[key{f.GetFile(), f.GetIndex()}] = true
+		pushed[place{f.GetFile(), f.GetIndex()}] = true
 		old := &apiv1.Flow{}
 		if a.record(old, "SELECT record FROM flows WHERE workspace = ? AND file = ? AND number = ?", a.command.GetWorkspace(), f.GetFile(), f.GetIndex()) {
 			if same(old, f) {
@@ -55,7 +56,7 @@ func (a *applying) pushFlows(c *clusterv1.PushFlows) *clusterv1.Answer {
 			next.GetWorkspace(), next.GetFile(), next.GetIndex(), next.GetName(), a.packed(next))
 	}
 	for _, f := range a.flows() {
-		if !pushed[key{f.GetFile(), f.GetIndex()}] {
+		if !pushed[place{f.GetFile(), f.GetIndex()}] {
 			a.exec("DELETE FROM flows WHERE workspace = ? AND file = ? AND number = ?", f.GetWorkspace(), f.GetFile(), f.GetIndex())
 			answer.Deleted++
 		}

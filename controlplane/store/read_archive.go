@@ -93,9 +93,18 @@ func (s *Store) HasAnswers(ctx context.Context, before time.Time) (bool, error) 
 	return s.hasRow(ctx, "SELECT 1 FROM answers WHERE time < ? LIMIT 1", before.UnixMilli())
 }
 
-// Files shows the sha256 (hex) of each file of each bundle, more than once where several
-// bundles have it.
+// Files shows the sha256 (hex) of each file of each bundle and of each revision of a flow,
+// more than once where several have it.
 func (s *Store) Files(ctx context.Context, visit func(sha256 string)) error {
+	kept, err := list[clusterv1.PushedFlow](ctx, s, "SELECT record FROM revisions ORDER BY workspace, file, number, revision")
+	if err != nil {
+		return err
+	}
+	for _, p := range kept {
+		for _, f := range p.GetFiles() {
+			visit(f.GetSha256())
+		}
+	}
 	return s.query(ctx, func(rows *sql.Rows) error {
 		var raw sql.RawBytes
 		if err := rows.Scan(&raw); err != nil {
@@ -139,13 +148,30 @@ func (s *Store) migrate(ctx context.Context) error {
 	if err := sources(ctx, tx, uses); err != nil {
 		return fmt.Errorf("migrate the state: %w", err)
 	}
-	if _, err := tx.ExecContext(ctx, schema2+"INSERT INTO bundle_times (digest, time) SELECT digest, 0 FROM bundles; PRAGMA user_version = "+strconv.Itoa(format)); err != nil {
+	if _, err := tx.ExecContext(ctx, schema2+"INSERT INTO bundle_times (digest, time) SELECT digest, 0 FROM bundles; PRAGMA user_version = 2"); err != nil {
 		return fmt.Errorf("migrate the state: %w", err)
 	}
 	for batch, bundle := range uses {
 		if _, err := tx.ExecContext(ctx, "INSERT INTO bundle_uses (bundle, batch) VALUES (?, ?)", bundle, batch); err != nil {
 			return fmt.Errorf("migrate the state: %w", err)
 		}
+	}
+	if err := tx.Commit(); err != nil {
+		return fmt.Errorf("migrate the state: %w", err)
+	}
+	return nil
+}
+
+// migrate3 makes format 3 of format 2. Revisions of before are not known: the first push
+// keeps what it replaces.
+func (s *Store) migrate3(ctx context.Context) error {
+	tx, err := s.writes.BeginTx(ctx, nil)
+	if err != nil {
+		return fmt.Errorf("migrate the state: %w", err)
+	}
+	defer func() { _ = tx.Rollback() }() // after a commit there is nothing to roll back
+	if _, err := tx.ExecContext(ctx, schema3+"PRAGMA user_version = "+strconv.Itoa(format)); err != nil {
+		return fmt.Errorf("migrate the state: %w", err)
 	}
 	if err := tx.Commit(); err != nil {
 		return fmt.Errorf("migrate the state: %w", err)

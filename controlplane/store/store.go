@@ -122,7 +122,12 @@ func (s *Store) prepare() error {
 	case version == format:
 		return nil
 	case version == 1:
-		return s.migrate(ctx)
+		if err := s.migrate(ctx); err != nil {
+			return err
+		}
+		return s.migrate3(ctx)
+	case version == 2:
+		return s.migrate3(ctx)
 	case version > format:
 		return fmt.Errorf("%s has format %d, and this program knows %d at most: it was written by a newer version", filepath.Join(s.dir, fileName), version, format)
 	case version != 0:

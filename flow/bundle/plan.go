@@ -231,22 +231,3 @@ func target(p *flow.Program) (*apiv1.Target, source.Problems) {
 	}
 	return out, problems
 }
-
-// Flows are the flows of a bundle, as a list of a workspace has them: those of every
-// file that is one.
-func Flows(fsys fs.FS, c *catalog.Catalog) ([]*apiv1.Flow, source.Problems) {
-	files, _, problems := flow.Discover(fsys, []string{"."})
-	if bad := problems.Errors(); len(bad) > 0 {
-		return nil, bad
-	}
-	loader := flow.NewLoader(flow.Options{FS: fsys, Catalog: c, AllowMissingPlugins: true})
-	var list []*apiv1.Flow
-	for _, file := range files {
-		programs, found := loader.Flows(file)
-		problems = append(problems, found.Errors()...)
-		for i, p := range programs {
-			list = append(list, &apiv1.Flow{File: file, Index: int32(i), Name: p.Name, Description: p.Description, Suite: p.Suite, Tags: p.Tags})
-		}
-	}
-	return list, problems.Errors()
-}

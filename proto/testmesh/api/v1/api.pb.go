@@ -12,6 +12,7 @@ import (
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
 	durationpb "google.golang.org/protobuf/types/known/durationpb"
+	structpb "google.golang.org/protobuf/types/known/structpb"
 	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
@@ -717,10 +718,12 @@ func (x *ListFlowsResponse) GetBundle() string {
 }
 
 type GetFlowRequest struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	Workspace     string                 `protobuf:"bytes,1,opt,name=workspace,proto3" json:"workspace,omitempty"`
-	File          string                 `protobuf:"bytes,2,opt,name=file,proto3" json:"file,omitempty"`
-	Index         int32                  `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Workspace string                 `protobuf:"bytes,1,opt,name=workspace,proto3" json:"workspace,omitempty"`
+	File      string                 `protobuf:"bytes,2,opt,name=file,proto3" json:"file,omitempty"`
+	Index     int32                  `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
+	// An older one, as ListRevisions names it; 0: the one that is stored now.
+	Revision      int64 `protobuf:"varint,4,opt,name=revision,proto3" json:"revision,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -776,11 +779,33 @@ func (x *GetFlowRequest) GetIndex() int32 {
 	return 0
 }
 
+func (x *GetFlowRequest) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
 type GetFlowResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Flow  *Flow                  `protobuf:"bytes,1,opt,name=flow,proto3" json:"flow,omitempty"`
 	// The file as it was pushed.
-	Source        string `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
+	Source string `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
+	// Every file that the flow names, this one too. Contents are read by
+	// GET /api/v1/blobs/{sha256}.
+	Files   []*BundleFile `protobuf:"bytes,3,rep,name=files,proto3" json:"files,omitempty"`
+	Current bool          `protobuf:"varint,4,opt,name=current,proto3" json:"current,omitempty"`
+	// What it is queued with.
+	Inputs  []*FlowInput `protobuf:"bytes,5,rep,name=inputs,proto3" json:"inputs,omitempty"`
+	Target  *Target      `protobuf:"bytes,6,opt,name=target,proto3" json:"target,omitempty"`
+	Plugins []string     `protobuf:"bytes,7,rep,name=plugins,proto3" json:"plugins,omitempty"`
+	// How many rows it has of its own; 0: it runs once.
+	Rows int32 `protobuf:"varint,8,opt,name=rows,proto3" json:"rows,omitempty"`
+	// Its steps at the top level, as `from` and `to` name them.
+	Steps []string `protobuf:"bytes,9,rep,name=steps,proto3" json:"steps,omitempty"`
+	// Why nothing is known of its inputs and all after them: it cannot be compiled with the
+	// plugins that there are now.
+	Problem       string `protobuf:"bytes,10,opt,name=problem,proto3" json:"problem,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -829,6 +854,190 @@ func (x *GetFlowResponse) GetSource() string {
 	return ""
 }
 
+func (x *GetFlowResponse) GetFiles() []*BundleFile {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+func (x *GetFlowResponse) GetCurrent() bool {
+	if x != nil {
+		return x.Current
+	}
+	return false
+}
+
+func (x *GetFlowResponse) GetInputs() []*FlowInput {
+	if x != nil {
+		return x.Inputs
+	}
+	return nil
+}
+
+func (x *GetFlowResponse) GetTarget() *Target {
+	if x != nil {
+		return x.Target
+	}
+	return nil
+}
+
+func (x *GetFlowResponse) GetPlugins() []string {
+	if x != nil {
+		return x.Plugins
+	}
+	return nil
+}
+
+func (x *GetFlowResponse) GetRows() int32 {
+	if x != nil {
+		return x.Rows
+	}
+	return 0
+}
+
+func (x *GetFlowResponse) GetSteps() []string {
+	if x != nil {
+		return x.Steps
+	}
+	return nil
+}
+
+func (x *GetFlowResponse) GetProblem() string {
+	if x != nil {
+		return x.Problem
+	}
+	return ""
+}
+
+type ListRevisionsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Workspace     string                 `protobuf:"bytes,1,opt,name=workspace,proto3" json:"workspace,omitempty"`
+	File          string                 `protobuf:"bytes,2,opt,name=file,proto3" json:"file,omitempty"`
+	Index         int32                  `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
+	PageSize      int32                  `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	PageToken     string                 `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRevisionsRequest) Reset() {
+	*x = ListRevisionsRequest{}
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRevisionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRevisionsRequest) ProtoMessage() {}
+
+func (x *ListRevisionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRevisionsRequest.ProtoReflect.Descriptor instead.
+func (*ListRevisionsRequest) Descriptor() ([]byte, []int) {
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ListRevisionsRequest) GetWorkspace() string {
+	if x != nil {
+		return x.Workspace
+	}
+	return ""
+}
+
+func (x *ListRevisionsRequest) GetFile() string {
+	if x != nil {
+		return x.File
+	}
+	return ""
+}
+
+func (x *ListRevisionsRequest) GetIndex() int32 {
+	if x != nil {
+		return x.Index
+	}
+	return 0
+}
+
+func (x *ListRevisionsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListRevisionsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+type ListRevisionsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Revisions     []*FlowRevision        `protobuf:"bytes,1,rep,name=revisions,proto3" json:"revisions,omitempty"`
+	NextPageToken string                 `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRevisionsResponse) Reset() {
+	*x = ListRevisionsResponse{}
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRevisionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRevisionsResponse) ProtoMessage() {}
+
+func (x *ListRevisionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRevisionsResponse.ProtoReflect.Descriptor instead.
+func (*ListRevisionsResponse) Descriptor() ([]byte, []int) {
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ListRevisionsResponse) GetRevisions() []*FlowRevision {
+	if x != nil {
+		return x.Revisions
+	}
+	return nil
+}
+
+func (x *ListRevisionsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 type PutEnvironmentRequest struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Workspace string                 `protobuf:"bytes,1,opt,name=workspace,proto3" json:"workspace,omitempty"`
@@ -846,7 +1055,7 @@ type PutEnvironmentRequest struct {
 
 func (x *PutEnvironmentRequest) Reset() {
 	*x = PutEnvironmentRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[12]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -858,7 +1067,7 @@ func (x *PutEnvironmentRequest) String() string {
 func (*PutEnvironmentRequest) ProtoMessage() {}
 
 func (x *PutEnvironmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[12]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -871,7 +1080,7 @@ func (x *PutEnvironmentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutEnvironmentRequest.ProtoReflect.Descriptor instead.
 func (*PutEnvironmentRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{12}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *PutEnvironmentRequest) GetWorkspace() string {
@@ -925,7 +1134,7 @@ type PutEnvironmentResponse struct {
 
 func (x *PutEnvironmentResponse) Reset() {
 	*x = PutEnvironmentResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[13]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -937,7 +1146,7 @@ func (x *PutEnvironmentResponse) String() string {
 func (*PutEnvironmentResponse) ProtoMessage() {}
 
 func (x *PutEnvironmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[13]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -950,7 +1159,7 @@ func (x *PutEnvironmentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutEnvironmentResponse.ProtoReflect.Descriptor instead.
 func (*PutEnvironmentResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{13}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *PutEnvironmentResponse) GetEnvironment() *Environment {
@@ -969,7 +1178,7 @@ type ListEnvironmentsRequest struct {
 
 func (x *ListEnvironmentsRequest) Reset() {
 	*x = ListEnvironmentsRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[14]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -981,7 +1190,7 @@ func (x *ListEnvironmentsRequest) String() string {
 func (*ListEnvironmentsRequest) ProtoMessage() {}
 
 func (x *ListEnvironmentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[14]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -994,7 +1203,7 @@ func (x *ListEnvironmentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEnvironmentsRequest.ProtoReflect.Descriptor instead.
 func (*ListEnvironmentsRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{14}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListEnvironmentsRequest) GetWorkspace() string {
@@ -1013,7 +1222,7 @@ type ListEnvironmentsResponse struct {
 
 func (x *ListEnvironmentsResponse) Reset() {
 	*x = ListEnvironmentsResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[15]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1025,7 +1234,7 @@ func (x *ListEnvironmentsResponse) String() string {
 func (*ListEnvironmentsResponse) ProtoMessage() {}
 
 func (x *ListEnvironmentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[15]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1038,7 +1247,7 @@ func (x *ListEnvironmentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListEnvironmentsResponse.ProtoReflect.Descriptor instead.
 func (*ListEnvironmentsResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{15}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListEnvironmentsResponse) GetEnvironments() []*Environment {
@@ -1058,7 +1267,7 @@ type GetEnvironmentRequest struct {
 
 func (x *GetEnvironmentRequest) Reset() {
 	*x = GetEnvironmentRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[16]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1070,7 +1279,7 @@ func (x *GetEnvironmentRequest) String() string {
 func (*GetEnvironmentRequest) ProtoMessage() {}
 
 func (x *GetEnvironmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[16]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1083,7 +1292,7 @@ func (x *GetEnvironmentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEnvironmentRequest.ProtoReflect.Descriptor instead.
 func (*GetEnvironmentRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{16}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *GetEnvironmentRequest) GetWorkspace() string {
@@ -1109,7 +1318,7 @@ type GetEnvironmentResponse struct {
 
 func (x *GetEnvironmentResponse) Reset() {
 	*x = GetEnvironmentResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[17]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1121,7 +1330,7 @@ func (x *GetEnvironmentResponse) String() string {
 func (*GetEnvironmentResponse) ProtoMessage() {}
 
 func (x *GetEnvironmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[17]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1134,7 +1343,7 @@ func (x *GetEnvironmentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEnvironmentResponse.ProtoReflect.Descriptor instead.
 func (*GetEnvironmentResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{17}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *GetEnvironmentResponse) GetEnvironment() *Environment {
@@ -1155,7 +1364,7 @@ type DeleteEnvironmentRequest struct {
 
 func (x *DeleteEnvironmentRequest) Reset() {
 	*x = DeleteEnvironmentRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[18]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1167,7 +1376,7 @@ func (x *DeleteEnvironmentRequest) String() string {
 func (*DeleteEnvironmentRequest) ProtoMessage() {}
 
 func (x *DeleteEnvironmentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[18]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1180,7 +1389,7 @@ func (x *DeleteEnvironmentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteEnvironmentRequest.ProtoReflect.Descriptor instead.
 func (*DeleteEnvironmentRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{18}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *DeleteEnvironmentRequest) GetWorkspace() string {
@@ -1212,7 +1421,7 @@ type DeleteEnvironmentResponse struct {
 
 func (x *DeleteEnvironmentResponse) Reset() {
 	*x = DeleteEnvironmentResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[19]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1224,7 +1433,7 @@ func (x *DeleteEnvironmentResponse) String() string {
 func (*DeleteEnvironmentResponse) ProtoMessage() {}
 
 func (x *DeleteEnvironmentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[19]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1237,7 +1446,7 @@ func (x *DeleteEnvironmentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteEnvironmentResponse.ProtoReflect.Descriptor instead.
 func (*DeleteEnvironmentResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{19}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{21}
 }
 
 type CreateBatchRequest struct {
@@ -1246,13 +1455,17 @@ type CreateBatchRequest struct {
 	Source    *Source                `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
 	// UUID or any text of the caller's; without one every call makes a batch.
 	IdempotencyKey string `protobuf:"bytes,3,opt,name=idempotency_key,json=idempotencyKey,proto3" json:"idempotency_key,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// In the place of the bundle and the flows of the source.
+	Stored *StoredFlows `protobuf:"bytes,4,opt,name=stored,proto3" json:"stored,omitempty"`
+	// In the place of `data` of the source.
+	Rows          *RowsFile `protobuf:"bytes,5,opt,name=rows,proto3" json:"rows,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *CreateBatchRequest) Reset() {
 	*x = CreateBatchRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[20]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1264,7 +1477,7 @@ func (x *CreateBatchRequest) String() string {
 func (*CreateBatchRequest) ProtoMessage() {}
 
 func (x *CreateBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[20]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1277,7 +1490,7 @@ func (x *CreateBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateBatchRequest.ProtoReflect.Descriptor instead.
 func (*CreateBatchRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{20}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *CreateBatchRequest) GetWorkspace() string {
@@ -1301,6 +1514,300 @@ func (x *CreateBatchRequest) GetIdempotencyKey() string {
 	return ""
 }
 
+func (x *CreateBatchRequest) GetStored() *StoredFlows {
+	if x != nil {
+		return x.Stored
+	}
+	return nil
+}
+
+func (x *CreateBatchRequest) GetRows() *RowsFile {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+// StoredFlows are flows of the workspace as they are stored now: those that are named,
+// or else those that the tags and the suite say; all of them where nothing does.
+type StoredFlows struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Flows []*FlowRef             `protobuf:"bytes,1,rep,name=flows,proto3" json:"flows,omitempty"`
+	// A tag expression as of --tag.
+	Tags          string `protobuf:"bytes,2,opt,name=tags,proto3" json:"tags,omitempty"`
+	Suite         string `protobuf:"bytes,3,opt,name=suite,proto3" json:"suite,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *StoredFlows) Reset() {
+	*x = StoredFlows{}
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *StoredFlows) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*StoredFlows) ProtoMessage() {}
+
+func (x *StoredFlows) ProtoReflect() protoreflect.Message {
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use StoredFlows.ProtoReflect.Descriptor instead.
+func (*StoredFlows) Descriptor() ([]byte, []int) {
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *StoredFlows) GetFlows() []*FlowRef {
+	if x != nil {
+		return x.Flows
+	}
+	return nil
+}
+
+func (x *StoredFlows) GetTags() string {
+	if x != nil {
+		return x.Tags
+	}
+	return ""
+}
+
+func (x *StoredFlows) GetSuite() string {
+	if x != nil {
+		return x.Suite
+	}
+	return ""
+}
+
+// RowsFile is a data file that is sent along. Its rows replace those of every flow.
+type RowsFile struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The end of its name says what it is: .csv, .json, .jsonl or .yaml.
+	Name          string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Content       []byte `protobuf:"bytes,2,opt,name=content,proto3" json:"content,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RowsFile) Reset() {
+	*x = RowsFile{}
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RowsFile) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RowsFile) ProtoMessage() {}
+
+func (x *RowsFile) ProtoReflect() protoreflect.Message {
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RowsFile.ProtoReflect.Descriptor instead.
+func (*RowsFile) Descriptor() ([]byte, []int) {
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *RowsFile) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *RowsFile) GetContent() []byte {
+	if x != nil {
+		return x.Content
+	}
+	return nil
+}
+
+type PreviewBatchRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Workspace     string                 `protobuf:"bytes,1,opt,name=workspace,proto3" json:"workspace,omitempty"`
+	Source        *Source                `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
+	Stored        *StoredFlows           `protobuf:"bytes,3,opt,name=stored,proto3" json:"stored,omitempty"`
+	Rows          *RowsFile              `protobuf:"bytes,4,opt,name=rows,proto3" json:"rows,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewBatchRequest) Reset() {
+	*x = PreviewBatchRequest{}
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewBatchRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewBatchRequest) ProtoMessage() {}
+
+func (x *PreviewBatchRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewBatchRequest.ProtoReflect.Descriptor instead.
+func (*PreviewBatchRequest) Descriptor() ([]byte, []int) {
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *PreviewBatchRequest) GetWorkspace() string {
+	if x != nil {
+		return x.Workspace
+	}
+	return ""
+}
+
+func (x *PreviewBatchRequest) GetSource() *Source {
+	if x != nil {
+		return x.Source
+	}
+	return nil
+}
+
+func (x *PreviewBatchRequest) GetStored() *StoredFlows {
+	if x != nil {
+		return x.Stored
+	}
+	return nil
+}
+
+func (x *PreviewBatchRequest) GetRows() *RowsFile {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+type PreviewBatchResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How many runs there would be, and the first 100 of them.
+	Runs  int32   `protobuf:"varint,1,opt,name=runs,proto3" json:"runs,omitempty"`
+	First []*Spec `protobuf:"bytes,2,rep,name=first,proto3" json:"first,omitempty"`
+	// How many rows the file has, their columns in alphabetical order, and the first 20.
+	RowCount int32              `protobuf:"varint,3,opt,name=row_count,json=rowCount,proto3" json:"row_count,omitempty"`
+	Columns  []string           `protobuf:"bytes,4,rep,name=columns,proto3" json:"columns,omitempty"`
+	Rows     []*structpb.Struct `protobuf:"bytes,5,rep,name=rows,proto3" json:"rows,omitempty"`
+	// Which agents fit all of the runs, and how many runs they could start at once.
+	Agents        []*AgentFit `protobuf:"bytes,6,rep,name=agents,proto3" json:"agents,omitempty"`
+	Free          int32       `protobuf:"varint,7,opt,name=free,proto3" json:"free,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PreviewBatchResponse) Reset() {
+	*x = PreviewBatchResponse{}
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PreviewBatchResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PreviewBatchResponse) ProtoMessage() {}
+
+func (x *PreviewBatchResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PreviewBatchResponse.ProtoReflect.Descriptor instead.
+func (*PreviewBatchResponse) Descriptor() ([]byte, []int) {
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *PreviewBatchResponse) GetRuns() int32 {
+	if x != nil {
+		return x.Runs
+	}
+	return 0
+}
+
+func (x *PreviewBatchResponse) GetFirst() []*Spec {
+	if x != nil {
+		return x.First
+	}
+	return nil
+}
+
+func (x *PreviewBatchResponse) GetRowCount() int32 {
+	if x != nil {
+		return x.RowCount
+	}
+	return 0
+}
+
+func (x *PreviewBatchResponse) GetColumns() []string {
+	if x != nil {
+		return x.Columns
+	}
+	return nil
+}
+
+func (x *PreviewBatchResponse) GetRows() []*structpb.Struct {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+func (x *PreviewBatchResponse) GetAgents() []*AgentFit {
+	if x != nil {
+		return x.Agents
+	}
+	return nil
+}
+
+func (x *PreviewBatchResponse) GetFree() int32 {
+	if x != nil {
+		return x.Free
+	}
+	return 0
+}
+
 type CreateBatchResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Batch         *Batch                 `protobuf:"bytes,1,opt,name=batch,proto3" json:"batch,omitempty"`
@@ -1311,7 +1818,7 @@ type CreateBatchResponse struct {
 
 func (x *CreateBatchResponse) Reset() {
 	*x = CreateBatchResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[21]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1323,7 +1830,7 @@ func (x *CreateBatchResponse) String() string {
 func (*CreateBatchResponse) ProtoMessage() {}
 
 func (x *CreateBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[21]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1336,7 +1843,7 @@ func (x *CreateBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateBatchResponse.ProtoReflect.Descriptor instead.
 func (*CreateBatchResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{21}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *CreateBatchResponse) GetBatch() *Batch {
@@ -1364,7 +1871,7 @@ type ListBatchesRequest struct {
 
 func (x *ListBatchesRequest) Reset() {
 	*x = ListBatchesRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[22]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1376,7 +1883,7 @@ func (x *ListBatchesRequest) String() string {
 func (*ListBatchesRequest) ProtoMessage() {}
 
 func (x *ListBatchesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[22]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1389,7 +1896,7 @@ func (x *ListBatchesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBatchesRequest.ProtoReflect.Descriptor instead.
 func (*ListBatchesRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{22}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListBatchesRequest) GetWorkspace() string {
@@ -1423,7 +1930,7 @@ type ListBatchesResponse struct {
 
 func (x *ListBatchesResponse) Reset() {
 	*x = ListBatchesResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[23]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1435,7 +1942,7 @@ func (x *ListBatchesResponse) String() string {
 func (*ListBatchesResponse) ProtoMessage() {}
 
 func (x *ListBatchesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[23]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1448,7 +1955,7 @@ func (x *ListBatchesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBatchesResponse.ProtoReflect.Descriptor instead.
 func (*ListBatchesResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{23}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListBatchesResponse) GetBatches() []*Batch {
@@ -1475,7 +1982,7 @@ type GetBatchRequest struct {
 
 func (x *GetBatchRequest) Reset() {
 	*x = GetBatchRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[24]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1487,7 +1994,7 @@ func (x *GetBatchRequest) String() string {
 func (*GetBatchRequest) ProtoMessage() {}
 
 func (x *GetBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[24]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1500,7 +2007,7 @@ func (x *GetBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBatchRequest.ProtoReflect.Descriptor instead.
 func (*GetBatchRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{24}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *GetBatchRequest) GetId() string {
@@ -1527,7 +2034,7 @@ type GetBatchResponse struct {
 
 func (x *GetBatchResponse) Reset() {
 	*x = GetBatchResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[25]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1539,7 +2046,7 @@ func (x *GetBatchResponse) String() string {
 func (*GetBatchResponse) ProtoMessage() {}
 
 func (x *GetBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[25]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1552,7 +2059,7 @@ func (x *GetBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBatchResponse.ProtoReflect.Descriptor instead.
 func (*GetBatchResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{25}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *GetBatchResponse) GetBatch() *Batch {
@@ -1592,7 +2099,7 @@ type ListRunsRequest struct {
 
 func (x *ListRunsRequest) Reset() {
 	*x = ListRunsRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[26]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1604,7 +2111,7 @@ func (x *ListRunsRequest) String() string {
 func (*ListRunsRequest) ProtoMessage() {}
 
 func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[26]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1617,7 +2124,7 @@ func (x *ListRunsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunsRequest.ProtoReflect.Descriptor instead.
 func (*ListRunsRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{26}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListRunsRequest) GetWorkspace() string {
@@ -1716,7 +2223,7 @@ type ListRunsResponse struct {
 
 func (x *ListRunsResponse) Reset() {
 	*x = ListRunsResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[27]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1728,7 +2235,7 @@ func (x *ListRunsResponse) String() string {
 func (*ListRunsResponse) ProtoMessage() {}
 
 func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[27]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1741,7 +2248,7 @@ func (x *ListRunsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRunsResponse.ProtoReflect.Descriptor instead.
 func (*ListRunsResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{27}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListRunsResponse) GetRuns() []*Run {
@@ -1775,7 +2282,7 @@ type GetRunRequest struct {
 
 func (x *GetRunRequest) Reset() {
 	*x = GetRunRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[28]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1787,7 +2294,7 @@ func (x *GetRunRequest) String() string {
 func (*GetRunRequest) ProtoMessage() {}
 
 func (x *GetRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[28]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1800,7 +2307,7 @@ func (x *GetRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRunRequest.ProtoReflect.Descriptor instead.
 func (*GetRunRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{28}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *GetRunRequest) GetId() string {
@@ -1827,7 +2334,7 @@ type GetRunResponse struct {
 
 func (x *GetRunResponse) Reset() {
 	*x = GetRunResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[29]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1839,7 +2346,7 @@ func (x *GetRunResponse) String() string {
 func (*GetRunResponse) ProtoMessage() {}
 
 func (x *GetRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[29]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1852,7 +2359,7 @@ func (x *GetRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRunResponse.ProtoReflect.Descriptor instead.
 func (*GetRunResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{29}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *GetRunResponse) GetRun() *Run {
@@ -1882,7 +2389,7 @@ type CancelRequest struct {
 
 func (x *CancelRequest) Reset() {
 	*x = CancelRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[30]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1894,7 +2401,7 @@ func (x *CancelRequest) String() string {
 func (*CancelRequest) ProtoMessage() {}
 
 func (x *CancelRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[30]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1907,7 +2414,7 @@ func (x *CancelRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRequest.ProtoReflect.Descriptor instead.
 func (*CancelRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{30}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *CancelRequest) GetWorkspace() string {
@@ -1955,7 +2462,7 @@ type CancelResponse struct {
 
 func (x *CancelResponse) Reset() {
 	*x = CancelResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[31]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1967,7 +2474,7 @@ func (x *CancelResponse) String() string {
 func (*CancelResponse) ProtoMessage() {}
 
 func (x *CancelResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[31]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1980,7 +2487,7 @@ func (x *CancelResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelResponse.ProtoReflect.Descriptor instead.
 func (*CancelResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{31}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *CancelResponse) GetCancelled() int32 {
@@ -2005,7 +2512,7 @@ type RerunRequest struct {
 
 func (x *RerunRequest) Reset() {
 	*x = RerunRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[32]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2017,7 +2524,7 @@ func (x *RerunRequest) String() string {
 func (*RerunRequest) ProtoMessage() {}
 
 func (x *RerunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[32]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2030,7 +2537,7 @@ func (x *RerunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RerunRequest.ProtoReflect.Descriptor instead.
 func (*RerunRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{32}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *RerunRequest) GetBatchId() string {
@@ -2077,7 +2584,7 @@ type RerunResponse struct {
 
 func (x *RerunResponse) Reset() {
 	*x = RerunResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[33]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2089,7 +2596,7 @@ func (x *RerunResponse) String() string {
 func (*RerunResponse) ProtoMessage() {}
 
 func (x *RerunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[33]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2102,7 +2609,7 @@ func (x *RerunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RerunResponse.ProtoReflect.Descriptor instead.
 func (*RerunResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{33}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *RerunResponse) GetBatch() *Batch {
@@ -2124,7 +2631,7 @@ type SetPriorityRequest struct {
 
 func (x *SetPriorityRequest) Reset() {
 	*x = SetPriorityRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[34]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2136,7 +2643,7 @@ func (x *SetPriorityRequest) String() string {
 func (*SetPriorityRequest) ProtoMessage() {}
 
 func (x *SetPriorityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[34]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2149,7 +2656,7 @@ func (x *SetPriorityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPriorityRequest.ProtoReflect.Descriptor instead.
 func (*SetPriorityRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{34}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *SetPriorityRequest) GetRunIds() []string {
@@ -2189,7 +2696,7 @@ type SetPriorityResponse struct {
 
 func (x *SetPriorityResponse) Reset() {
 	*x = SetPriorityResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[35]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2201,7 +2708,7 @@ func (x *SetPriorityResponse) String() string {
 func (*SetPriorityResponse) ProtoMessage() {}
 
 func (x *SetPriorityResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[35]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2214,7 +2721,7 @@ func (x *SetPriorityResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPriorityResponse.ProtoReflect.Descriptor instead.
 func (*SetPriorityResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{35}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *SetPriorityResponse) GetChanged() int32 {
@@ -2233,7 +2740,7 @@ type WhyRequest struct {
 
 func (x *WhyRequest) Reset() {
 	*x = WhyRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[36]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2245,7 +2752,7 @@ func (x *WhyRequest) String() string {
 func (*WhyRequest) ProtoMessage() {}
 
 func (x *WhyRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[36]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2258,7 +2765,7 @@ func (x *WhyRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyRequest.ProtoReflect.Descriptor instead.
 func (*WhyRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{36}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *WhyRequest) GetRunId() string {
@@ -2283,7 +2790,7 @@ type WhyResponse struct {
 
 func (x *WhyResponse) Reset() {
 	*x = WhyResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[37]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2295,7 +2802,7 @@ func (x *WhyResponse) String() string {
 func (*WhyResponse) ProtoMessage() {}
 
 func (x *WhyResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[37]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2308,7 +2815,7 @@ func (x *WhyResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WhyResponse.ProtoReflect.Descriptor instead.
 func (*WhyResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{37}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *WhyResponse) GetReason() string {
@@ -2346,14 +2853,16 @@ type AgentFit struct {
 	Name    string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	Fits    bool                   `protobuf:"varint,3,opt,name=fits,proto3" json:"fits,omitempty"`
 	// "zone is us-1, wanted eu-1 or eu-2", "all 4 slots are taken", "paused".
-	Lacks         []string `protobuf:"bytes,4,rep,name=lacks,proto3" json:"lacks,omitempty"`
+	Lacks []string `protobuf:"bytes,4,rep,name=lacks,proto3" json:"lacks,omitempty"`
+	// How many runs it could start at once.
+	Free          int32 `protobuf:"varint,5,opt,name=free,proto3" json:"free,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *AgentFit) Reset() {
 	*x = AgentFit{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[38]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2365,7 +2874,7 @@ func (x *AgentFit) String() string {
 func (*AgentFit) ProtoMessage() {}
 
 func (x *AgentFit) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[38]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2378,7 +2887,7 @@ func (x *AgentFit) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AgentFit.ProtoReflect.Descriptor instead.
 func (*AgentFit) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{38}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{44}
 }
 
 func (x *AgentFit) GetAgentId() string {
@@ -2409,6 +2918,13 @@ func (x *AgentFit) GetLacks() []string {
 	return nil
 }
 
+func (x *AgentFit) GetFree() int32 {
+	if x != nil {
+		return x.Free
+	}
+	return 0
+}
+
 type ListQuarantineRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Workspace     string                 `protobuf:"bytes,1,opt,name=workspace,proto3" json:"workspace,omitempty"`
@@ -2418,7 +2934,7 @@ type ListQuarantineRequest struct {
 
 func (x *ListQuarantineRequest) Reset() {
 	*x = ListQuarantineRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[39]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2430,7 +2946,7 @@ func (x *ListQuarantineRequest) String() string {
 func (*ListQuarantineRequest) ProtoMessage() {}
 
 func (x *ListQuarantineRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[39]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2443,7 +2959,7 @@ func (x *ListQuarantineRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListQuarantineRequest.ProtoReflect.Descriptor instead.
 func (*ListQuarantineRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{39}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{45}
 }
 
 func (x *ListQuarantineRequest) GetWorkspace() string {
@@ -2462,7 +2978,7 @@ type ListQuarantineResponse struct {
 
 func (x *ListQuarantineResponse) Reset() {
 	*x = ListQuarantineResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[40]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[46]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2474,7 +2990,7 @@ func (x *ListQuarantineResponse) String() string {
 func (*ListQuarantineResponse) ProtoMessage() {}
 
 func (x *ListQuarantineResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[40]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[46]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2487,7 +3003,7 @@ func (x *ListQuarantineResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListQuarantineResponse.ProtoReflect.Descriptor instead.
 func (*ListQuarantineResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{40}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{46}
 }
 
 func (x *ListQuarantineResponse) GetRuns() []*Run {
@@ -2507,7 +3023,7 @@ type ReleaseRequest struct {
 
 func (x *ReleaseRequest) Reset() {
 	*x = ReleaseRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[41]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[47]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2519,7 +3035,7 @@ func (x *ReleaseRequest) String() string {
 func (*ReleaseRequest) ProtoMessage() {}
 
 func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[41]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[47]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2532,7 +3048,7 @@ func (x *ReleaseRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRequest.ProtoReflect.Descriptor instead.
 func (*ReleaseRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{41}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{47}
 }
 
 func (x *ReleaseRequest) GetRunId() string {
@@ -2557,7 +3073,7 @@ type ReleaseResponse struct {
 
 func (x *ReleaseResponse) Reset() {
 	*x = ReleaseResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[42]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[48]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2569,7 +3085,7 @@ func (x *ReleaseResponse) String() string {
 func (*ReleaseResponse) ProtoMessage() {}
 
 func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[42]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[48]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2582,7 +3098,7 @@ func (x *ReleaseResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseResponse.ProtoReflect.Descriptor instead.
 func (*ReleaseResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{42}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{48}
 }
 
 type QueueStatsRequest struct {
@@ -2595,7 +3111,7 @@ type QueueStatsRequest struct {
 
 func (x *QueueStatsRequest) Reset() {
 	*x = QueueStatsRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[43]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[49]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2607,7 +3123,7 @@ func (x *QueueStatsRequest) String() string {
 func (*QueueStatsRequest) ProtoMessage() {}
 
 func (x *QueueStatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[43]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[49]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2620,7 +3136,7 @@ func (x *QueueStatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueueStatsRequest.ProtoReflect.Descriptor instead.
 func (*QueueStatsRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{43}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{49}
 }
 
 func (x *QueueStatsRequest) GetWorkspace() string {
@@ -2649,7 +3165,7 @@ type QueueStatsResponse struct {
 
 func (x *QueueStatsResponse) Reset() {
 	*x = QueueStatsResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[44]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[50]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2661,7 +3177,7 @@ func (x *QueueStatsResponse) String() string {
 func (*QueueStatsResponse) ProtoMessage() {}
 
 func (x *QueueStatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[44]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[50]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2674,7 +3190,7 @@ func (x *QueueStatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueueStatsResponse.ProtoReflect.Descriptor instead.
 func (*QueueStatsResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{44}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{50}
 }
 
 func (x *QueueStatsResponse) GetDepth() int32 {
@@ -2720,7 +3236,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[45]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[51]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2732,7 +3248,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[45]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[51]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2745,7 +3261,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{45}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{51}
 }
 
 func (x *WatchRequest) GetRunId() string {
@@ -2793,7 +3309,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[46]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[52]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2805,7 +3321,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[46]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[52]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2818,7 +3334,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{46}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{52}
 }
 
 func (x *WatchResponse) GetAttempt() int32 {
@@ -2865,7 +3381,7 @@ type WatchBatchRequest struct {
 
 func (x *WatchBatchRequest) Reset() {
 	*x = WatchBatchRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[47]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2877,7 +3393,7 @@ func (x *WatchBatchRequest) String() string {
 func (*WatchBatchRequest) ProtoMessage() {}
 
 func (x *WatchBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[47]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2890,7 +3406,7 @@ func (x *WatchBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchBatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchBatchRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{47}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *WatchBatchRequest) GetBatchId() string {
@@ -2910,7 +3426,7 @@ type WatchBatchResponse struct {
 
 func (x *WatchBatchResponse) Reset() {
 	*x = WatchBatchResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[48]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2922,7 +3438,7 @@ func (x *WatchBatchResponse) String() string {
 func (*WatchBatchResponse) ProtoMessage() {}
 
 func (x *WatchBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[48]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2935,7 +3451,7 @@ func (x *WatchBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchBatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchBatchResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{48}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *WatchBatchResponse) GetRuns() []*Run {
@@ -2967,7 +3483,7 @@ type CreateJoinTokenRequest struct {
 
 func (x *CreateJoinTokenRequest) Reset() {
 	*x = CreateJoinTokenRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[49]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2979,7 +3495,7 @@ func (x *CreateJoinTokenRequest) String() string {
 func (*CreateJoinTokenRequest) ProtoMessage() {}
 
 func (x *CreateJoinTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[49]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2992,7 +3508,7 @@ func (x *CreateJoinTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJoinTokenRequest.ProtoReflect.Descriptor instead.
 func (*CreateJoinTokenRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{49}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *CreateJoinTokenRequest) GetPins() map[string]string {
@@ -3041,7 +3557,7 @@ type CreateJoinTokenResponse struct {
 
 func (x *CreateJoinTokenResponse) Reset() {
 	*x = CreateJoinTokenResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[50]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3053,7 +3569,7 @@ func (x *CreateJoinTokenResponse) String() string {
 func (*CreateJoinTokenResponse) ProtoMessage() {}
 
 func (x *CreateJoinTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[50]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3066,7 +3582,7 @@ func (x *CreateJoinTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJoinTokenResponse.ProtoReflect.Descriptor instead.
 func (*CreateJoinTokenResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{50}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *CreateJoinTokenResponse) GetToken() *JoinToken {
@@ -3091,7 +3607,7 @@ type ListJoinTokensRequest struct {
 
 func (x *ListJoinTokensRequest) Reset() {
 	*x = ListJoinTokensRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[51]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3103,7 +3619,7 @@ func (x *ListJoinTokensRequest) String() string {
 func (*ListJoinTokensRequest) ProtoMessage() {}
 
 func (x *ListJoinTokensRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[51]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3116,7 +3632,7 @@ func (x *ListJoinTokensRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJoinTokensRequest.ProtoReflect.Descriptor instead.
 func (*ListJoinTokensRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{51}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{57}
 }
 
 type ListJoinTokensResponse struct {
@@ -3128,7 +3644,7 @@ type ListJoinTokensResponse struct {
 
 func (x *ListJoinTokensResponse) Reset() {
 	*x = ListJoinTokensResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[52]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3140,7 +3656,7 @@ func (x *ListJoinTokensResponse) String() string {
 func (*ListJoinTokensResponse) ProtoMessage() {}
 
 func (x *ListJoinTokensResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[52]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3153,7 +3669,7 @@ func (x *ListJoinTokensResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJoinTokensResponse.ProtoReflect.Descriptor instead.
 func (*ListJoinTokensResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{52}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *ListJoinTokensResponse) GetTokens() []*JoinToken {
@@ -3172,7 +3688,7 @@ type RevokeJoinTokenRequest struct {
 
 func (x *RevokeJoinTokenRequest) Reset() {
 	*x = RevokeJoinTokenRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[53]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3184,7 +3700,7 @@ func (x *RevokeJoinTokenRequest) String() string {
 func (*RevokeJoinTokenRequest) ProtoMessage() {}
 
 func (x *RevokeJoinTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[53]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3197,7 +3713,7 @@ func (x *RevokeJoinTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeJoinTokenRequest.ProtoReflect.Descriptor instead.
 func (*RevokeJoinTokenRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{53}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{59}
 }
 
 func (x *RevokeJoinTokenRequest) GetId() string {
@@ -3215,7 +3731,7 @@ type RevokeJoinTokenResponse struct {
 
 func (x *RevokeJoinTokenResponse) Reset() {
 	*x = RevokeJoinTokenResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[54]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3227,7 +3743,7 @@ func (x *RevokeJoinTokenResponse) String() string {
 func (*RevokeJoinTokenResponse) ProtoMessage() {}
 
 func (x *RevokeJoinTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[54]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3240,7 +3756,7 @@ func (x *RevokeJoinTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeJoinTokenResponse.ProtoReflect.Descriptor instead.
 func (*RevokeJoinTokenResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{54}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{60}
 }
 
 type ListAgentsRequest struct {
@@ -3254,7 +3770,7 @@ type ListAgentsRequest struct {
 
 func (x *ListAgentsRequest) Reset() {
 	*x = ListAgentsRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[55]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3266,7 +3782,7 @@ func (x *ListAgentsRequest) String() string {
 func (*ListAgentsRequest) ProtoMessage() {}
 
 func (x *ListAgentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[55]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3279,7 +3795,7 @@ func (x *ListAgentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAgentsRequest.ProtoReflect.Descriptor instead.
 func (*ListAgentsRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{55}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *ListAgentsRequest) GetLabels() map[string]string {
@@ -3305,7 +3821,7 @@ type ListAgentsResponse struct {
 
 func (x *ListAgentsResponse) Reset() {
 	*x = ListAgentsResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[56]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3317,7 +3833,7 @@ func (x *ListAgentsResponse) String() string {
 func (*ListAgentsResponse) ProtoMessage() {}
 
 func (x *ListAgentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[56]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3330,7 +3846,7 @@ func (x *ListAgentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAgentsResponse.ProtoReflect.Descriptor instead.
 func (*ListAgentsResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{56}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{62}
 }
 
 func (x *ListAgentsResponse) GetAgents() []*Agent {
@@ -3349,7 +3865,7 @@ type GetAgentRequest struct {
 
 func (x *GetAgentRequest) Reset() {
 	*x = GetAgentRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[57]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3361,7 +3877,7 @@ func (x *GetAgentRequest) String() string {
 func (*GetAgentRequest) ProtoMessage() {}
 
 func (x *GetAgentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[57]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3374,7 +3890,7 @@ func (x *GetAgentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAgentRequest.ProtoReflect.Descriptor instead.
 func (*GetAgentRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{57}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *GetAgentRequest) GetId() string {
@@ -3393,7 +3909,7 @@ type GetAgentResponse struct {
 
 func (x *GetAgentResponse) Reset() {
 	*x = GetAgentResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[58]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3405,7 +3921,7 @@ func (x *GetAgentResponse) String() string {
 func (*GetAgentResponse) ProtoMessage() {}
 
 func (x *GetAgentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[58]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3418,7 +3934,7 @@ func (x *GetAgentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAgentResponse.ProtoReflect.Descriptor instead.
 func (*GetAgentResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{58}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *GetAgentResponse) GetAgent() *Agent {
@@ -3426,6 +3942,138 @@ func (x *GetAgentResponse) GetAgent() *Agent {
 		return x.Agent
 	}
 	return nil
+}
+
+type MatchAgentsRequest struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Workspace string                 `protobuf:"bytes,1,opt,name=workspace,proto3" json:"workspace,omitempty"`
+	// In the place of the targets of the flows, where it is given.
+	Target      *Target  `protobuf:"bytes,2,opt,name=target,proto3" json:"target,omitempty"`
+	Environment string   `protobuf:"bytes,3,opt,name=environment,proto3" json:"environment,omitempty"`
+	Plugins     []string `protobuf:"bytes,4,rep,name=plugins,proto3" json:"plugins,omitempty"`
+	// Stored flows, with what they ask of an agent; absent: none.
+	Flows         *StoredFlows `protobuf:"bytes,5,opt,name=flows,proto3" json:"flows,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MatchAgentsRequest) Reset() {
+	*x = MatchAgentsRequest{}
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[65]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MatchAgentsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MatchAgentsRequest) ProtoMessage() {}
+
+func (x *MatchAgentsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[65]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MatchAgentsRequest.ProtoReflect.Descriptor instead.
+func (*MatchAgentsRequest) Descriptor() ([]byte, []int) {
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{65}
+}
+
+func (x *MatchAgentsRequest) GetWorkspace() string {
+	if x != nil {
+		return x.Workspace
+	}
+	return ""
+}
+
+func (x *MatchAgentsRequest) GetTarget() *Target {
+	if x != nil {
+		return x.Target
+	}
+	return nil
+}
+
+func (x *MatchAgentsRequest) GetEnvironment() string {
+	if x != nil {
+		return x.Environment
+	}
+	return ""
+}
+
+func (x *MatchAgentsRequest) GetPlugins() []string {
+	if x != nil {
+		return x.Plugins
+	}
+	return nil
+}
+
+func (x *MatchAgentsRequest) GetFlows() *StoredFlows {
+	if x != nil {
+		return x.Flows
+	}
+	return nil
+}
+
+type MatchAgentsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// By name. One fits that would take every one of the runs.
+	Agents []*AgentFit `protobuf:"bytes,1,rep,name=agents,proto3" json:"agents,omitempty"`
+	// How many runs those that fit could start at once.
+	Free          int32 `protobuf:"varint,2,opt,name=free,proto3" json:"free,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MatchAgentsResponse) Reset() {
+	*x = MatchAgentsResponse{}
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[66]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MatchAgentsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MatchAgentsResponse) ProtoMessage() {}
+
+func (x *MatchAgentsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[66]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MatchAgentsResponse.ProtoReflect.Descriptor instead.
+func (*MatchAgentsResponse) Descriptor() ([]byte, []int) {
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{66}
+}
+
+func (x *MatchAgentsResponse) GetAgents() []*AgentFit {
+	if x != nil {
+		return x.Agents
+	}
+	return nil
+}
+
+func (x *MatchAgentsResponse) GetFree() int32 {
+	if x != nil {
+		return x.Free
+	}
+	return 0
 }
 
 type SetAgentRequest struct {
@@ -3443,7 +4091,7 @@ type SetAgentRequest struct {
 
 func (x *SetAgentRequest) Reset() {
 	*x = SetAgentRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[59]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3455,7 +4103,7 @@ func (x *SetAgentRequest) String() string {
 func (*SetAgentRequest) ProtoMessage() {}
 
 func (x *SetAgentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[59]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3468,7 +4116,7 @@ func (x *SetAgentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetAgentRequest.ProtoReflect.Descriptor instead.
 func (*SetAgentRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{59}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *SetAgentRequest) GetId() string {
@@ -3522,7 +4170,7 @@ type SetAgentResponse struct {
 
 func (x *SetAgentResponse) Reset() {
 	*x = SetAgentResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[60]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3534,7 +4182,7 @@ func (x *SetAgentResponse) String() string {
 func (*SetAgentResponse) ProtoMessage() {}
 
 func (x *SetAgentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[60]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3547,7 +4195,7 @@ func (x *SetAgentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetAgentResponse.ProtoReflect.Descriptor instead.
 func (*SetAgentResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{60}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *SetAgentResponse) GetAgent() *Agent {
@@ -3583,7 +4231,7 @@ type QueryLogsRequest struct {
 
 func (x *QueryLogsRequest) Reset() {
 	*x = QueryLogsRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[61]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3595,7 +4243,7 @@ func (x *QueryLogsRequest) String() string {
 func (*QueryLogsRequest) ProtoMessage() {}
 
 func (x *QueryLogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[61]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3608,7 +4256,7 @@ func (x *QueryLogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryLogsRequest.ProtoReflect.Descriptor instead.
 func (*QueryLogsRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{61}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *QueryLogsRequest) GetWorkspace() string {
@@ -3708,7 +4356,7 @@ type QueryLogsResponse struct {
 
 func (x *QueryLogsResponse) Reset() {
 	*x = QueryLogsResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[62]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3720,7 +4368,7 @@ func (x *QueryLogsResponse) String() string {
 func (*QueryLogsResponse) ProtoMessage() {}
 
 func (x *QueryLogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[62]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3733,7 +4381,7 @@ func (x *QueryLogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryLogsResponse.ProtoReflect.Descriptor instead.
 func (*QueryLogsResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{62}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *QueryLogsResponse) GetLines() []*LogLine {
@@ -3766,7 +4414,7 @@ type ListArtifactsRequest struct {
 
 func (x *ListArtifactsRequest) Reset() {
 	*x = ListArtifactsRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[63]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3778,7 +4426,7 @@ func (x *ListArtifactsRequest) String() string {
 func (*ListArtifactsRequest) ProtoMessage() {}
 
 func (x *ListArtifactsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[63]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3791,7 +4439,7 @@ func (x *ListArtifactsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListArtifactsRequest.ProtoReflect.Descriptor instead.
 func (*ListArtifactsRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{63}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *ListArtifactsRequest) GetRunId() string {
@@ -3811,7 +4459,7 @@ type ListArtifactsResponse struct {
 
 func (x *ListArtifactsResponse) Reset() {
 	*x = ListArtifactsResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[64]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3823,7 +4471,7 @@ func (x *ListArtifactsResponse) String() string {
 func (*ListArtifactsResponse) ProtoMessage() {}
 
 func (x *ListArtifactsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[64]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3836,7 +4484,7 @@ func (x *ListArtifactsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListArtifactsResponse.ProtoReflect.Descriptor instead.
 func (*ListArtifactsResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{64}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *ListArtifactsResponse) GetArtifacts() []*Artifact {
@@ -3854,7 +4502,7 @@ type ListPluginsRequest struct {
 
 func (x *ListPluginsRequest) Reset() {
 	*x = ListPluginsRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[65]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3866,7 +4514,7 @@ func (x *ListPluginsRequest) String() string {
 func (*ListPluginsRequest) ProtoMessage() {}
 
 func (x *ListPluginsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[65]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3879,7 +4527,7 @@ func (x *ListPluginsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPluginsRequest.ProtoReflect.Descriptor instead.
 func (*ListPluginsRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{65}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{73}
 }
 
 type ListPluginsResponse struct {
@@ -3891,7 +4539,7 @@ type ListPluginsResponse struct {
 
 func (x *ListPluginsResponse) Reset() {
 	*x = ListPluginsResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[66]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3903,7 +4551,7 @@ func (x *ListPluginsResponse) String() string {
 func (*ListPluginsResponse) ProtoMessage() {}
 
 func (x *ListPluginsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[66]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3916,7 +4564,7 @@ func (x *ListPluginsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPluginsResponse.ProtoReflect.Descriptor instead.
 func (*ListPluginsResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{66}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ListPluginsResponse) GetPlugins() []*PluginInfo {
@@ -3942,7 +4590,7 @@ type PluginInfo struct {
 
 func (x *PluginInfo) Reset() {
 	*x = PluginInfo{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[67]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3954,7 +4602,7 @@ func (x *PluginInfo) String() string {
 func (*PluginInfo) ProtoMessage() {}
 
 func (x *PluginInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[67]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3967,7 +4615,7 @@ func (x *PluginInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PluginInfo.ProtoReflect.Descriptor instead.
 func (*PluginInfo) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{67}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *PluginInfo) GetName() string {
@@ -4013,7 +4661,7 @@ type GetClusterRequest struct {
 
 func (x *GetClusterRequest) Reset() {
 	*x = GetClusterRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[68]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4025,7 +4673,7 @@ func (x *GetClusterRequest) String() string {
 func (*GetClusterRequest) ProtoMessage() {}
 
 func (x *GetClusterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[68]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4038,7 +4686,7 @@ func (x *GetClusterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetClusterRequest.ProtoReflect.Descriptor instead.
 func (*GetClusterRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{68}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{76}
 }
 
 type GetClusterResponse struct {
@@ -4055,7 +4703,7 @@ type GetClusterResponse struct {
 
 func (x *GetClusterResponse) Reset() {
 	*x = GetClusterResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[69]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4067,7 +4715,7 @@ func (x *GetClusterResponse) String() string {
 func (*GetClusterResponse) ProtoMessage() {}
 
 func (x *GetClusterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[69]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4080,7 +4728,7 @@ func (x *GetClusterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetClusterResponse.ProtoReflect.Descriptor instead.
 func (*GetClusterResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{69}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *GetClusterResponse) GetClusterId() string {
@@ -4134,7 +4782,7 @@ type CreateNodeTokenRequest struct {
 
 func (x *CreateNodeTokenRequest) Reset() {
 	*x = CreateNodeTokenRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[70]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4146,7 +4794,7 @@ func (x *CreateNodeTokenRequest) String() string {
 func (*CreateNodeTokenRequest) ProtoMessage() {}
 
 func (x *CreateNodeTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[70]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4159,7 +4807,7 @@ func (x *CreateNodeTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateNodeTokenRequest.ProtoReflect.Descriptor instead.
 func (*CreateNodeTokenRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{70}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *CreateNodeTokenRequest) GetTtl() *durationpb.Duration {
@@ -4178,7 +4826,7 @@ type CreateNodeTokenResponse struct {
 
 func (x *CreateNodeTokenResponse) Reset() {
 	*x = CreateNodeTokenResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[71]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4190,7 +4838,7 @@ func (x *CreateNodeTokenResponse) String() string {
 func (*CreateNodeTokenResponse) ProtoMessage() {}
 
 func (x *CreateNodeTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[71]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4203,7 +4851,7 @@ func (x *CreateNodeTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateNodeTokenResponse.ProtoReflect.Descriptor instead.
 func (*CreateNodeTokenResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{71}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *CreateNodeTokenResponse) GetSecret() string {
@@ -4228,7 +4876,7 @@ type JoinNodeRequest struct {
 
 func (x *JoinNodeRequest) Reset() {
 	*x = JoinNodeRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[72]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4240,7 +4888,7 @@ func (x *JoinNodeRequest) String() string {
 func (*JoinNodeRequest) ProtoMessage() {}
 
 func (x *JoinNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[72]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4253,7 +4901,7 @@ func (x *JoinNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinNodeRequest.ProtoReflect.Descriptor instead.
 func (*JoinNodeRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{72}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *JoinNodeRequest) GetToken() string {
@@ -4317,7 +4965,7 @@ type JoinNodeResponse struct {
 
 func (x *JoinNodeResponse) Reset() {
 	*x = JoinNodeResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[73]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4329,7 +4977,7 @@ func (x *JoinNodeResponse) String() string {
 func (*JoinNodeResponse) ProtoMessage() {}
 
 func (x *JoinNodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[73]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4342,7 +4990,7 @@ func (x *JoinNodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinNodeResponse.ProtoReflect.Descriptor instead.
 func (*JoinNodeResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{73}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *JoinNodeResponse) GetClusterId() string {
@@ -4403,7 +5051,7 @@ type RemoveNodeRequest struct {
 
 func (x *RemoveNodeRequest) Reset() {
 	*x = RemoveNodeRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[74]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4415,7 +5063,7 @@ func (x *RemoveNodeRequest) String() string {
 func (*RemoveNodeRequest) ProtoMessage() {}
 
 func (x *RemoveNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[74]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4428,7 +5076,7 @@ func (x *RemoveNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveNodeRequest.ProtoReflect.Descriptor instead.
 func (*RemoveNodeRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{74}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *RemoveNodeRequest) GetId() string {
@@ -4446,7 +5094,7 @@ type RemoveNodeResponse struct {
 
 func (x *RemoveNodeResponse) Reset() {
 	*x = RemoveNodeResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[75]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4458,7 +5106,7 @@ func (x *RemoveNodeResponse) String() string {
 func (*RemoveNodeResponse) ProtoMessage() {}
 
 func (x *RemoveNodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[75]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4471,7 +5119,7 @@ func (x *RemoveNodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveNodeResponse.ProtoReflect.Descriptor instead.
 func (*RemoveNodeResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{75}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{83}
 }
 
 type TransferLeadershipRequest struct {
@@ -4484,7 +5132,7 @@ type TransferLeadershipRequest struct {
 
 func (x *TransferLeadershipRequest) Reset() {
 	*x = TransferLeadershipRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[76]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4496,7 +5144,7 @@ func (x *TransferLeadershipRequest) String() string {
 func (*TransferLeadershipRequest) ProtoMessage() {}
 
 func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[76]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4509,7 +5157,7 @@ func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipRequest.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{76}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *TransferLeadershipRequest) GetId() string {
@@ -4527,7 +5175,7 @@ type TransferLeadershipResponse struct {
 
 func (x *TransferLeadershipResponse) Reset() {
 	*x = TransferLeadershipResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[77]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4539,7 +5187,7 @@ func (x *TransferLeadershipResponse) String() string {
 func (*TransferLeadershipResponse) ProtoMessage() {}
 
 func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[77]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4552,7 +5200,7 @@ func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipResponse.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{77}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{85}
 }
 
 type SnapshotRequest struct {
@@ -4563,7 +5211,7 @@ type SnapshotRequest struct {
 
 func (x *SnapshotRequest) Reset() {
 	*x = SnapshotRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[78]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4575,7 +5223,7 @@ func (x *SnapshotRequest) String() string {
 func (*SnapshotRequest) ProtoMessage() {}
 
 func (x *SnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[78]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4588,7 +5236,7 @@ func (x *SnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotRequest.ProtoReflect.Descriptor instead.
 func (*SnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{78}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{86}
 }
 
 type SnapshotResponse struct {
@@ -4600,7 +5248,7 @@ type SnapshotResponse struct {
 
 func (x *SnapshotResponse) Reset() {
 	*x = SnapshotResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[79]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4612,7 +5260,7 @@ func (x *SnapshotResponse) String() string {
 func (*SnapshotResponse) ProtoMessage() {}
 
 func (x *SnapshotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[79]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4625,7 +5273,7 @@ func (x *SnapshotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotResponse.ProtoReflect.Descriptor instead.
 func (*SnapshotResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{79}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *SnapshotResponse) GetData() []byte {
@@ -4639,7 +5287,7 @@ var File_testmesh_api_v1_api_proto protoreflect.FileDescriptor
 
 const file_testmesh_api_v1_api_proto_rawDesc = "" +
 	"\n" +
-	"\x19testmesh/api/v1/api.proto\x12\x0ftestmesh.api.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a testmesh/api/v1/permission.proto\x1a\x1ctestmesh/api/v1/record.proto\"M\n" +
+	"\x19testmesh/api/v1/api.proto\x12\x0ftestmesh.api.v1\x1a\x1bbuf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a testmesh/api/v1/permission.proto\x1a\x1ctestmesh/api/v1/record.proto\"M\n" +
 	"\x13MissingBlobsRequest\x126\n" +
 	"\x06sha256\x18\x01 \x03(\tB\x1e\xbaH\x1b\x92\x01\x18\x10\xa0\x9c\x01\"\x12r\x102\x0e^[0-9a-f]{64}$R\x06sha256\"0\n" +
 	"\x14MissingBlobsResponse\x12\x18\n" +
@@ -4678,15 +5326,37 @@ const file_testmesh_api_v1_api_proto_rawDesc = "" +
 	"\x05flows\x18\x01 \x03(\v2\x15.testmesh.api.v1.FlowR\x05flows\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\x12\x1a\n" +
 	"\brevision\x18\x03 \x01(\x03R\brevision\x12\x16\n" +
-	"\x06bundle\x18\x04 \x01(\tR\x06bundle\"d\n" +
+	"\x06bundle\x18\x04 \x01(\tR\x06bundle\"\x80\x01\n" +
 	"\x0eGetFlowRequest\x12\x1c\n" +
 	"\tworkspace\x18\x01 \x01(\tR\tworkspace\x12\x1e\n" +
 	"\x04file\x18\x02 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\bR\x04file\x12\x14\n" +
-	"\x05index\x18\x03 \x01(\x05R\x05index\"T\n" +
+	"\x05index\x18\x03 \x01(\x05R\x05index\x12\x1a\n" +
+	"\brevision\x18\x04 \x01(\x03R\brevision\"\xe4\x02\n" +
 	"\x0fGetFlowResponse\x12)\n" +
 	"\x04flow\x18\x01 \x01(\v2\x15.testmesh.api.v1.FlowR\x04flow\x12\x16\n" +
-	"\x06source\x18\x02 \x01(\tR\x06source\"\xee\x02\n" +
+	"\x06source\x18\x02 \x01(\tR\x06source\x121\n" +
+	"\x05files\x18\x03 \x03(\v2\x1b.testmesh.api.v1.BundleFileR\x05files\x12\x18\n" +
+	"\acurrent\x18\x04 \x01(\bR\acurrent\x122\n" +
+	"\x06inputs\x18\x05 \x03(\v2\x1a.testmesh.api.v1.FlowInputR\x06inputs\x12/\n" +
+	"\x06target\x18\x06 \x01(\v2\x17.testmesh.api.v1.TargetR\x06target\x12\x18\n" +
+	"\aplugins\x18\a \x03(\tR\aplugins\x12\x12\n" +
+	"\x04rows\x18\b \x01(\x05R\x04rows\x12\x14\n" +
+	"\x05steps\x18\t \x03(\tR\x05steps\x12\x18\n" +
+	"\aproblem\x18\n" +
+	" \x01(\tR\aproblem\"\xb2\x01\n" +
+	"\x14ListRevisionsRequest\x12\x1c\n" +
+	"\tworkspace\x18\x01 \x01(\tR\tworkspace\x12\x1e\n" +
+	"\x04file\x18\x02 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\x80\bR\x04file\x12\x14\n" +
+	"\x05index\x18\x03 \x01(\x05R\x05index\x12'\n" +
+	"\tpage_size\x18\x04 \x01(\x05B\n" +
+	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\x05 \x01(\tR\tpageToken\"|\n" +
+	"\x15ListRevisionsResponse\x12;\n" +
+	"\trevisions\x18\x01 \x03(\v2\x1d.testmesh.api.v1.FlowRevisionR\trevisions\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"\xee\x02\n" +
 	"\x15PutEnvironmentRequest\x12\x1c\n" +
 	"\tworkspace\x18\x01 \x01(\tR\tworkspace\x12<\n" +
 	"\x04name\x18\x02 \x01(\tB(\xbaH%r#2!^[A-Za-z0-9][A-Za-z0-9_.-]{0,99}$R\x04name\x12\x1d\n" +
@@ -4712,11 +5382,36 @@ const file_testmesh_api_v1_api_proto_rawDesc = "" +
 	"\tworkspace\x18\x01 \x01(\tR\tworkspace\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x120\n" +
 	"\x0fidempotency_key\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18dR\x0eidempotencyKey\"\x1b\n" +
-	"\x19DeleteEnvironmentResponse\"\x9d\x01\n" +
+	"\x19DeleteEnvironmentResponse\"\x82\x02\n" +
 	"\x12CreateBatchRequest\x12\x1c\n" +
 	"\tworkspace\x18\x01 \x01(\tR\tworkspace\x127\n" +
 	"\x06source\x18\x02 \x01(\v2\x17.testmesh.api.v1.SourceB\x06\xbaH\x03\xc8\x01\x01R\x06source\x120\n" +
-	"\x0fidempotency_key\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18dR\x0eidempotencyKey\"Y\n" +
+	"\x0fidempotency_key\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18dR\x0eidempotencyKey\x124\n" +
+	"\x06stored\x18\x04 \x01(\v2\x1c.testmesh.api.v1.StoredFlowsR\x06stored\x12-\n" +
+	"\x04rows\x18\x05 \x01(\v2\x19.testmesh.api.v1.RowsFileR\x04rows\"}\n" +
+	"\vStoredFlows\x12:\n" +
+	"\x05flows\x18\x01 \x03(\v2\x18.testmesh.api.v1.FlowRefB\n" +
+	"\xbaH\a\x92\x01\x04\x10\xa0\x9c\x01R\x05flows\x12\x1c\n" +
+	"\x04tags\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x04tags\x12\x14\n" +
+	"\x05suite\x18\x03 \x01(\tR\x05suite\"P\n" +
+	"\bRowsFile\x12\x1e\n" +
+	"\x04name\x18\x01 \x01(\tB\n" +
+	"\xbaH\ar\x05\x10\x01\x18\xc8\x01R\x04name\x12$\n" +
+	"\acontent\x18\x02 \x01(\fB\n" +
+	"\xbaH\az\x05\x18\x80\x80\x80\x02R\acontent\"\xd1\x01\n" +
+	"\x13PreviewBatchRequest\x12\x1c\n" +
+	"\tworkspace\x18\x01 \x01(\tR\tworkspace\x127\n" +
+	"\x06source\x18\x02 \x01(\v2\x17.testmesh.api.v1.SourceB\x06\xbaH\x03\xc8\x01\x01R\x06source\x124\n" +
+	"\x06stored\x18\x03 \x01(\v2\x1c.testmesh.api.v1.StoredFlowsR\x06stored\x12-\n" +
+	"\x04rows\x18\x04 \x01(\v2\x19.testmesh.api.v1.RowsFileR\x04rows\"\x82\x02\n" +
+	"\x14PreviewBatchResponse\x12\x12\n" +
+	"\x04runs\x18\x01 \x01(\x05R\x04runs\x12+\n" +
+	"\x05first\x18\x02 \x03(\v2\x15.testmesh.api.v1.SpecR\x05first\x12\x1b\n" +
+	"\trow_count\x18\x03 \x01(\x05R\browCount\x12\x18\n" +
+	"\acolumns\x18\x04 \x03(\tR\acolumns\x12+\n" +
+	"\x04rows\x18\x05 \x03(\v2\x17.google.protobuf.StructR\x04rows\x121\n" +
+	"\x06agents\x18\x06 \x03(\v2\x19.testmesh.api.v1.AgentFitR\x06agents\x12\x12\n" +
+	"\x04free\x18\a \x01(\x05R\x04free\"Y\n" +
 	"\x13CreateBatchResponse\x12,\n" +
 	"\x05batch\x18\x01 \x01(\v2\x16.testmesh.api.v1.BatchR\x05batch\x12\x14\n" +
 	"\x05index\x18\x02 \x01(\x04R\x05index\"z\n" +
@@ -4792,12 +5487,13 @@ const file_testmesh_api_v1_api_proto_rawDesc = "" +
 	"\x06reason\x18\x01 \x01(\tR\x06reason\x12\x14\n" +
 	"\x05ahead\x18\x02 \x01(\x05R\x05ahead\x121\n" +
 	"\x06agents\x18\x03 \x03(\v2\x19.testmesh.api.v1.AgentFitR\x06agents\x12\x14\n" +
-	"\x05locks\x18\x04 \x03(\tR\x05locks\"c\n" +
+	"\x05locks\x18\x04 \x03(\tR\x05locks\"w\n" +
 	"\bAgentFit\x12\x19\n" +
 	"\bagent_id\x18\x01 \x01(\tR\aagentId\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x12\n" +
 	"\x04fits\x18\x03 \x01(\bR\x04fits\x12\x14\n" +
-	"\x05lacks\x18\x04 \x03(\tR\x05lacks\"5\n" +
+	"\x05lacks\x18\x04 \x03(\tR\x05lacks\x12\x12\n" +
+	"\x04free\x18\x05 \x01(\x05R\x04free\"5\n" +
 	"\x15ListQuarantineRequest\x12\x1c\n" +
 	"\tworkspace\x18\x01 \x01(\tR\tworkspace\"B\n" +
 	"\x16ListQuarantineResponse\x12(\n" +
@@ -4860,7 +5556,16 @@ const file_testmesh_api_v1_api_proto_rawDesc = "" +
 	"\x0fGetAgentRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\"@\n" +
 	"\x10GetAgentResponse\x12,\n" +
-	"\x05agent\x18\x01 \x01(\v2\x16.testmesh.api.v1.AgentR\x05agent\"\xed\x02\n" +
+	"\x05agent\x18\x01 \x01(\v2\x16.testmesh.api.v1.AgentR\x05agent\"\xdd\x01\n" +
+	"\x12MatchAgentsRequest\x12\x1c\n" +
+	"\tworkspace\x18\x01 \x01(\tR\tworkspace\x12/\n" +
+	"\x06target\x18\x02 \x01(\v2\x17.testmesh.api.v1.TargetR\x06target\x12 \n" +
+	"\venvironment\x18\x03 \x01(\tR\venvironment\x12\"\n" +
+	"\aplugins\x18\x04 \x03(\tB\b\xbaH\x05\x92\x01\x02\x10dR\aplugins\x122\n" +
+	"\x05flows\x18\x05 \x01(\v2\x1c.testmesh.api.v1.StoredFlowsR\x05flows\"\\\n" +
+	"\x13MatchAgentsResponse\x121\n" +
+	"\x06agents\x18\x01 \x03(\v2\x19.testmesh.api.v1.AgentFitR\x06agents\x12\x12\n" +
+	"\x04free\x18\x02 \x01(\x05R\x04free\"\xed\x02\n" +
 	"\x0fSetAgentRequest\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12@\n" +
 	"\x06change\x18\x02 \x01(\x0e2\x1c.testmesh.api.v1.AgentChangeB\n" +
@@ -4962,22 +5667,24 @@ const file_testmesh_api_v1_api_proto_rawDesc = "" +
 	"\x13AGENT_CHANGE_RESUME\x10\x02\x12\x16\n" +
 	"\x12AGENT_CHANGE_DRAIN\x10\x03\x12\x17\n" +
 	"\x13AGENT_CHANGE_REVOKE\x10\x04\x12\x15\n" +
-	"\x11AGENT_CHANGE_PINS\x10\x052\x93\x06\n" +
+	"\x11AGENT_CHANGE_PINS\x10\x052\xca\a\n" +
 	"\vFlowService\x12\x81\x01\n" +
 	"\fMissingBlobs\x12$.testmesh.api.v1.MissingBlobsRequest\x1a%.testmesh.api.v1.MissingBlobsResponse\"$\x88\xb5\x18\x03\x82\xd3\xe4\x93\x02\x1a:\x01*\"\x15/api/v1/blobs:missing\x12r\n" +
 	"\tPutBundle\x12!.testmesh.api.v1.PutBundleRequest\x1a\".testmesh.api.v1.PutBundleResponse\"\x1e\x88\xb5\x18\x03\x82\xd3\xe4\x93\x02\x14:\x01*\"\x0f/api/v1/bundles\x12x\n" +
 	"\tGetBundle\x12!.testmesh.api.v1.GetBundleRequest\x1a\".testmesh.api.v1.GetBundleResponse\"$\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\x1a\x12\x18/api/v1/bundles/{digest}\x12\x7f\n" +
 	"\x04Push\x12\x1c.testmesh.api.v1.PushRequest\x1a\x1d.testmesh.api.v1.PushResponse\":\x88\xb5\x18\x03\x82\xd3\xe4\x93\x020:\x01*Z\x17:\x01*\"\x12/api/v1/tests:push\"\x12/api/v1/flows:push\x12~\n" +
 	"\tListFlows\x12!.testmesh.api.v1.ListFlowsRequest\x1a\".testmesh.api.v1.ListFlowsResponse\"*\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02 Z\x0f\x12\r/api/v1/tests\x12\r/api/v1/flows\x12\x90\x01\n" +
-	"\aGetFlow\x12\x1f.testmesh.api.v1.GetFlowRequest\x1a .testmesh.api.v1.GetFlowResponse\"B\x88\xb5\x18\x02\x82\xd3\xe4\x93\x028Z\x1b\x12\x19/api/v1/tests/{file=*/**}\x12\x19/api/v1/flows/{file=*/**}2\xd3\x04\n" +
+	"\aGetFlow\x12\x1f.testmesh.api.v1.GetFlowRequest\x1a .testmesh.api.v1.GetFlowResponse\"B\x88\xb5\x18\x02\x82\xd3\xe4\x93\x028Z\x1b\x12\x19/api/v1/tests/{file=*/**}\x12\x19/api/v1/flows/{file=*/**}\x12\xb4\x01\n" +
+	"\rListRevisions\x12%.testmesh.api.v1.ListRevisionsRequest\x1a&.testmesh.api.v1.ListRevisionsResponse\"T\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02JZ$\x12\"/api/v1/test-revisions/{file=*/**}\x12\"/api/v1/flow-revisions/{file=*/**}2\xd3\x04\n" +
 	"\x12EnvironmentService\x12\x8d\x01\n" +
 	"\x0ePutEnvironment\x12&.testmesh.api.v1.PutEnvironmentRequest\x1a'.testmesh.api.v1.PutEnvironmentResponse\"*\x88\xb5\x18\x04\x82\xd3\xe4\x93\x02 :\x01*\x1a\x1b/api/v1/environments/{name}\x12\x89\x01\n" +
 	"\x10ListEnvironments\x12(.testmesh.api.v1.ListEnvironmentsRequest\x1a).testmesh.api.v1.ListEnvironmentsResponse\" \x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\x16\x12\x14/api/v1/environments\x12\x8a\x01\n" +
 	"\x0eGetEnvironment\x12&.testmesh.api.v1.GetEnvironmentRequest\x1a'.testmesh.api.v1.GetEnvironmentResponse\"'\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\x1d\x12\x1b/api/v1/environments/{name}\x12\x93\x01\n" +
-	"\x11DeleteEnvironment\x12).testmesh.api.v1.DeleteEnvironmentRequest\x1a*.testmesh.api.v1.DeleteEnvironmentResponse\"'\x88\xb5\x18\x04\x82\xd3\xe4\x93\x02\x1d*\x1b/api/v1/environments/{name}2\x85\x0e\n" +
+	"\x11DeleteEnvironment\x12).testmesh.api.v1.DeleteEnvironmentRequest\x1a*.testmesh.api.v1.DeleteEnvironmentResponse\"'\x88\xb5\x18\x04\x82\xd3\xe4\x93\x02\x1d*\x1b/api/v1/environments/{name}2\x8b\x0f\n" +
 	"\n" +
 	"RunService\x12\xa4\x01\n" +
-	"\vCreateBatch\x12#.testmesh.api.v1.CreateBatchRequest\x1a$.testmesh.api.v1.CreateBatchResponse\"J\x88\xb5\x18\x03\x82\xd3\xe4\x93\x02@:\x01*Z\x11:\x01*\"\f/api/v1/runsZ\x17:\x01*\"\x12/api/v1/executions\"\x0f/api/v1/batches\x12u\n" +
+	"\vCreateBatch\x12#.testmesh.api.v1.CreateBatchRequest\x1a$.testmesh.api.v1.CreateBatchResponse\"J\x88\xb5\x18\x03\x82\xd3\xe4\x93\x02@:\x01*Z\x11:\x01*\"\f/api/v1/runsZ\x17:\x01*\"\x12/api/v1/executions\"\x0f/api/v1/batches\x12\x83\x01\n" +
+	"\fPreviewBatch\x12$.testmesh.api.v1.PreviewBatchRequest\x1a%.testmesh.api.v1.PreviewBatchResponse\"&\x88\xb5\x18\x03\x82\xd3\xe4\x93\x02\x1c:\x01*\"\x17/api/v1/batches:preview\x12u\n" +
 	"\vListBatches\x12#.testmesh.api.v1.ListBatchesRequest\x1a$.testmesh.api.v1.ListBatchesResponse\"\x1b\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\x11\x12\x0f/api/v1/batches\x12q\n" +
 	"\bGetBatch\x12 .testmesh.api.v1.GetBatchRequest\x1a!.testmesh.api.v1.GetBatchResponse\" \x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\x16\x12\x14/api/v1/batches/{id}\x12\x7f\n" +
 	"\bListRuns\x12 .testmesh.api.v1.ListRunsRequest\x1a!.testmesh.api.v1.ListRunsResponse\".\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02$Z\x14\x12\x12/api/v1/executions\x12\f/api/v1/runs\x12\x83\x01\n" +
@@ -4992,14 +5699,15 @@ const file_testmesh_api_v1_api_proto_rawDesc = "" +
 	"QueueStats\x12\".testmesh.api.v1.QueueStatsRequest\x1a#.testmesh.api.v1.QueueStatsResponse\"\x19\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\x0f\x12\r/api/v1/queue\x12N\n" +
 	"\x05Watch\x12\x1d.testmesh.api.v1.WatchRequest\x1a\x1e.testmesh.api.v1.WatchResponse\"\x04\x88\xb5\x18\x020\x01\x12]\n" +
 	"\n" +
-	"WatchBatch\x12\".testmesh.api.v1.WatchBatchRequest\x1a#.testmesh.api.v1.WatchBatchResponse\"\x04\x88\xb5\x18\x020\x012\x88\x06\n" +
+	"WatchBatch\x12\".testmesh.api.v1.WatchBatchRequest\x1a#.testmesh.api.v1.WatchBatchResponse\"\x04\x88\xb5\x18\x020\x012\x87\a\n" +
 	"\fAgentService\x12\x89\x01\n" +
 	"\x0fCreateJoinToken\x12'.testmesh.api.v1.CreateJoinTokenRequest\x1a(.testmesh.api.v1.CreateJoinTokenResponse\"#\x88\xb5\x18\x04\x82\xd3\xe4\x93\x02\x19:\x01*\"\x14/api/v1/agent-tokens\x12\x83\x01\n" +
 	"\x0eListJoinTokens\x12&.testmesh.api.v1.ListJoinTokensRequest\x1a'.testmesh.api.v1.ListJoinTokensResponse\" \x88\xb5\x18\x04\x82\xd3\xe4\x93\x02\x16\x12\x14/api/v1/agent-tokens\x12\x8b\x01\n" +
 	"\x0fRevokeJoinToken\x12'.testmesh.api.v1.RevokeJoinTokenRequest\x1a(.testmesh.api.v1.RevokeJoinTokenResponse\"%\x88\xb5\x18\x04\x82\xd3\xe4\x93\x02\x1b*\x19/api/v1/agent-tokens/{id}\x12q\n" +
 	"\n" +
 	"ListAgents\x12\".testmesh.api.v1.ListAgentsRequest\x1a#.testmesh.api.v1.ListAgentsResponse\"\x1a\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\x10\x12\x0e/api/v1/agents\x12p\n" +
-	"\bGetAgent\x12 .testmesh.api.v1.GetAgentRequest\x1a!.testmesh.api.v1.GetAgentResponse\"\x1f\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\x15\x12\x13/api/v1/agents/{id}\x12s\n" +
+	"\bGetAgent\x12 .testmesh.api.v1.GetAgentRequest\x1a!.testmesh.api.v1.GetAgentResponse\"\x1f\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\x15\x12\x13/api/v1/agents/{id}\x12}\n" +
+	"\vMatchAgents\x12#.testmesh.api.v1.MatchAgentsRequest\x1a$.testmesh.api.v1.MatchAgentsResponse\"#\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\x19:\x01*\"\x14/api/v1/agents:match\x12s\n" +
 	"\bSetAgent\x12 .testmesh.api.v1.SetAgentRequest\x1a!.testmesh.api.v1.SetAgentResponse\"\"\x88\xb5\x18\x04\x82\xd3\xe4\x93\x02\x18:\x01*\"\x13/api/v1/agents/{id}2\x9f\x02\n" +
 	"\n" +
 	"LogService\x12Z\n" +
@@ -5030,7 +5738,7 @@ func file_testmesh_api_v1_api_proto_rawDescGZIP() []byte {
 }
 
 var file_testmesh_api_v1_api_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_testmesh_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 84)
+var file_testmesh_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 92)
 var file_testmesh_api_v1_api_proto_goTypes = []any{
 	(Read)(0),                          // 0: testmesh.api.v1.Read
 	(AgentChange)(0),                   // 1: testmesh.api.v1.AgentChange
@@ -5046,224 +5754,260 @@ var file_testmesh_api_v1_api_proto_goTypes = []any{
 	(*ListFlowsResponse)(nil),          // 11: testmesh.api.v1.ListFlowsResponse
 	(*GetFlowRequest)(nil),             // 12: testmesh.api.v1.GetFlowRequest
 	(*GetFlowResponse)(nil),            // 13: testmesh.api.v1.GetFlowResponse
-	(*PutEnvironmentRequest)(nil),      // 14: testmesh.api.v1.PutEnvironmentRequest
-	(*PutEnvironmentResponse)(nil),     // 15: testmesh.api.v1.PutEnvironmentResponse
-	(*ListEnvironmentsRequest)(nil),    // 16: testmesh.api.v1.ListEnvironmentsRequest
-	(*ListEnvironmentsResponse)(nil),   // 17: testmesh.api.v1.ListEnvironmentsResponse
-	(*GetEnvironmentRequest)(nil),      // 18: testmesh.api.v1.GetEnvironmentRequest
-	(*GetEnvironmentResponse)(nil),     // 19: testmesh.api.v1.GetEnvironmentResponse
-	(*DeleteEnvironmentRequest)(nil),   // 20: testmesh.api.v1.DeleteEnvironmentRequest
-	(*DeleteEnvironmentResponse)(nil),  // 21: testmesh.api.v1.DeleteEnvironmentResponse
-	(*CreateBatchRequest)(nil),         // 22: testmesh.api.v1.CreateBatchRequest
-	(*CreateBatchResponse)(nil),        // 23: testmesh.api.v1.CreateBatchResponse
-	(*ListBatchesRequest)(nil),         // 24: testmesh.api.v1.ListBatchesRequest
-	(*ListBatchesResponse)(nil),        // 25: testmesh.api.v1.ListBatchesResponse
-	(*GetBatchRequest)(nil),            // 26: testmesh.api.v1.GetBatchRequest
-	(*GetBatchResponse)(nil),           // 27: testmesh.api.v1.GetBatchResponse
-	(*ListRunsRequest)(nil),            // 28: testmesh.api.v1.ListRunsRequest
-	(*ListRunsResponse)(nil),           // 29: testmesh.api.v1.ListRunsResponse
-	(*GetRunRequest)(nil),              // 30: testmesh.api.v1.GetRunRequest
-	(*GetRunResponse)(nil),             // 31: testmesh.api.v1.GetRunResponse
-	(*CancelRequest)(nil),              // 32: testmesh.api.v1.CancelRequest
-	(*CancelResponse)(nil),             // 33: testmesh.api.v1.CancelResponse
-	(*RerunRequest)(nil),               // 34: testmesh.api.v1.RerunRequest
-	(*RerunResponse)(nil),              // 35: testmesh.api.v1.RerunResponse
-	(*SetPriorityRequest)(nil),         // 36: testmesh.api.v1.SetPriorityRequest
-	(*SetPriorityResponse)(nil),        // 37: testmesh.api.v1.SetPriorityResponse
-	(*WhyRequest)(nil),                 // 38: testmesh.api.v1.WhyRequest
-	(*WhyResponse)(nil),                // 39: testmesh.api.v1.WhyResponse
-	(*AgentFit)(nil),                   // 40: testmesh.api.v1.AgentFit
-	(*ListQuarantineRequest)(nil),      // 41: testmesh.api.v1.ListQuarantineRequest
-	(*ListQuarantineResponse)(nil),     // 42: testmesh.api.v1.ListQuarantineResponse
-	(*ReleaseRequest)(nil),             // 43: testmesh.api.v1.ReleaseRequest
-	(*ReleaseResponse)(nil),            // 44: testmesh.api.v1.ReleaseResponse
-	(*QueueStatsRequest)(nil),          // 45: testmesh.api.v1.QueueStatsRequest
-	(*QueueStatsResponse)(nil),         // 46: testmesh.api.v1.QueueStatsResponse
-	(*WatchRequest)(nil),               // 47: testmesh.api.v1.WatchRequest
-	(*WatchResponse)(nil),              // 48: testmesh.api.v1.WatchResponse
-	(*WatchBatchRequest)(nil),          // 49: testmesh.api.v1.WatchBatchRequest
-	(*WatchBatchResponse)(nil),         // 50: testmesh.api.v1.WatchBatchResponse
-	(*CreateJoinTokenRequest)(nil),     // 51: testmesh.api.v1.CreateJoinTokenRequest
-	(*CreateJoinTokenResponse)(nil),    // 52: testmesh.api.v1.CreateJoinTokenResponse
-	(*ListJoinTokensRequest)(nil),      // 53: testmesh.api.v1.ListJoinTokensRequest
-	(*ListJoinTokensResponse)(nil),     // 54: testmesh.api.v1.ListJoinTokensResponse
-	(*RevokeJoinTokenRequest)(nil),     // 55: testmesh.api.v1.RevokeJoinTokenRequest
-	(*RevokeJoinTokenResponse)(nil),    // 56: testmesh.api.v1.RevokeJoinTokenResponse
-	(*ListAgentsRequest)(nil),          // 57: testmesh.api.v1.ListAgentsRequest
-	(*ListAgentsResponse)(nil),         // 58: testmesh.api.v1.ListAgentsResponse
-	(*GetAgentRequest)(nil),            // 59: testmesh.api.v1.GetAgentRequest
-	(*GetAgentResponse)(nil),           // 60: testmesh.api.v1.GetAgentResponse
-	(*SetAgentRequest)(nil),            // 61: testmesh.api.v1.SetAgentRequest
-	(*SetAgentResponse)(nil),           // 62: testmesh.api.v1.SetAgentResponse
-	(*QueryLogsRequest)(nil),           // 63: testmesh.api.v1.QueryLogsRequest
-	(*QueryLogsResponse)(nil),          // 64: testmesh.api.v1.QueryLogsResponse
-	(*ListArtifactsRequest)(nil),       // 65: testmesh.api.v1.ListArtifactsRequest
-	(*ListArtifactsResponse)(nil),      // 66: testmesh.api.v1.ListArtifactsResponse
-	(*ListPluginsRequest)(nil),         // 67: testmesh.api.v1.ListPluginsRequest
-	(*ListPluginsResponse)(nil),        // 68: testmesh.api.v1.ListPluginsResponse
-	(*PluginInfo)(nil),                 // 69: testmesh.api.v1.PluginInfo
-	(*GetClusterRequest)(nil),          // 70: testmesh.api.v1.GetClusterRequest
-	(*GetClusterResponse)(nil),         // 71: testmesh.api.v1.GetClusterResponse
-	(*CreateNodeTokenRequest)(nil),     // 72: testmesh.api.v1.CreateNodeTokenRequest
-	(*CreateNodeTokenResponse)(nil),    // 73: testmesh.api.v1.CreateNodeTokenResponse
-	(*JoinNodeRequest)(nil),            // 74: testmesh.api.v1.JoinNodeRequest
-	(*JoinNodeResponse)(nil),           // 75: testmesh.api.v1.JoinNodeResponse
-	(*RemoveNodeRequest)(nil),          // 76: testmesh.api.v1.RemoveNodeRequest
-	(*RemoveNodeResponse)(nil),         // 77: testmesh.api.v1.RemoveNodeResponse
-	(*TransferLeadershipRequest)(nil),  // 78: testmesh.api.v1.TransferLeadershipRequest
-	(*TransferLeadershipResponse)(nil), // 79: testmesh.api.v1.TransferLeadershipResponse
-	(*SnapshotRequest)(nil),            // 80: testmesh.api.v1.SnapshotRequest
-	(*SnapshotResponse)(nil),           // 81: testmesh.api.v1.SnapshotResponse
-	nil,                                // 82: testmesh.api.v1.PutEnvironmentRequest.SecretsEntry
-	nil,                                // 83: testmesh.api.v1.CreateJoinTokenRequest.PinsEntry
-	nil,                                // 84: testmesh.api.v1.ListAgentsRequest.LabelsEntry
-	nil,                                // 85: testmesh.api.v1.SetAgentRequest.PinsEntry
-	(*BundleFile)(nil),                 // 86: testmesh.api.v1.BundleFile
-	(*Flow)(nil),                       // 87: testmesh.api.v1.Flow
-	(*Environment)(nil),                // 88: testmesh.api.v1.Environment
-	(*Source)(nil),                     // 89: testmesh.api.v1.Source
-	(*Batch)(nil),                      // 90: testmesh.api.v1.Batch
-	(RunStatus)(0),                     // 91: testmesh.api.v1.RunStatus
-	(*timestamppb.Timestamp)(nil),      // 92: google.protobuf.Timestamp
-	(*Run)(nil),                        // 93: testmesh.api.v1.Run
-	(*durationpb.Duration)(nil),        // 94: google.protobuf.Duration
-	(*JoinToken)(nil),                  // 95: testmesh.api.v1.JoinToken
-	(*Agent)(nil),                      // 96: testmesh.api.v1.Agent
-	(*LogLine)(nil),                    // 97: testmesh.api.v1.LogLine
-	(*Artifact)(nil),                   // 98: testmesh.api.v1.Artifact
-	(*Member)(nil),                     // 99: testmesh.api.v1.Member
+	(*ListRevisionsRequest)(nil),       // 14: testmesh.api.v1.ListRevisionsRequest
+	(*ListRevisionsResponse)(nil),      // 15: testmesh.api.v1.ListRevisionsResponse
+	(*PutEnvironmentRequest)(nil),      // 16: testmesh.api.v1.PutEnvironmentRequest
+	(*PutEnvironmentResponse)(nil),     // 17: testmesh.api.v1.PutEnvironmentResponse
+	(*ListEnvironmentsRequest)(nil),    // 18: testmesh.api.v1.ListEnvironmentsRequest
+	(*ListEnvironmentsResponse)(nil),   // 19: testmesh.api.v1.ListEnvironmentsResponse
+	(*GetEnvironmentRequest)(nil),      // 20: testmesh.api.v1.GetEnvironmentRequest
+	(*GetEnvironmentResponse)(nil),     // 21: testmesh.api.v1.GetEnvironmentResponse
+	(*DeleteEnvironmentRequest)(nil),   // 22: testmesh.api.v1.DeleteEnvironmentRequest
+	(*DeleteEnvironmentResponse)(nil),  // 23: testmesh.api.v1.DeleteEnvironmentResponse
+	(*CreateBatchRequest)(nil),         // 24: testmesh.api.v1.CreateBatchRequest
+	(*StoredFlows)(nil),                // 25: testmesh.api.v1.StoredFlows
+	(*RowsFile)(nil),                   // 26: testmesh.api.v1.RowsFile
+	(*PreviewBatchRequest)(nil),        // 27: testmesh.api.v1.PreviewBatchRequest
+	(*PreviewBatchResponse)(nil),       // 28: testmesh.api.v1.PreviewBatchResponse
+	(*CreateBatchResponse)(nil),        // 29: testmesh.api.v1.CreateBatchResponse
+	(*ListBatchesRequest)(nil),         // 30: testmesh.api.v1.ListBatchesRequest
+	(*ListBatchesResponse)(nil),        // 31: testmesh.api.v1.ListBatchesResponse
+	(*GetBatchRequest)(nil),            // 32: testmesh.api.v1.GetBatchRequest
+	(*GetBatchResponse)(nil),           // 33: testmesh.api.v1.GetBatchResponse
+	(*ListRunsRequest)(nil),            // 34: testmesh.api.v1.ListRunsRequest
+	(*ListRunsResponse)(nil),           // 35: testmesh.api.v1.ListRunsResponse
+	(*GetRunRequest)(nil),              // 36: testmesh.api.v1.GetRunRequest
+	(*GetRunResponse)(nil),             // 37: testmesh.api.v1.GetRunResponse
+	(*CancelRequest)(nil),              // 38: testmesh.api.v1.CancelRequest
+	(*CancelResponse)(nil),             // 39: testmesh.api.v1.CancelResponse
+	(*RerunRequest)(nil),               // 40: testmesh.api.v1.RerunRequest
+	(*RerunResponse)(nil),              // 41: testmesh.api.v1.RerunResponse
+	(*SetPriorityRequest)(nil),         // 42: testmesh.api.v1.SetPriorityRequest
+	(*SetPriorityResponse)(nil),        // 43: testmesh.api.v1.SetPriorityResponse
+	(*WhyRequest)(nil),                 // 44: testmesh.api.v1.WhyRequest
+	(*WhyResponse)(nil),                // 45: testmesh.api.v1.WhyResponse
+	(*AgentFit)(nil),                   // 46: testmesh.api.v1.AgentFit
+	(*ListQuarantineRequest)(nil),      // 47: testmesh.api.v1.ListQuarantineRequest
+	(*ListQuarantineResponse)(nil),     // 48: testmesh.api.v1.ListQuarantineResponse
+	(*ReleaseRequest)(nil),             // 49: testmesh.api.v1.ReleaseRequest
+	(*ReleaseResponse)(nil),            // 50: testmesh.api.v1.ReleaseResponse
+	(*QueueStatsRequest)(nil),          // 51: testmesh.api.v1.QueueStatsRequest
+	(*QueueStatsResponse)(nil),         // 52: testmesh.api.v1.QueueStatsResponse
+	(*WatchRequest)(nil),               // 53: testmesh.api.v1.WatchRequest
+	(*WatchResponse)(nil),              // 54: testmesh.api.v1.WatchResponse
+	(*WatchBatchRequest)(nil),          // 55: testmesh.api.v1.WatchBatchRequest
+	(*WatchBatchResponse)(nil),         // 56: testmesh.api.v1.WatchBatchResponse
+	(*CreateJoinTokenRequest)(nil),     // 57: testmesh.api.v1.CreateJoinTokenRequest
+	(*CreateJoinTokenResponse)(nil),    // 58: testmesh.api.v1.CreateJoinTokenResponse
+	(*ListJoinTokensRequest)(nil),      // 59: testmesh.api.v1.ListJoinTokensRequest
+	(*ListJoinTokensResponse)(nil),     // 60: testmesh.api.v1.ListJoinTokensResponse
+	(*RevokeJoinTokenRequest)(nil),     // 61: testmesh.api.v1.RevokeJoinTokenRequest
+	(*RevokeJoinTokenResponse)(nil),    // 62: testmesh.api.v1.RevokeJoinTokenResponse
+	(*ListAgentsRequest)(nil),          // 63: testmesh.api.v1.ListAgentsRequest
+	(*ListAgentsResponse)(nil),         // 64: testmesh.api.v1.ListAgentsResponse
+	(*GetAgentRequest)(nil),            // 65: testmesh.api.v1.GetAgentRequest
+	(*GetAgentResponse)(nil),           // 66: testmesh.api.v1.GetAgentResponse
+	(*MatchAgentsRequest)(nil),         // 67: testmesh.api.v1.MatchAgentsRequest
+	(*MatchAgentsResponse)(nil),        // 68: testmesh.api.v1.MatchAgentsResponse
+	(*SetAgentRequest)(nil),            // 69: testmesh.api.v1.SetAgentRequest
+	(*SetAgentResponse)(nil),           // 70: testmesh.api.v1.SetAgentResponse
+	(*QueryLogsRequest)(nil),           // 71: testmesh.api.v1.QueryLogsRequest
+	(*QueryLogsResponse)(nil),          // 72: testmesh.api.v1.QueryLogsResponse
+	(*ListArtifactsRequest)(nil),       // 73: testmesh.api.v1.ListArtifactsRequest
+	(*ListArtifactsResponse)(nil),      // 74: testmesh.api.v1.ListArtifactsResponse
+	(*ListPluginsRequest)(nil),         // 75: testmesh.api.v1.ListPluginsRequest
+	(*ListPluginsResponse)(nil),        // 76: testmesh.api.v1.ListPluginsResponse
+	(*PluginInfo)(nil),                 // 77: testmesh.api.v1.PluginInfo
+	(*GetClusterRequest)(nil),          // 78: testmesh.api.v1.GetClusterRequest
+	(*GetClusterResponse)(nil),         // 79: testmesh.api.v1.GetClusterResponse
+	(*CreateNodeTokenRequest)(nil),     // 80: testmesh.api.v1.CreateNodeTokenRequest
+	(*CreateNodeTokenResponse)(nil),    // 81: testmesh.api.v1.CreateNodeTokenResponse
+	(*JoinNodeRequest)(nil),            // 82: testmesh.api.v1.JoinNodeRequest
+	(*JoinNodeResponse)(nil),           // 83: testmesh.api.v1.JoinNodeResponse
+	(*RemoveNodeRequest)(nil),          // 84: testmesh.api.v1.RemoveNodeRequest
+	(*RemoveNodeResponse)(nil),         // 85: testmesh.api.v1.RemoveNodeResponse
+	(*TransferLeadershipRequest)(nil),  // 86: testmesh.api.v1.TransferLeadershipRequest
+	(*TransferLeadershipResponse)(nil), // 87: testmesh.api.v1.TransferLeadershipResponse
+	(*SnapshotRequest)(nil),            // 88: testmesh.api.v1.SnapshotRequest
+	(*SnapshotResponse)(nil),           // 89: testmesh.api.v1.SnapshotResponse
+	nil,                                // 90: testmesh.api.v1.PutEnvironmentRequest.SecretsEntry
+	nil,                                // 91: testmesh.api.v1.CreateJoinTokenRequest.PinsEntry
+	nil,                                // 92: testmesh.api.v1.ListAgentsRequest.LabelsEntry
+	nil,                                // 93: testmesh.api.v1.SetAgentRequest.PinsEntry
+	(*BundleFile)(nil),                 // 94: testmesh.api.v1.BundleFile
+	(*Flow)(nil),                       // 95: testmesh.api.v1.Flow
+	(*FlowInput)(nil),                  // 96: testmesh.api.v1.FlowInput
+	(*Target)(nil),                     // 97: testmesh.api.v1.Target
+	(*FlowRevision)(nil),               // 98: testmesh.api.v1.FlowRevision
+	(*Environment)(nil),                // 99: testmesh.api.v1.Environment
+	(*Source)(nil),                     // 100: testmesh.api.v1.Source
+	(*FlowRef)(nil),                    // 101: testmesh.api.v1.FlowRef
+	(*Spec)(nil),                       // 102: testmesh.api.v1.Spec
+	(*structpb.Struct)(nil),            // 103: google.protobuf.Struct
+	(*Batch)(nil),                      // 104: testmesh.api.v1.Batch
+	(RunStatus)(0),                     // 105: testmesh.api.v1.RunStatus
+	(*timestamppb.Timestamp)(nil),      // 106: google.protobuf.Timestamp
+	(*Run)(nil),                        // 107: testmesh.api.v1.Run
+	(*durationpb.Duration)(nil),        // 108: google.protobuf.Duration
+	(*JoinToken)(nil),                  // 109: testmesh.api.v1.JoinToken
+	(*Agent)(nil),                      // 110: testmesh.api.v1.Agent
+	(*LogLine)(nil),                    // 111: testmesh.api.v1.LogLine
+	(*Artifact)(nil),                   // 112: testmesh.api.v1.Artifact
+	(*Member)(nil),                     // 113: testmesh.api.v1.Member
 }
 var file_testmesh_api_v1_api_proto_depIdxs = []int32{
-	86, // 0: testmesh.api.v1.PutBundleRequest.files:type_name -> testmesh.api.v1.BundleFile
-	86, // 1: testmesh.api.v1.GetBundleResponse.files:type_name -> testmesh.api.v1.BundleFile
-	87, // 2: testmesh.api.v1.ListFlowsResponse.flows:type_name -> testmesh.api.v1.Flow
-	87, // 3: testmesh.api.v1.GetFlowResponse.flow:type_name -> testmesh.api.v1.Flow
-	82, // 4: testmesh.api.v1.PutEnvironmentRequest.secrets:type_name -> testmesh.api.v1.PutEnvironmentRequest.SecretsEntry
-	88, // 5: testmesh.api.v1.PutEnvironmentResponse.environment:type_name -> testmesh.api.v1.Environment
-	88, // 6: testmesh.api.v1.ListEnvironmentsResponse.environments:type_name -> testmesh.api.v1.Environment
-	88, // 7: testmesh.api.v1.GetEnvironmentResponse.environment:type_name -> testmesh.api.v1.Environment
-	89, // 8: testmesh.api.v1.CreateBatchRequest.source:type_name -> testmesh.api.v1.Source
-	90, // 9: testmesh.api.v1.CreateBatchResponse.batch:type_name -> testmesh.api.v1.Batch
-	90, // 10: testmesh.api.v1.ListBatchesResponse.batches:type_name -> testmesh.api.v1.Batch
-	0,  // 11: testmesh.api.v1.GetBatchRequest.read:type_name -> testmesh.api.v1.Read
-	90, // 12: testmesh.api.v1.GetBatchResponse.batch:type_name -> testmesh.api.v1.Batch
-	91, // 13: testmesh.api.v1.ListRunsRequest.status:type_name -> testmesh.api.v1.RunStatus
-	92, // 14: testmesh.api.v1.ListRunsRequest.since:type_name -> google.protobuf.Timestamp
-	92, // 15: testmesh.api.v1.ListRunsRequest.until:type_name -> google.protobuf.Timestamp
-	0,  // 16: testmesh.api.v1.ListRunsRequest.read:type_name -> testmesh.api.v1.Read
-	93, // 17: testmesh.api.v1.ListRunsResponse.runs:type_name -> testmesh.api.v1.Run
-	0,  // 18: testmesh.api.v1.GetRunRequest.read:type_name -> testmesh.api.v1.Read
-	93, // 19: testmesh.api.v1.GetRunResponse.run:type_name -> testmesh.api.v1.Run
-	90, // 20: testmesh.api.v1.RerunResponse.batch:type_name -> testmesh.api.v1.Batch
-	40, // 21: testmesh.api.v1.WhyResponse.agents:type_name -> testmesh.api.v1.AgentFit
-	93, // 22: testmesh.api.v1.ListQuarantineResponse.runs:type_name -> testmesh.api.v1.Run
-	94, // 23: testmesh.api.v1.QueueStatsResponse.oldest_wait:type_name -> google.protobuf.Duration
-	93, // 24: testmesh.api.v1.WatchResponse.run:type_name -> testmesh.api.v1.Run
-	93, // 25: testmesh.api.v1.WatchBatchResponse.runs:type_name -> testmesh.api.v1.Run
-	90, // 26: testmesh.api.v1.WatchBatchResponse.batch:type_name -> testmesh.api.v1.Batch
-	83, // 27: testmesh.api.v1.CreateJoinTokenRequest.pins:type_name -> testmesh.api.v1.CreateJoinTokenRequest.PinsEntry
-	94, // 28: testmesh.api.v1.CreateJoinTokenRequest.ttl:type_name -> google.protobuf.Duration
-	95, // 29: testmesh.api.v1.CreateJoinTokenResponse.token:type_name -> testmesh.api.v1.JoinToken
-	95, // 30: testmesh.api.v1.ListJoinTokensResponse.tokens:type_name -> testmesh.api.v1.JoinToken
-	84, // 31: testmesh.api.v1.ListAgentsRequest.labels:type_name -> testmesh.api.v1.ListAgentsRequest.LabelsEntry
-	96, // 32: testmesh.api.v1.ListAgentsResponse.agents:type_name -> testmesh.api.v1.Agent
-	96, // 33: testmesh.api.v1.GetAgentResponse.agent:type_name -> testmesh.api.v1.Agent
-	1,  // 34: testmesh.api.v1.SetAgentRequest.change:type_name -> testmesh.api.v1.AgentChange
-	94, // 35: testmesh.api.v1.SetAgentRequest.duration:type_name -> google.protobuf.Duration
-	85, // 36: testmesh.api.v1.SetAgentRequest.pins:type_name -> testmesh.api.v1.SetAgentRequest.PinsEntry
-	96, // 37: testmesh.api.v1.SetAgentResponse.agent:type_name -> testmesh.api.v1.Agent
-	92, // 38: testmesh.api.v1.QueryLogsRequest.since:type_name -> google.protobuf.Timestamp
-	92, // 39: testmesh.api.v1.QueryLogsRequest.until:type_name -> google.protobuf.Timestamp
-	97, // 40: testmesh.api.v1.QueryLogsResponse.lines:type_name -> testmesh.api.v1.LogLine
-	98, // 41: testmesh.api.v1.ListArtifactsResponse.artifacts:type_name -> testmesh.api.v1.Artifact
-	69, // 42: testmesh.api.v1.ListPluginsResponse.plugins:type_name -> testmesh.api.v1.PluginInfo
-	99, // 43: testmesh.api.v1.GetClusterResponse.members:type_name -> testmesh.api.v1.Member
-	92, // 44: testmesh.api.v1.GetClusterResponse.last_snapshot:type_name -> google.protobuf.Timestamp
-	94, // 45: testmesh.api.v1.CreateNodeTokenRequest.ttl:type_name -> google.protobuf.Duration
-	99, // 46: testmesh.api.v1.JoinNodeResponse.members:type_name -> testmesh.api.v1.Member
-	2,  // 47: testmesh.api.v1.FlowService.MissingBlobs:input_type -> testmesh.api.v1.MissingBlobsRequest
-	4,  // 48: testmesh.api.v1.FlowService.PutBundle:input_type -> testmesh.api.v1.PutBundleRequest
-	6,  // 49: testmesh.api.v1.FlowService.GetBundle:input_type -> testmesh.api.v1.GetBundleRequest
-	8,  // 50: testmesh.api.v1.FlowService.Push:input_type -> testmesh.api.v1.PushRequest
-	10, // 51: testmesh.api.v1.FlowService.ListFlows:input_type -> testmesh.api.v1.ListFlowsRequest
-	12, // 52: testmesh.api.v1.FlowService.GetFlow:input_type -> testmesh.api.v1.GetFlowRequest
-	14, // 53: testmesh.api.v1.EnvironmentService.PutEnvironment:input_type -> testmesh.api.v1.PutEnvironmentRequest
-	16, // 54: testmesh.api.v1.EnvironmentService.ListEnvironments:input_type -> testmesh.api.v1.ListEnvironmentsRequest
-	18, // 55: testmesh.api.v1.EnvironmentService.GetEnvironment:input_type -> testmesh.api.v1.GetEnvironmentRequest
-	20, // 56: testmesh.api.v1.EnvironmentService.DeleteEnvironment:input_type -> testmesh.api.v1.DeleteEnvironmentRequest
-	22, // 57: testmesh.api.v1.RunService.CreateBatch:input_type -> testmesh.api.v1.CreateBatchRequest
-	24, // 58: testmesh.api.v1.RunService.ListBatches:input_type -> testmesh.api.v1.ListBatchesRequest
-	26, // 59: testmesh.api.v1.RunService.GetBatch:input_type -> testmesh.api.v1.GetBatchRequest
-	28, // 60: testmesh.api.v1.RunService.ListRuns:input_type -> testmesh.api.v1.ListRunsRequest
-	30, // 61: testmesh.api.v1.RunService.GetRun:input_type -> testmesh.api.v1.GetRunRequest
-	32, // 62: testmesh.api.v1.RunService.Cancel:input_type -> testmesh.api.v1.CancelRequest
-	34, // 63: testmesh.api.v1.RunService.Rerun:input_type -> testmesh.api.v1.RerunRequest
-	36, // 64: testmesh.api.v1.RunService.SetPriority:input_type -> testmesh.api.v1.SetPriorityRequest
-	38, // 65: testmesh.api.v1.RunService.Why:input_type -> testmesh.api.v1.WhyRequest
-	41, // 66: testmesh.api.v1.RunService.ListQuarantine:input_type -> testmesh.api.v1.ListQuarantineRequest
-	43, // 67: testmesh.api.v1.RunService.Release:input_type -> testmesh.api.v1.ReleaseRequest
-	45, // 68: testmesh.api.v1.RunService.QueueStats:input_type -> testmesh.api.v1.QueueStatsRequest
-	47, // 69: testmesh.api.v1.RunService.Watch:input_type -> testmesh.api.v1.WatchRequest
-	49, // 70: testmesh.api.v1.RunService.WatchBatch:input_type -> testmesh.api.v1.WatchBatchRequest
-	51, // 71: testmesh.api.v1.AgentService.CreateJoinToken:input_type -> testmesh.api.v1.CreateJoinTokenRequest
-	53, // 72: testmesh.api.v1.AgentService.ListJoinTokens:input_type -> testmesh.api.v1.ListJoinTokensRequest
-	55, // 73: testmesh.api.v1.AgentService.RevokeJoinToken:input_type -> testmesh.api.v1.RevokeJoinTokenRequest
-	57, // 74: testmesh.api.v1.AgentService.ListAgents:input_type -> testmesh.api.v1.ListAgentsRequest
-	59, // 75: testmesh.api.v1.AgentService.GetAgent:input_type -> testmesh.api.v1.GetAgentRequest
-	61, // 76: testmesh.api.v1.AgentService.SetAgent:input_type -> testmesh.api.v1.SetAgentRequest
-	63, // 77: testmesh.api.v1.LogService.QueryLogs:input_type -> testmesh.api.v1.QueryLogsRequest
-	65, // 78: testmesh.api.v1.LogService.ListArtifacts:input_type -> testmesh.api.v1.ListArtifactsRequest
-	67, // 79: testmesh.api.v1.PluginService.ListPlugins:input_type -> testmesh.api.v1.ListPluginsRequest
-	70, // 80: testmesh.api.v1.ClusterService.GetCluster:input_type -> testmesh.api.v1.GetClusterRequest
-	72, // 81: testmesh.api.v1.ClusterService.CreateNodeToken:input_type -> testmesh.api.v1.CreateNodeTokenRequest
-	74, // 82: testmesh.api.v1.ClusterService.JoinNode:input_type -> testmesh.api.v1.JoinNodeRequest
-	76, // 83: testmesh.api.v1.ClusterService.RemoveNode:input_type -> testmesh.api.v1.RemoveNodeRequest
-	78, // 84: testmesh.api.v1.ClusterService.TransferLeadership:input_type -> testmesh.api.v1.TransferLeadershipRequest
-	80, // 85: testmesh.api.v1.ClusterService.Snapshot:input_type -> testmesh.api.v1.SnapshotRequest
-	3,  // 86: testmesh.api.v1.FlowService.MissingBlobs:output_type -> testmesh.api.v1.MissingBlobsResponse
-	5,  // 87: testmesh.api.v1.FlowService.PutBundle:output_type -> testmesh.api.v1.PutBundleResponse
-	7,  // 88: testmesh.api.v1.FlowService.GetBundle:output_type -> testmesh.api.v1.GetBundleResponse
-	9,  // 89: testmesh.api.v1.FlowService.Push:output_type -> testmesh.api.v1.PushResponse
-	11, // 90: testmesh.api.v1.FlowService.ListFlows:output_type -> testmesh.api.v1.ListFlowsResponse
-	13, // 91: testmesh.api.v1.FlowService.GetFlow:output_type -> testmesh.api.v1.GetFlowResponse
-	15, // 92: testmesh.api.v1.EnvironmentService.PutEnvironment:output_type -> testmesh.api.v1.PutEnvironmentResponse
-	17, // 93: testmesh.api.v1.EnvironmentService.ListEnvironments:output_type -> testmesh.api.v1.ListEnvironmentsResponse
-	19, // 94: testmesh.api.v1.EnvironmentService.GetEnvironment:output_type -> testmesh.api.v1.GetEnvironmentResponse
-	21, // 95: testmesh.api.v1.EnvironmentService.DeleteEnvironment:output_type -> testmesh.api.v1.DeleteEnvironmentResponse
-	23, // 96: testmesh.api.v1.RunService.CreateBatch:output_type -> testmesh.api.v1.CreateBatchResponse
-	25, // 97: testmesh.api.v1.RunService.ListBatches:output_type -> testmesh.api.v1.ListBatchesResponse
-	27, // 98: testmesh.api.v1.RunService.GetBatch:output_type -> testmesh.api.v1.GetBatchResponse
-	29, // 99: testmesh.api.v1.RunService.ListRuns:output_type -> testmesh.api.v1.ListRunsResponse
-	31, // 100: testmesh.api.v1.RunService.GetRun:output_type -> testmesh.api.v1.GetRunResponse
-	33, // 101: testmesh.api.v1.RunService.Cancel:output_type -> testmesh.api.v1.CancelResponse
-	35, // 102: testmesh.api.v1.RunService.Rerun:output_type -> testmesh.api.v1.RerunResponse
-	37, // 103: testmesh.api.v1.RunService.SetPriority:output_type -> testmesh.api.v1.SetPriorityResponse
-	39, // 104: testmesh.api.v1.RunService.Why:output_type -> testmesh.api.v1.WhyResponse
-	42, // 105: testmesh.api.v1.RunService.ListQuarantine:output_type -> testmesh.api.v1.ListQuarantineResponse
-	44, // 106: testmesh.api.v1.RunService.Release:output_type -> testmesh.api.v1.ReleaseResponse
-	46, // 107: testmesh.api.v1.RunService.QueueStats:output_type -> testmesh.api.v1.QueueStatsResponse
-	48, // 108: testmesh.api.v1.RunService.Watch:output_type -> testmesh.api.v1.WatchResponse
-	50, // 109: testmesh.api.v1.RunService.WatchBatch:output_type -> testmesh.api.v1.WatchBatchResponse
-	52, // 110: testmesh.api.v1.AgentService.CreateJoinToken:output_type -> testmesh.api.v1.CreateJoinTokenResponse
-	54, // 111: testmesh.api.v1.AgentService.ListJoinTokens:output_type -> testmesh.api.v1.ListJoinTokensResponse
-	56, // 112: testmesh.api.v1.AgentService.RevokeJoinToken:output_type -> testmesh.api.v1.RevokeJoinTokenResponse
-	58, // 113: testmesh.api.v1.AgentService.ListAgents:output_type -> testmesh.api.v1.ListAgentsResponse
-	60, // 114: testmesh.api.v1.AgentService.GetAgent:output_type -> testmesh.api.v1.GetAgentResponse
-	62, // 115: testmesh.api.v1.AgentService.SetAgent:output_type -> testmesh.api.v1.SetAgentResponse
-	64, // 116: testmesh.api.v1.LogService.QueryLogs:output_type -> testmesh.api.v1.QueryLogsResponse
-	66, // 117: testmesh.api.v1.LogService.ListArtifacts:output_type -> testmesh.api.v1.ListArtifactsResponse
-	68, // 118: testmesh.api.v1.PluginService.ListPlugins:output_type -> testmesh.api.v1.ListPluginsResponse
-	71, // 119: testmesh.api.v1.ClusterService.GetCluster:output_type -> testmesh.api.v1.GetClusterResponse
-	73, // 120: testmesh.api.v1.ClusterService.CreateNodeToken:output_type -> testmesh.api.v1.CreateNodeTokenResponse
-	75, // 121: testmesh.api.v1.ClusterService.JoinNode:output_type -> testmesh.api.v1.JoinNodeResponse
-	77, // 122: testmesh.api.v1.ClusterService.RemoveNode:output_type -> testmesh.api.v1.RemoveNodeResponse
-	79, // 123: testmesh.api.v1.ClusterService.TransferLeadership:output_type -> testmesh.api.v1.TransferLeadershipResponse
-	81, // 124: testmesh.api.v1.ClusterService.Snapshot:output_type -> testmesh.api.v1.SnapshotResponse
-	86, // [86:125] is the sub-list for method output_type
-	47, // [47:86] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	94,  // 0: testmesh.api.v1.PutBundleRequest.files:type_name -> testmesh.api.v1.BundleFile
+	94,  // 1: testmesh.api.v1.GetBundleResponse.files:type_name -> testmesh.api.v1.BundleFile
+	95,  // 2: testmesh.api.v1.ListFlowsResponse.flows:type_name -> testmesh.api.v1.Flow
+	95,  // 3: testmesh.api.v1.GetFlowResponse.flow:type_name -> testmesh.api.v1.Flow
+	94,  // 4: testmesh.api.v1.GetFlowResponse.files:type_name -> testmesh.api.v1.BundleFile
+	96,  // 5: testmesh.api.v1.GetFlowResponse.inputs:type_name -> testmesh.api.v1.FlowInput
+	97,  // 6: testmesh.api.v1.GetFlowResponse.target:type_name -> testmesh.api.v1.Target
+	98,  // 7: testmesh.api.v1.ListRevisionsResponse.revisions:type_name -> testmesh.api.v1.FlowRevision
+	90,  // 8: testmesh.api.v1.PutEnvironmentRequest.secrets:type_name -> testmesh.api.v1.PutEnvironmentRequest.SecretsEntry
+	99,  // 9: testmesh.api.v1.PutEnvironmentResponse.environment:type_name -> testmesh.api.v1.Environment
+	99,  // 10: testmesh.api.v1.ListEnvironmentsResponse.environments:type_name -> testmesh.api.v1.Environment
+	99,  // 11: testmesh.api.v1.GetEnvironmentResponse.environment:type_name -> testmesh.api.v1.Environment
+	100, // 12: testmesh.api.v1.CreateBatchRequest.source:type_name -> testmesh.api.v1.Source
+	25,  // 13: testmesh.api.v1.CreateBatchRequest.stored:type_name -> testmesh.api.v1.StoredFlows
+	26,  // 14: testmesh.api.v1.CreateBatchRequest.rows:type_name -> testmesh.api.v1.RowsFile
+	101, // 15: testmesh.api.v1.StoredFlows.flows:type_name -> testmesh.api.v1.FlowRef
+	100, // 16: testmesh.api.v1.PreviewBatchRequest.source:type_name -> testmesh.api.v1.Source
+	25,  // 17: testmesh.api.v1.PreviewBatchRequest.stored:type_name -> testmesh.api.v1.StoredFlows
+	26,  // 18: testmesh.api.v1.PreviewBatchRequest.rows:type_name -> testmesh.api.v1.RowsFile
+	102, // 19: testmesh.api.v1.PreviewBatchResponse.first:type_name -> testmesh.api.v1.Spec
+	103, // 20: testmesh.api.v1.PreviewBatchResponse.rows:type_name -> google.protobuf.Struct
+	46,  // 21: testmesh.api.v1.PreviewBatchResponse.agents:type_name -> testmesh.api.v1.AgentFit
+	104, // 22: testmesh.api.v1.CreateBatchResponse.batch:type_name -> testmesh.api.v1.Batch
+	104, // 23: testmesh.api.v1.ListBatchesResponse.batches:type_name -> testmesh.api.v1.Batch
+	0,   // 24: testmesh.api.v1.GetBatchRequest.read:type_name -> testmesh.api.v1.Read
+	104, // 25: testmesh.api.v1.GetBatchResponse.batch:type_name -> testmesh.api.v1.Batch
+	105, // 26: testmesh.api.v1.ListRunsRequest.status:type_name -> testmesh.api.v1.RunStatus
+	106, // 27: testmesh.api.v1.ListRunsRequest.since:type_name -> google.protobuf.Timestamp
+	106, // 28: testmesh.api.v1.ListRunsRequest.until:type_name -> google.protobuf.Timestamp
+	0,   // 29: testmesh.api.v1.ListRunsRequest.read:type_name -> testmesh.api.v1.Read
+	107, // 30: testmesh.api.v1.ListRunsResponse.runs:type_name -> testmesh.api.v1.Run
+	0,   // 31: testmesh.api.v1.GetRunRequest.read:type_name -> testmesh.api.v1.Read
+	107, // 32: testmesh.api.v1.GetRunResponse.run:type_name -> testmesh.api.v1.Run
+	104, // 33: testmesh.api.v1.RerunResponse.batch:type_name -> testmesh.api.v1.Batch
+	46,  // 34: testmesh.api.v1.WhyResponse.agents:type_name -> testmesh.api.v1.AgentFit
+	107, // 35: testmesh.api.v1.ListQuarantineResponse.runs:type_name -> testmesh.api.v1.Run
+	108, // 36: testmesh.api.v1.QueueStatsResponse.oldest_wait:type_name -> google.protobuf.Duration
+	107, // 37: testmesh.api.v1.WatchResponse.run:type_name -> testmesh.api.v1.Run
+	107, // 38: testmesh.api.v1.WatchBatchResponse.runs:type_name -> testmesh.api.v1.Run
+	104, // 39: testmesh.api.v1.WatchBatchResponse.batch:type_name -> testmesh.api.v1.Batch
+	91,  // 40: testmesh.api.v1.CreateJoinTokenRequest.pins:type_name -> testmesh.api.v1.CreateJoinTokenRequest.PinsEntry
+	108, // 41: testmesh.api.v1.CreateJoinTokenRequest.ttl:type_name -> google.protobuf.Duration
+	109, // 42: testmesh.api.v1.CreateJoinTokenResponse.token:type_name -> testmesh.api.v1.JoinToken
+	109, // 43: testmesh.api.v1.ListJoinTokensResponse.tokens:type_name -> testmesh.api.v1.JoinToken
+	92,  // 44: testmesh.api.v1.ListAgentsRequest.labels:type_name -> testmesh.api.v1.ListAgentsRequest.LabelsEntry
+	110, // 45: testmesh.api.v1.ListAgentsResponse.agents:type_name -> testmesh.api.v1.Agent
+	110, // 46: testmesh.api.v1.GetAgentResponse.agent:type_name -> testmesh.api.v1.Agent
+	97,  // 47: testmesh.api.v1.MatchAgentsRequest.target:type_name -> testmesh.api.v1.Target
+	25,  // 48: testmesh.api.v1.MatchAgentsRequest.flows:type_name -> testmesh.api.v1.StoredFlows
+	46,  // 49: testmesh.api.v1.MatchAgentsResponse.agents:type_name -> testmesh.api.v1.AgentFit
+	1,   // 50: testmesh.api.v1.SetAgentRequest.change:type_name -> testmesh.api.v1.AgentChange
+	108, // 51: testmesh.api.v1.SetAgentRequest.duration:type_name -> google.protobuf.Duration
+	93,  // 52: testmesh.api.v1.SetAgentRequest.pins:type_name -> testmesh.api.v1.SetAgentRequest.PinsEntry
+	110, // 53: testmesh.api.v1.SetAgentResponse.agent:type_name -> testmesh.api.v1.Agent
+	106, // 54: testmesh.api.v1.QueryLogsRequest.since:type_name -> google.protobuf.Timestamp
+	106, // 55: testmesh.api.v1.QueryLogsRequest.until:type_name -> google.protobuf.Timestamp
+	111, // 56: testmesh.api.v1.QueryLogsResponse.lines:type_name -> testmesh.api.v1.LogLine
+	112, // 57: testmesh.api.v1.ListArtifactsResponse.artifacts:type_name -> testmesh.api.v1.Artifact
+	77,  // 58: testmesh.api.v1.ListPluginsResponse.plugins:type_name -> testmesh.api.v1.PluginInfo
+	113, // 59: testmesh.api.v1.GetClusterResponse.members:type_name -> testmesh.api.v1.Member
+	106, // 60: testmesh.api.v1.GetClusterResponse.last_snapshot:type_name -> google.protobuf.Timestamp
+	108, // 61: testmesh.api.v1.CreateNodeTokenRequest.ttl:type_name -> google.protobuf.Duration
+	113, // 62: testmesh.api.v1.JoinNodeResponse.members:type_name -> testmesh.api.v1.Member
+	2,   // 63: testmesh.api.v1.FlowService.MissingBlobs:input_type -> testmesh.api.v1.MissingBlobsRequest
+	4,   // 64: testmesh.api.v1.FlowService.PutBundle:input_type -> testmesh.api.v1.PutBundleRequest
+	6,   // 65: testmesh.api.v1.FlowService.GetBundle:input_type -> testmesh.api.v1.GetBundleRequest
+	8,   // 66: testmesh.api.v1.FlowService.Push:input_type -> testmesh.api.v1.PushRequest
+	10,  // 67: testmesh.api.v1.FlowService.ListFlows:input_type -> testmesh.api.v1.ListFlowsRequest
+	12,  // 68: testmesh.api.v1.FlowService.GetFlow:input_type -> testmesh.api.v1.GetFlowRequest
+	14,  // 69: testmesh.api.v1.FlowService.ListRevisions:input_type -> testmesh.api.v1.ListRevisionsRequest
+	16,  // 70: testmesh.api.v1.EnvironmentService.PutEnvironment:input_type -> testmesh.api.v1.PutEnvironmentRequest
+	18,  // 71: testmesh.api.v1.EnvironmentService.ListEnvironments:input_type -> testmesh.api.v1.ListEnvironmentsRequest
+	20,  // 72: testmesh.api.v1.EnvironmentService.GetEnvironment:input_type -> testmesh.api.v1.GetEnvironmentRequest
+	22,  // 73: testmesh.api.v1.EnvironmentService.DeleteEnvironment:input_type -> testmesh.api.v1.DeleteEnvironmentRequest
+	24,  // 74: testmesh.api.v1.RunService.CreateBatch:input_type -> testmesh.api.v1.CreateBatchRequest
+	27,  // 75: testmesh.api.v1.RunService.PreviewBatch:input_type -> testmesh.api.v1.PreviewBatchRequest
+	30,  // 76: testmesh.api.v1.RunService.ListBatches:input_type -> testmesh.api.v1.ListBatchesRequest
+	32,  // 77: testmesh.api.v1.RunService.GetBatch:input_type -> testmesh.api.v1.GetBatchRequest
+	34,  // 78: testmesh.api.v1.RunService.ListRuns:input_type -> testmesh.api.v1.ListRunsRequest
+	36,  // 79: testmesh.api.v1.RunService.GetRun:input_type -> testmesh.api.v1.GetRunRequest
+	38,  // 80: testmesh.api.v1.RunService.Cancel:input_type -> testmesh.api.v1.CancelRequest
+	40,  // 81: testmesh.api.v1.RunService.Rerun:input_type -> testmesh.api.v1.RerunRequest
+	42,  // 82: testmesh.api.v1.RunService.SetPriority:input_type -> testmesh.api.v1.SetPriorityRequest
+	44,  // 83: testmesh.api.v1.RunService.Why:input_type -> testmesh.api.v1.WhyRequest
+	47,  // 84: testmesh.api.v1.RunService.ListQuarantine:input_type -> testmesh.api.v1.ListQuarantineRequest
+	49,  // 85: testmesh.api.v1.RunService.Release:input_type -> testmesh.api.v1.ReleaseRequest
+	51,  // 86: testmesh.api.v1.RunService.QueueStats:input_type -> testmesh.api.v1.QueueStatsRequest
+	53,  // 87: testmesh.api.v1.RunService.Watch:input_type -> testmesh.api.v1.WatchRequest
+	55,  // 88: testmesh.api.v1.RunService.WatchBatch:input_type -> testmesh.api.v1.WatchBatchRequest
+	57,  // 89: testmesh.api.v1.AgentService.CreateJoinToken:input_type -> testmesh.api.v1.CreateJoinTokenRequest
+	59,  // 90: testmesh.api.v1.AgentService.ListJoinTokens:input_type -> testmesh.api.v1.ListJoinTokensRequest
+	61,  // 91: testmesh.api.v1.AgentService.RevokeJoinToken:input_type -> testmesh.api.v1.RevokeJoinTokenRequest
+	63,  // 92: testmesh.api.v1.AgentService.ListAgents:input_type -> testmesh.api.v1.ListAgentsRequest
+	65,  // 93: testmesh.api.v1.AgentService.GetAgent:input_type -> testmesh.api.v1.GetAgentRequest
+	67,  // 94: testmesh.api.v1.AgentService.MatchAgents:input_type -> testmesh.api.v1.MatchAgentsRequest
+	69,  // 95: testmesh.api.v1.AgentService.SetAgent:input_type -> testmesh.api.v1.SetAgentRequest
+	71,  // 96: testmesh.api.v1.LogService.QueryLogs:input_type -> testmesh.api.v1.QueryLogsRequest
+	73,  // 97: testmesh.api.v1.LogService.ListArtifacts:input_type -> testmesh.api.v1.ListArtifactsRequest
+	75,  // 98: testmesh.api.v1.PluginService.ListPlugins:input_type -> testmesh.api.v1.ListPluginsRequest
+	78,  // 99: testmesh.api.v1.ClusterService.GetCluster:input_type -> testmesh.api.v1.GetClusterRequest
+	80,  // 100: testmesh.api.v1.ClusterService.CreateNodeToken:input_type -> testmesh.api.v1.CreateNodeTokenRequest
+	82,  // 101: testmesh.api.v1.ClusterService.JoinNode:input_type -> testmesh.api.v1.JoinNodeRequest
+	84,  // 102: testmesh.api.v1.ClusterService.RemoveNode:input_type -> testmesh.api.v1.RemoveNodeRequest
+	86,  // 103: testmesh.api.v1.ClusterService.TransferLeadership:input_type -> testmesh.api.v1.TransferLeadershipRequest
+	88,  // 104: testmesh.api.v1.ClusterService.Snapshot:input_type -> testmesh.api.v1.SnapshotRequest
+	3,   // 105: testmesh.api.v1.FlowService.MissingBlobs:output_type -> testmesh.api.v1.MissingBlobsResponse
+	5,   // 106: testmesh.api.v1.FlowService.PutBundle:output_type -> testmesh.api.v1.PutBundleResponse
+	7,   // 107: testmesh.api.v1.FlowService.GetBundle:output_type -> testmesh.api.v1.GetBundleResponse
+	9,   // 108: testmesh.api.v1.FlowService.Push:output_type -> testmesh.api.v1.PushResponse
+	11,  // 109: testmesh.api.v1.FlowService.ListFlows:output_type -> testmesh.api.v1.ListFlowsResponse
+	13,  // 110: testmesh.api.v1.FlowService.GetFlow:output_type -> testmesh.api.v1.GetFlowResponse
+	15,  // 111: testmesh.api.v1.FlowService.ListRevisions:output_type -> testmesh.api.v1.ListRevisionsResponse
+	17,  // 112: testmesh.api.v1.EnvironmentService.PutEnvironment:output_type -> testmesh.api.v1.PutEnvironmentResponse
+	19,  // 113: testmesh.api.v1.EnvironmentService.ListEnvironments:output_type -> testmesh.api.v1.ListEnvironmentsResponse
+	21,  // 114: testmesh.api.v1.EnvironmentService.GetEnvironment:output_type -> testmesh.api.v1.GetEnvironmentResponse
+	23,  // 115: testmesh.api.v1.EnvironmentService.DeleteEnvironment:output_type -> testmesh.api.v1.DeleteEnvironmentResponse
+	29,  // 116: testmesh.api.v1.RunService.CreateBatch:output_type -> testmesh.api.v1.CreateBatchResponse
+	28,  // 117: testmesh.api.v1.RunService.PreviewBatch:output_type -> testmesh.api.v1.PreviewBatchResponse
+	31,  // 118: testmesh.api.v1.RunService.ListBatches:output_type -> testmesh.api.v1.ListBatchesResponse
+	33,  // 119: testmesh.api.v1.RunService.GetBatch:output_type -> testmesh.api.v1.GetBatchResponse
+	35,  // 120: testmesh.api.v1.RunService.ListRuns:output_type -> testmesh.api.v1.ListRunsResponse
+	37,  // 121: testmesh.api.v1.RunService.GetRun:output_type -> testmesh.api.v1.GetRunResponse
+	39,  // 122: testmesh.api.v1.RunService.Cancel:output_type -> testmesh.api.v1.CancelResponse
+	41,  // 123: testmesh.api.v1.RunService.Rerun:output_type -> testmesh.api.v1.RerunResponse
+	43,  // 124: testmesh.api.v1.RunService.SetPriority:output_type -> testmesh.api.v1.SetPriorityResponse
+	45,  // 125: testmesh.api.v1.RunService.Why:output_type -> testmesh.api.v1.WhyResponse
+	48,  // 126: testmesh.api.v1.RunService.ListQuarantine:output_type -> testmesh.api.v1.ListQuarantineResponse
+	50,  // 127: testmesh.api.v1.RunService.Release:output_type -> testmesh.api.v1.ReleaseResponse
+	52,  // 128: testmesh.api.v1.RunService.QueueStats:output_type -> testmesh.api.v1.QueueStatsResponse
+	54,  // 129: testmesh.api.v1.RunService.Watch:output_type -> testmesh.api.v1.WatchResponse
+	56,  // 130: testmesh.api.v1.RunService.WatchBatch:output_type -> testmesh.api.v1.WatchBatchResponse
+	58,  // 131: testmesh.api.v1.AgentService.CreateJoinToken:output_type -> testmesh.api.v1.CreateJoinTokenResponse
+	60,  // 132: testmesh.api.v1.AgentService.ListJoinTokens:output_type -> testmesh.api.v1.ListJoinTokensResponse
+	62,  // 133: testmesh.api.v1.AgentService.RevokeJoinToken:output_type -> testmesh.api.v1.RevokeJoinTokenResponse
+	64,  // 134: testmesh.api.v1.AgentService.ListAgents:output_type -> testmesh.api.v1.ListAgentsResponse
+	66,  // 135: testmesh.api.v1.AgentService.GetAgent:output_type -> testmesh.api.v1.GetAgentResponse
+	68,  // 136: testmesh.api.v1.AgentService.MatchAgents:output_type -> testmesh.api.v1.MatchAgentsResponse
+	70,  // 137: testmesh.api.v1.AgentService.SetAgent:output_type -> testmesh.api.v1.SetAgentResponse
+	72,  // 138: testmesh.api.v1.LogService.QueryLogs:output_type -> testmesh.api.v1.QueryLogsResponse
+	74,  // 139: testmesh.api.v1.LogService.ListArtifacts:output_type -> testmesh.api.v1.ListArtifactsResponse
+	76,  // 140: testmesh.api.v1.PluginService.ListPlugins:output_type -> testmesh.api.v1.ListPluginsResponse
+	79,  // 141: testmesh.api.v1.ClusterService.GetCluster:output_type -> testmesh.api.v1.GetClusterResponse
+	81,  // 142: testmesh.api.v1.ClusterService.CreateNodeToken:output_type -> testmesh.api.v1.CreateNodeTokenResponse
+	83,  // 143: testmesh.api.v1.ClusterService.JoinNode:output_type -> testmesh.api.v1.JoinNodeResponse
+	85,  // 144: testmesh.api.v1.ClusterService.RemoveNode:output_type -> testmesh.api.v1.RemoveNodeResponse
+	87,  // 145: testmesh.api.v1.ClusterService.TransferLeadership:output_type -> testmesh.api.v1.TransferLeadershipResponse
+	89,  // 146: testmesh.api.v1.ClusterService.Snapshot:output_type -> testmesh.api.v1.SnapshotResponse
+	105, // [105:147] is the sub-list for method output_type
+	63,  // [63:105] is the sub-list for method input_type
+	63,  // [63:63] is the sub-list for extension type_name
+	63,  // [63:63] is the sub-list for extension extendee
+	0,   // [0:63] is the sub-list for field type_name
 }
 
 func init() { file_testmesh_api_v1_api_proto_init() }
@@ -5279,7 +6023,7 @@ func file_testmesh_api_v1_api_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_testmesh_api_v1_api_proto_rawDesc), len(file_testmesh_api_v1_api_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   84,
+			NumMessages:   92,
 			NumExtensions: 0,
 			NumServices:   7,
 		},

@@ -1750,15 +1750,22 @@ type Flow struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Workspace string                 `protobuf:"bytes,1,opt,name=workspace,proto3" json:"workspace,omitempty"`
 	// Path of its file below the project's root, and which flow of the file it is.
-	File          string                 `protobuf:"bytes,2,opt,name=file,proto3" json:"file,omitempty"`
-	Index         int32                  `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
-	Name          string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
-	Description   string                 `protobuf:"bytes,5,opt,name=description,proto3" json:"description,omitempty"`
-	Suite         string                 `protobuf:"bytes,6,opt,name=suite,proto3" json:"suite,omitempty"`
-	Tags          []string               `protobuf:"bytes,7,rep,name=tags,proto3" json:"tags,omitempty"`
-	Bundle        string                 `protobuf:"bytes,8,opt,name=bundle,proto3" json:"bundle,omitempty"`
-	Revision      int64                  `protobuf:"varint,9,opt,name=revision,proto3" json:"revision,omitempty"`
-	Updated       *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=updated,proto3" json:"updated,omitempty"`
+	File        string                 `protobuf:"bytes,2,opt,name=file,proto3" json:"file,omitempty"`
+	Index       int32                  `protobuf:"varint,3,opt,name=index,proto3" json:"index,omitempty"`
+	Name        string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
+	Description string                 `protobuf:"bytes,5,opt,name=description,proto3" json:"description,omitempty"`
+	Suite       string                 `protobuf:"bytes,6,opt,name=suite,proto3" json:"suite,omitempty"`
+	Tags        []string               `protobuf:"bytes,7,rep,name=tags,proto3" json:"tags,omitempty"`
+	Bundle      string                 `protobuf:"bytes,8,opt,name=bundle,proto3" json:"bundle,omitempty"`
+	Revision    int64                  `protobuf:"varint,9,opt,name=revision,proto3" json:"revision,omitempty"`
+	Updated     *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=updated,proto3" json:"updated,omitempty"`
+	// sha256 (hex) of the listing of the files that it names: what tells one revision
+	// from another. Empty where it was pushed before revisions were kept.
+	Digest string `protobuf:"bytes,13,opt,name=digest,proto3" json:"digest,omitempty"`
+	// Bytes of these files together.
+	Size int64 `protobuf:"varint,14,opt,name=size,proto3" json:"size,omitempty"`
+	// Who pushed it.
+	Actor         string `protobuf:"bytes,15,opt,name=actor,proto3" json:"actor,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1863,6 +1870,229 @@ func (x *Flow) GetUpdated() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *Flow) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *Flow) GetSize() int64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *Flow) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+// FlowRevision is a flow as one push made it.
+type FlowRevision struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of the workspace's flows as a whole: a push raises it, and gives it to each flow
+	// that it changes.
+	Revision int64  `protobuf:"varint,1,opt,name=revision,proto3" json:"revision,omitempty"`
+	Name     string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// As of Flow.
+	Digest string                 `protobuf:"bytes,3,opt,name=digest,proto3" json:"digest,omitempty"`
+	Pushed *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=pushed,proto3" json:"pushed,omitempty"`
+	Actor  string                 `protobuf:"bytes,5,opt,name=actor,proto3" json:"actor,omitempty"`
+	// How many files it names, and their bytes together.
+	Files int32 `protobuf:"varint,6,opt,name=files,proto3" json:"files,omitempty"`
+	Size  int64 `protobuf:"varint,7,opt,name=size,proto3" json:"size,omitempty"`
+	// It is the one that is stored now.
+	Current       bool `protobuf:"varint,8,opt,name=current,proto3" json:"current,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FlowRevision) Reset() {
+	*x = FlowRevision{}
+	mi := &file_testmesh_api_v1_record_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FlowRevision) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FlowRevision) ProtoMessage() {}
+
+func (x *FlowRevision) ProtoReflect() protoreflect.Message {
+	mi := &file_testmesh_api_v1_record_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FlowRevision.ProtoReflect.Descriptor instead.
+func (*FlowRevision) Descriptor() ([]byte, []int) {
+	return file_testmesh_api_v1_record_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *FlowRevision) GetRevision() int64 {
+	if x != nil {
+		return x.Revision
+	}
+	return 0
+}
+
+func (x *FlowRevision) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *FlowRevision) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *FlowRevision) GetPushed() *timestamppb.Timestamp {
+	if x != nil {
+		return x.Pushed
+	}
+	return nil
+}
+
+func (x *FlowRevision) GetActor() string {
+	if x != nil {
+		return x.Actor
+	}
+	return ""
+}
+
+func (x *FlowRevision) GetFiles() int32 {
+	if x != nil {
+		return x.Files
+	}
+	return 0
+}
+
+func (x *FlowRevision) GetSize() int64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *FlowRevision) GetCurrent() bool {
+	if x != nil {
+		return x.Current
+	}
+	return false
+}
+
+// FlowInput is a parameter that a flow declares.
+type FlowInput struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	// string, number, integer, boolean, array, object or any.
+	Type        string `protobuf:"bytes,2,opt,name=type,proto3" json:"type,omitempty"`
+	Description string `protobuf:"bytes,3,opt,name=description,proto3" json:"description,omitempty"`
+	Required    bool   `protobuf:"varint,4,opt,name=required,proto3" json:"required,omitempty"`
+	// Absent: there is none. A secret's is never told.
+	Default *structpb.Value `protobuf:"bytes,5,opt,name=default,proto3" json:"default,omitempty"`
+	// What it may be; empty: whatever the type allows.
+	Enum          []*structpb.Value `protobuf:"bytes,6,rep,name=enum,proto3" json:"enum,omitempty"`
+	Secret        bool              `protobuf:"varint,7,opt,name=secret,proto3" json:"secret,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *FlowInput) Reset() {
+	*x = FlowInput{}
+	mi := &file_testmesh_api_v1_record_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *FlowInput) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*FlowInput) ProtoMessage() {}
+
+func (x *FlowInput) ProtoReflect() protoreflect.Message {
+	mi := &file_testmesh_api_v1_record_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use FlowInput.ProtoReflect.Descriptor instead.
+func (*FlowInput) Descriptor() ([]byte, []int) {
+	return file_testmesh_api_v1_record_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *FlowInput) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *FlowInput) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *FlowInput) GetDescription() string {
+	if x != nil {
+		return x.Description
+	}
+	return ""
+}
+
+func (x *FlowInput) GetRequired() bool {
+	if x != nil {
+		return x.Required
+	}
+	return false
+}
+
+func (x *FlowInput) GetDefault() *structpb.Value {
+	if x != nil {
+		return x.Default
+	}
+	return nil
+}
+
+func (x *FlowInput) GetEnum() []*structpb.Value {
+	if x != nil {
+		return x.Enum
+	}
+	return nil
+}
+
+func (x *FlowInput) GetSecret() bool {
+	if x != nil {
+		return x.Secret
+	}
+	return false
+}
+
 // BundleFile is one file of a bundle.
 type BundleFile struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1877,7 +2107,7 @@ type BundleFile struct {
 
 func (x *BundleFile) Reset() {
 	*x = BundleFile{}
-	mi := &file_testmesh_api_v1_record_proto_msgTypes[14]
+	mi := &file_testmesh_api_v1_record_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1889,7 +2119,7 @@ func (x *BundleFile) String() string {
 func (*BundleFile) ProtoMessage() {}
 
 func (x *BundleFile) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_record_proto_msgTypes[14]
+	mi := &file_testmesh_api_v1_record_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1902,7 +2132,7 @@ func (x *BundleFile) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BundleFile.ProtoReflect.Descriptor instead.
 func (*BundleFile) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_record_proto_rawDescGZIP(), []int{14}
+	return file_testmesh_api_v1_record_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *BundleFile) GetPath() string {
@@ -1956,7 +2186,7 @@ type Agent struct {
 
 func (x *Agent) Reset() {
 	*x = Agent{}
-	mi := &file_testmesh_api_v1_record_proto_msgTypes[15]
+	mi := &file_testmesh_api_v1_record_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1968,7 +2198,7 @@ func (x *Agent) String() string {
 func (*Agent) ProtoMessage() {}
 
 func (x *Agent) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_record_proto_msgTypes[15]
+	mi := &file_testmesh_api_v1_record_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1981,7 +2211,7 @@ func (x *Agent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Agent.ProtoReflect.Descriptor instead.
 func (*Agent) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_record_proto_rawDescGZIP(), []int{15}
+	return file_testmesh_api_v1_record_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *Agent) GetId() string {
@@ -2106,7 +2336,7 @@ type JoinToken struct {
 
 func (x *JoinToken) Reset() {
 	*x = JoinToken{}
-	mi := &file_testmesh_api_v1_record_proto_msgTypes[16]
+	mi := &file_testmesh_api_v1_record_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2118,7 +2348,7 @@ func (x *JoinToken) String() string {
 func (*JoinToken) ProtoMessage() {}
 
 func (x *JoinToken) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_record_proto_msgTypes[16]
+	mi := &file_testmesh_api_v1_record_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2131,7 +2361,7 @@ func (x *JoinToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinToken.ProtoReflect.Descriptor instead.
 func (*JoinToken) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_record_proto_rawDescGZIP(), []int{16}
+	return file_testmesh_api_v1_record_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *JoinToken) GetId() string {
@@ -2206,7 +2436,7 @@ type Artifact struct {
 
 func (x *Artifact) Reset() {
 	*x = Artifact{}
-	mi := &file_testmesh_api_v1_record_proto_msgTypes[17]
+	mi := &file_testmesh_api_v1_record_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2218,7 +2448,7 @@ func (x *Artifact) String() string {
 func (*Artifact) ProtoMessage() {}
 
 func (x *Artifact) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_record_proto_msgTypes[17]
+	mi := &file_testmesh_api_v1_record_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2231,7 +2461,7 @@ func (x *Artifact) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Artifact.ProtoReflect.Descriptor instead.
 func (*Artifact) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_record_proto_rawDescGZIP(), []int{17}
+	return file_testmesh_api_v1_record_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *Artifact) GetRunId() string {
@@ -2301,7 +2531,7 @@ type LogLine struct {
 
 func (x *LogLine) Reset() {
 	*x = LogLine{}
-	mi := &file_testmesh_api_v1_record_proto_msgTypes[18]
+	mi := &file_testmesh_api_v1_record_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2313,7 +2543,7 @@ func (x *LogLine) String() string {
 func (*LogLine) ProtoMessage() {}
 
 func (x *LogLine) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_record_proto_msgTypes[18]
+	mi := &file_testmesh_api_v1_record_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2326,7 +2556,7 @@ func (x *LogLine) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use LogLine.ProtoReflect.Descriptor instead.
 func (*LogLine) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_record_proto_rawDescGZIP(), []int{18}
+	return file_testmesh_api_v1_record_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *LogLine) GetRunId() string {
@@ -2405,7 +2635,7 @@ type Member struct {
 
 func (x *Member) Reset() {
 	*x = Member{}
-	mi := &file_testmesh_api_v1_record_proto_msgTypes[19]
+	mi := &file_testmesh_api_v1_record_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2417,7 +2647,7 @@ func (x *Member) String() string {
 func (*Member) ProtoMessage() {}
 
 func (x *Member) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_record_proto_msgTypes[19]
+	mi := &file_testmesh_api_v1_record_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2430,7 +2660,7 @@ func (x *Member) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Member.ProtoReflect.Descriptor instead.
 func (*Member) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_record_proto_rawDescGZIP(), []int{19}
+	return file_testmesh_api_v1_record_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *Member) GetId() string {
@@ -2618,10 +2848,11 @@ const file_testmesh_api_v1_record_proto_rawDesc = "" +
 	"\aFlowRef\x12\x1e\n" +
 	"\x04file\x18\x01 \x01(\tB\n" +
 	"\xbaH\ar\x05\x10\x01\x18\x80\bR\x04file\x12\x1d\n" +
-	"\x05index\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\x05index\"\x8c\a\n" +
-	"\x06Source\x12-\n" +
-	"\x06bundle\x18\x01 \x01(\tB\x15\xbaH\x12r\x102\x0e^[0-9a-f]{64}$R\x06bundle\x12<\n" +
-	"\x05flows\x18\x02 \x03(\v2\x18.testmesh.api.v1.FlowRefB\f\xbaH\t\x92\x01\x06\b\x01\x10\xa0\x9c\x01R\x05flows\x12)\n" +
+	"\x05index\x18\x02 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\x05index\"\x8d\a\n" +
+	"\x06Source\x120\n" +
+	"\x06bundle\x18\x01 \x01(\tB\x18\xbaH\x15r\x132\x11^([0-9a-f]{64})?$R\x06bundle\x12:\n" +
+	"\x05flows\x18\x02 \x03(\v2\x18.testmesh.api.v1.FlowRefB\n" +
+	"\xbaH\a\x92\x01\x04\x10\xa0\x9c\x01R\x05flows\x12)\n" +
 	"\venvironment\x18\x03 \x01(\tB\a\xbaH\x04r\x02\x18dR\venvironment\x12@\n" +
 	"\x04vars\x18\x04 \x03(\v2!.testmesh.api.v1.Source.VarsEntryB\t\xbaH\x06\x9a\x01\x03\x10\xe8\aR\x04vars\x12/\n" +
 	"\x06inputs\x18\x05 \x01(\v2\x17.google.protobuf.StructR\x06inputs\x12\x12\n" +
@@ -2674,7 +2905,7 @@ const file_testmesh_api_v1_record_proto_rawDesc = "" +
 	"\x04text\x18\x03 \x01(\tB\t\xbaH\x06r\x04\x18\x80\x80@R\x04text\x12\x1a\n" +
 	"\brevision\x18\x04 \x01(\x03R\brevision\x124\n" +
 	"\aupdated\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\aupdated\x12\x18\n" +
-	"\asecrets\x18\x06 \x03(\tR\asecrets\"\xa4\x02\n" +
+	"\asecrets\x18\x06 \x03(\tR\asecrets\"\xe6\x02\n" +
 	"\x04Flow\x12\x1c\n" +
 	"\tworkspace\x18\x01 \x01(\tR\tworkspace\x12\x12\n" +
 	"\x04file\x18\x02 \x01(\tR\x04file\x12\x14\n" +
@@ -2686,7 +2917,27 @@ const file_testmesh_api_v1_record_proto_rawDesc = "" +
 	"\x06bundle\x18\b \x01(\tR\x06bundle\x12\x1a\n" +
 	"\brevision\x18\t \x01(\x03R\brevision\x124\n" +
 	"\aupdated\x18\n" +
-	" \x01(\v2\x1a.google.protobuf.TimestampR\aupdatedJ\x04\b\v\x10\fJ\x04\b\f\x10\r\"~\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\aupdated\x12\x16\n" +
+	"\x06digest\x18\r \x01(\tR\x06digest\x12\x12\n" +
+	"\x04size\x18\x0e \x01(\x03R\x04size\x12\x14\n" +
+	"\x05actor\x18\x0f \x01(\tR\x05actorJ\x04\b\v\x10\fJ\x04\b\f\x10\r\"\xe4\x01\n" +
+	"\fFlowRevision\x12\x1a\n" +
+	"\brevision\x18\x01 \x01(\x03R\brevision\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
+	"\x06digest\x18\x03 \x01(\tR\x06digest\x122\n" +
+	"\x06pushed\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\x06pushed\x12\x14\n" +
+	"\x05actor\x18\x05 \x01(\tR\x05actor\x12\x14\n" +
+	"\x05files\x18\x06 \x01(\x05R\x05files\x12\x12\n" +
+	"\x04size\x18\a \x01(\x03R\x04size\x12\x18\n" +
+	"\acurrent\x18\b \x01(\bR\acurrent\"\xe7\x01\n" +
+	"\tFlowInput\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
+	"\x04type\x18\x02 \x01(\tR\x04type\x12 \n" +
+	"\vdescription\x18\x03 \x01(\tR\vdescription\x12\x1a\n" +
+	"\brequired\x18\x04 \x01(\bR\brequired\x120\n" +
+	"\adefault\x18\x05 \x01(\v2\x16.google.protobuf.ValueR\adefault\x12*\n" +
+	"\x04enum\x18\x06 \x03(\v2\x16.google.protobuf.ValueR\x04enum\x12\x16\n" +
+	"\x06secret\x18\a \x01(\bR\x06secret\"~\n" +
 	"\n" +
 	"BundleFile\x12\x1e\n" +
 	"\x04path\x18\x01 \x01(\tB\n" +
@@ -2803,7 +3054,7 @@ func file_testmesh_api_v1_record_proto_rawDescGZIP() []byte {
 }
 
 var file_testmesh_api_v1_record_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_testmesh_api_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
+var file_testmesh_api_v1_record_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
 var file_testmesh_api_v1_record_proto_goTypes = []any{
 	(RunStatus)(0),                // 0: testmesh.api.v1.RunStatus
 	(BatchStatus)(0),              // 1: testmesh.api.v1.BatchStatus
@@ -2822,71 +3073,77 @@ var file_testmesh_api_v1_record_proto_goTypes = []any{
 	(*Batch)(nil),                 // 14: testmesh.api.v1.Batch
 	(*Environment)(nil),           // 15: testmesh.api.v1.Environment
 	(*Flow)(nil),                  // 16: testmesh.api.v1.Flow
-	(*BundleFile)(nil),            // 17: testmesh.api.v1.BundleFile
-	(*Agent)(nil),                 // 18: testmesh.api.v1.Agent
-	(*JoinToken)(nil),             // 19: testmesh.api.v1.JoinToken
-	(*Artifact)(nil),              // 20: testmesh.api.v1.Artifact
-	(*LogLine)(nil),               // 21: testmesh.api.v1.LogLine
-	(*Member)(nil),                // 22: testmesh.api.v1.Member
-	nil,                           // 23: testmesh.api.v1.Target.MatchEntry
-	nil,                           // 24: testmesh.api.v1.Target.NotEntry
-	nil,                           // 25: testmesh.api.v1.Source.VarsEntry
-	nil,                           // 26: testmesh.api.v1.Agent.PinsEntry
-	nil,                           // 27: testmesh.api.v1.Agent.FactsEntry
-	nil,                           // 28: testmesh.api.v1.JoinToken.PinsEntry
-	(*durationpb.Duration)(nil),   // 29: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil), // 30: google.protobuf.Timestamp
-	(*structpb.Struct)(nil),       // 31: google.protobuf.Struct
+	(*FlowRevision)(nil),          // 17: testmesh.api.v1.FlowRevision
+	(*FlowInput)(nil),             // 18: testmesh.api.v1.FlowInput
+	(*BundleFile)(nil),            // 19: testmesh.api.v1.BundleFile
+	(*Agent)(nil),                 // 20: testmesh.api.v1.Agent
+	(*JoinToken)(nil),             // 21: testmesh.api.v1.JoinToken
+	(*Artifact)(nil),              // 22: testmesh.api.v1.Artifact
+	(*LogLine)(nil),               // 23: testmesh.api.v1.LogLine
+	(*Member)(nil),                // 24: testmesh.api.v1.Member
+	nil,                           // 25: testmesh.api.v1.Target.MatchEntry
+	nil,                           // 26: testmesh.api.v1.Target.NotEntry
+	nil,                           // 27: testmesh.api.v1.Source.VarsEntry
+	nil,                           // 28: testmesh.api.v1.Agent.PinsEntry
+	nil,                           // 29: testmesh.api.v1.Agent.FactsEntry
+	nil,                           // 30: testmesh.api.v1.JoinToken.PinsEntry
+	(*durationpb.Duration)(nil),   // 31: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil), // 32: google.protobuf.Timestamp
+	(*structpb.Struct)(nil),       // 33: google.protobuf.Struct
+	(*structpb.Value)(nil),        // 34: google.protobuf.Value
 }
 var file_testmesh_api_v1_record_proto_depIdxs = []int32{
-	23, // 0: testmesh.api.v1.Target.match:type_name -> testmesh.api.v1.Target.MatchEntry
-	24, // 1: testmesh.api.v1.Target.not:type_name -> testmesh.api.v1.Target.NotEntry
+	25, // 0: testmesh.api.v1.Target.match:type_name -> testmesh.api.v1.Target.MatchEntry
+	26, // 1: testmesh.api.v1.Target.not:type_name -> testmesh.api.v1.Target.NotEntry
 	3,  // 2: testmesh.api.v1.Spec.row:type_name -> testmesh.api.v1.Row
 	6,  // 3: testmesh.api.v1.Spec.target:type_name -> testmesh.api.v1.Target
-	29, // 4: testmesh.api.v1.Spec.timeout:type_name -> google.protobuf.Duration
-	30, // 5: testmesh.api.v1.Attempt.granted:type_name -> google.protobuf.Timestamp
-	30, // 6: testmesh.api.v1.Attempt.started:type_name -> google.protobuf.Timestamp
-	30, // 7: testmesh.api.v1.Attempt.ended:type_name -> google.protobuf.Timestamp
+	31, // 4: testmesh.api.v1.Spec.timeout:type_name -> google.protobuf.Duration
+	32, // 5: testmesh.api.v1.Attempt.granted:type_name -> google.protobuf.Timestamp
+	32, // 6: testmesh.api.v1.Attempt.started:type_name -> google.protobuf.Timestamp
+	32, // 7: testmesh.api.v1.Attempt.ended:type_name -> google.protobuf.Timestamp
 	7,  // 8: testmesh.api.v1.Run.spec:type_name -> testmesh.api.v1.Spec
 	0,  // 9: testmesh.api.v1.Run.status:type_name -> testmesh.api.v1.RunStatus
-	30, // 10: testmesh.api.v1.Run.created:type_name -> google.protobuf.Timestamp
-	30, // 11: testmesh.api.v1.Run.started:type_name -> google.protobuf.Timestamp
-	30, // 12: testmesh.api.v1.Run.finished:type_name -> google.protobuf.Timestamp
+	32, // 10: testmesh.api.v1.Run.created:type_name -> google.protobuf.Timestamp
+	32, // 11: testmesh.api.v1.Run.started:type_name -> google.protobuf.Timestamp
+	32, // 12: testmesh.api.v1.Run.finished:type_name -> google.protobuf.Timestamp
 	4,  // 13: testmesh.api.v1.Run.steps:type_name -> testmesh.api.v1.Counts
 	4,  // 14: testmesh.api.v1.Run.assertions:type_name -> testmesh.api.v1.Counts
 	8,  // 15: testmesh.api.v1.Run.attempts:type_name -> testmesh.api.v1.Attempt
 	9,  // 16: testmesh.api.v1.Run.step_summaries:type_name -> testmesh.api.v1.StepSummary
 	11, // 17: testmesh.api.v1.Source.flows:type_name -> testmesh.api.v1.FlowRef
-	25, // 18: testmesh.api.v1.Source.vars:type_name -> testmesh.api.v1.Source.VarsEntry
-	31, // 19: testmesh.api.v1.Source.inputs:type_name -> google.protobuf.Struct
-	29, // 20: testmesh.api.v1.Source.delay:type_name -> google.protobuf.Duration
+	27, // 18: testmesh.api.v1.Source.vars:type_name -> testmesh.api.v1.Source.VarsEntry
+	33, // 19: testmesh.api.v1.Source.inputs:type_name -> google.protobuf.Struct
+	31, // 20: testmesh.api.v1.Source.delay:type_name -> google.protobuf.Duration
 	6,  // 21: testmesh.api.v1.Source.target:type_name -> testmesh.api.v1.Target
 	13, // 22: testmesh.api.v1.Source.only:type_name -> testmesh.api.v1.Repeat
 	12, // 23: testmesh.api.v1.Batch.source:type_name -> testmesh.api.v1.Source
 	1,  // 24: testmesh.api.v1.Batch.status:type_name -> testmesh.api.v1.BatchStatus
 	4,  // 25: testmesh.api.v1.Batch.counts:type_name -> testmesh.api.v1.Counts
-	30, // 26: testmesh.api.v1.Batch.created:type_name -> google.protobuf.Timestamp
-	30, // 27: testmesh.api.v1.Batch.finished:type_name -> google.protobuf.Timestamp
-	30, // 28: testmesh.api.v1.Environment.updated:type_name -> google.protobuf.Timestamp
-	30, // 29: testmesh.api.v1.Flow.updated:type_name -> google.protobuf.Timestamp
-	26, // 30: testmesh.api.v1.Agent.pins:type_name -> testmesh.api.v1.Agent.PinsEntry
-	27, // 31: testmesh.api.v1.Agent.facts:type_name -> testmesh.api.v1.Agent.FactsEntry
-	2,  // 32: testmesh.api.v1.Agent.state:type_name -> testmesh.api.v1.AgentState
-	30, // 33: testmesh.api.v1.Agent.joined:type_name -> google.protobuf.Timestamp
-	30, // 34: testmesh.api.v1.Agent.seen:type_name -> google.protobuf.Timestamp
-	30, // 35: testmesh.api.v1.Agent.paused_until:type_name -> google.protobuf.Timestamp
-	28, // 36: testmesh.api.v1.JoinToken.pins:type_name -> testmesh.api.v1.JoinToken.PinsEntry
-	30, // 37: testmesh.api.v1.JoinToken.created:type_name -> google.protobuf.Timestamp
-	30, // 38: testmesh.api.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
-	30, // 39: testmesh.api.v1.LogLine.time:type_name -> google.protobuf.Timestamp
-	30, // 40: testmesh.api.v1.Member.last_contact:type_name -> google.protobuf.Timestamp
-	5,  // 41: testmesh.api.v1.Target.MatchEntry.value:type_name -> testmesh.api.v1.Values
-	5,  // 42: testmesh.api.v1.Target.NotEntry.value:type_name -> testmesh.api.v1.Values
-	43, // [43:43] is the sub-list for method output_type
-	43, // [43:43] is the sub-list for method input_type
-	43, // [43:43] is the sub-list for extension type_name
-	43, // [43:43] is the sub-list for extension extendee
-	0,  // [0:43] is the sub-list for field type_name
+	32, // 26: testmesh.api.v1.Batch.created:type_name -> google.protobuf.Timestamp
+	32, // 27: testmesh.api.v1.Batch.finished:type_name -> google.protobuf.Timestamp
+	32, // 28: testmesh.api.v1.Environment.updated:type_name -> google.protobuf.Timestamp
+	32, // 29: testmesh.api.v1.Flow.updated:type_name -> google.protobuf.Timestamp
+	32, // 30: testmesh.api.v1.FlowRevision.pushed:type_name -> google.protobuf.Timestamp
+	34, // 31: testmesh.api.v1.FlowInput.default:type_name -> google.protobuf.Value
+	34, // 32: testmesh.api.v1.FlowInput.enum:type_name -> google.protobuf.Value
+	28, // 33: testmesh.api.v1.Agent.pins:type_name -> testmesh.api.v1.Agent.PinsEntry
+	29, // 34: testmesh.api.v1.Agent.facts:type_name -> testmesh.api.v1.Agent.FactsEntry
+	2,  // 35: testmesh.api.v1.Agent.state:type_name -> testmesh.api.v1.AgentState
+	32, // 36: testmesh.api.v1.Agent.joined:type_name -> google.protobuf.Timestamp
+	32, // 37: testmesh.api.v1.Agent.seen:type_name -> google.protobuf.Timestamp
+	32, // 38: testmesh.api.v1.Agent.paused_until:type_name -> google.protobuf.Timestamp
+	30, // 39: testmesh.api.v1.JoinToken.pins:type_name -> testmesh.api.v1.JoinToken.PinsEntry
+	32, // 40: testmesh.api.v1.JoinToken.created:type_name -> google.protobuf.Timestamp
+	32, // 41: testmesh.api.v1.JoinToken.expires:type_name -> google.protobuf.Timestamp
+	32, // 42: testmesh.api.v1.LogLine.time:type_name -> google.protobuf.Timestamp
+	32, // 43: testmesh.api.v1.Member.last_contact:type_name -> google.protobuf.Timestamp
+	5,  // 44: testmesh.api.v1.Target.MatchEntry.value:type_name -> testmesh.api.v1.Values
+	5,  // 45: testmesh.api.v1.Target.NotEntry.value:type_name -> testmesh.api.v1.Values
+	46, // [46:46] is the sub-list for method output_type
+	46, // [46:46] is the sub-list for method input_type
+	46, // [46:46] is the sub-list for extension type_name
+	46, // [46:46] is the sub-list for extension extendee
+	0,  // [0:46] is the sub-list for field type_name
 }
 
 func init() { file_testmesh_api_v1_record_proto_init() }
@@ -2900,7 +3157,7 @@ func file_testmesh_api_v1_record_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_testmesh_api_v1_record_proto_rawDesc), len(file_testmesh_api_v1_record_proto_rawDesc)),
 			NumEnums:      3,
-			NumMessages:   26,
+			NumMessages:   28,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -726,8 +726,10 @@ type PushFlows struct {
 	Bundle string                 `protobuf:"bytes,1,opt,name=bundle,proto3" json:"bundle,omitempty"`
 	Base   int64                  `protobuf:"varint,2,opt,name=base,proto3" json:"base,omitempty"`
 	Force  bool                   `protobuf:"varint,3,opt,name=force,proto3" json:"force,omitempty"`
-	// What the bundle has; revision, updated and the last run are the state's.
-	Flows         []*v1.Flow `protobuf:"bytes,4,rep,name=flows,proto3" json:"flows,omitempty"`
+	// What the bundle has, in commands of version 1, which keep no revisions.
+	Flows []*v1.Flow `protobuf:"bytes,4,rep,name=flows,proto3" json:"flows,omitempty"`
+	// What the bundle has, in commands of version 2. Revision and time are the state's.
+	Pushed        []*PushedFlow `protobuf:"bytes,5,rep,name=pushed,proto3" json:"pushed,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -790,6 +792,67 @@ func (x *PushFlows) GetFlows() []*v1.Flow {
 	return nil
 }
 
+func (x *PushFlows) GetPushed() []*PushedFlow {
+	if x != nil {
+		return x.Pushed
+	}
+	return nil
+}
+
+// PushedFlow is a flow with every file that it names; the state keeps each revision as
+// one.
+type PushedFlow struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Flow          *v1.Flow               `protobuf:"bytes,1,opt,name=flow,proto3" json:"flow,omitempty"`
+	Files         []*v1.BundleFile       `protobuf:"bytes,2,rep,name=files,proto3" json:"files,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PushedFlow) Reset() {
+	*x = PushedFlow{}
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PushedFlow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PushedFlow) ProtoMessage() {}
+
+func (x *PushedFlow) ProtoReflect() protoreflect.Message {
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PushedFlow.ProtoReflect.Descriptor instead.
+func (*PushedFlow) Descriptor() ([]byte, []int) {
+	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *PushedFlow) GetFlow() *v1.Flow {
+	if x != nil {
+		return x.Flow
+	}
+	return nil
+}
+
+func (x *PushedFlow) GetFiles() []*v1.BundleFile {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
 type PutEnvironment struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	Name  string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -803,7 +866,7 @@ type PutEnvironment struct {
 
 func (x *PutEnvironment) Reset() {
 	*x = PutEnvironment{}
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[3]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -815,7 +878,7 @@ func (x *PutEnvironment) String() string {
 func (*PutEnvironment) ProtoMessage() {}
 
 func (x *PutEnvironment) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[3]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -828,7 +891,7 @@ func (x *PutEnvironment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutEnvironment.ProtoReflect.Descriptor instead.
 func (*PutEnvironment) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{3}
+	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *PutEnvironment) GetName() string {
@@ -868,7 +931,7 @@ type DeleteEnvironment struct {
 
 func (x *DeleteEnvironment) Reset() {
 	*x = DeleteEnvironment{}
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[4]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -880,7 +943,7 @@ func (x *DeleteEnvironment) String() string {
 func (*DeleteEnvironment) ProtoMessage() {}
 
 func (x *DeleteEnvironment) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[4]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -893,7 +956,7 @@ func (x *DeleteEnvironment) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteEnvironment.ProtoReflect.Descriptor instead.
 func (*DeleteEnvironment) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{4}
+	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *DeleteEnvironment) GetName() string {
@@ -915,7 +978,7 @@ type CreateBatch struct {
 
 func (x *CreateBatch) Reset() {
 	*x = CreateBatch{}
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[5]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -927,7 +990,7 @@ func (x *CreateBatch) String() string {
 func (*CreateBatch) ProtoMessage() {}
 
 func (x *CreateBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[5]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -940,7 +1003,7 @@ func (x *CreateBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateBatch.ProtoReflect.Descriptor instead.
 func (*CreateBatch) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{5}
+	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *CreateBatch) GetId() string {
@@ -981,7 +1044,7 @@ type ExpandBatch struct {
 
 func (x *ExpandBatch) Reset() {
 	*x = ExpandBatch{}
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[6]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -993,7 +1056,7 @@ func (x *ExpandBatch) String() string {
 func (*ExpandBatch) ProtoMessage() {}
 
 func (x *ExpandBatch) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[6]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1006,7 +1069,7 @@ func (x *ExpandBatch) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpandBatch.ProtoReflect.Descriptor instead.
 func (*ExpandBatch) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{6}
+	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *ExpandBatch) GetBatchId() string {
@@ -1055,7 +1118,7 @@ type NewRun struct {
 
 func (x *NewRun) Reset() {
 	*x = NewRun{}
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[7]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1067,7 +1130,7 @@ func (x *NewRun) String() string {
 func (*NewRun) ProtoMessage() {}
 
 func (x *NewRun) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[7]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1080,7 +1143,7 @@ func (x *NewRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use NewRun.ProtoReflect.Descriptor instead.
 func (*NewRun) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{7}
+	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *NewRun) GetId() string {
@@ -1115,7 +1178,7 @@ type CancelRuns struct {
 
 func (x *CancelRuns) Reset() {
 	*x = CancelRuns{}
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[8]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1127,7 +1190,7 @@ func (x *CancelRuns) String() string {
 func (*CancelRuns) ProtoMessage() {}
 
 func (x *CancelRuns) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[8]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1140,7 +1203,7 @@ func (x *CancelRuns) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRuns.ProtoReflect.Descriptor instead.
 func (*CancelRuns) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{8}
+	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *CancelRuns) GetRunIds() []string {
@@ -1175,7 +1238,7 @@ type SetPriority struct {
 
 func (x *SetPriority) Reset() {
 	*x = SetPriority{}
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[9]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1187,7 +1250,7 @@ func (x *SetPriority) String() string {
 func (*SetPriority) ProtoMessage() {}
 
 func (x *SetPriority) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[9]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1200,7 +1263,7 @@ func (x *SetPriority) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetPriority.ProtoReflect.Descriptor instead.
 func (*SetPriority) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{9}
+	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *SetPriority) GetRunIds() []string {
@@ -1233,7 +1296,7 @@ type ReleaseRun struct {
 
 func (x *ReleaseRun) Reset() {
 	*x = ReleaseRun{}
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[10]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1245,7 +1308,7 @@ func (x *ReleaseRun) String() string {
 func (*ReleaseRun) ProtoMessage() {}
 
 func (x *ReleaseRun) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[10]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1258,7 +1321,7 @@ func (x *ReleaseRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReleaseRun.ProtoReflect.Descriptor instead.
 func (*ReleaseRun) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{10}
+	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ReleaseRun) GetRunId() string {
@@ -1278,7 +1341,7 @@ type GrantLeases struct {
 
 func (x *GrantLeases) Reset() {
 	*x = GrantLeases{}
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[11]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1290,7 +1353,7 @@ func (x *GrantLeases) String() string {
 func (*GrantLeases) ProtoMessage() {}
 
 func (x *GrantLeases) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[11]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1303,7 +1366,7 @@ func (x *GrantLeases) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GrantLeases.ProtoReflect.Descriptor instead.
 func (*GrantLeases) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{11}
+	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *GrantLeases) GetGrants() []*Grant {
@@ -1329,7 +1392,7 @@ type Grant struct {
 
 func (x *Grant) Reset() {
 	*x = Grant{}
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[12]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1341,7 +1404,7 @@ func (x *Grant) String() string {
 func (*Grant) ProtoMessage() {}
 
 func (x *Grant) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[12]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1354,7 +1417,7 @@ func (x *Grant) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Grant.ProtoReflect.Descriptor instead.
 func (*Grant) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{12}
+	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *Grant) GetRunId() string {
@@ -1413,7 +1476,7 @@ type ReturnLease struct {
 
 func (x *ReturnLease) Reset() {
 	*x = ReturnLease{}
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[13]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1425,7 +1488,7 @@ func (x *ReturnLease) String() string {
 func (*ReturnLease) ProtoMessage() {}
 
 func (x *ReturnLease) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[13]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1438,7 +1501,7 @@ func (x *ReturnLease) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReturnLease.ProtoReflect.Descriptor instead.
 func (*ReturnLease) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{13}
+	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *ReturnLease) GetRunId() string {
@@ -1491,7 +1554,7 @@ type StartRun struct {
 
 func (x *StartRun) Reset() {
 	*x = StartRun{}
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[14]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1503,7 +1566,7 @@ func (x *StartRun) String() string {
 func (*StartRun) ProtoMessage() {}
 
 func (x *StartRun) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[14]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1516,7 +1579,7 @@ func (x *StartRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StartRun.ProtoReflect.Descriptor instead.
 func (*StartRun) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{14}
+	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *StartRun) GetRunId() string {
@@ -1574,7 +1637,7 @@ type MarkDirty struct {
 
 func (x *MarkDirty) Reset() {
 	*x = MarkDirty{}
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[15]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1586,7 +1649,7 @@ func (x *MarkDirty) String() string {
 func (*MarkDirty) ProtoMessage() {}
 
 func (x *MarkDirty) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[15]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1599,7 +1662,7 @@ func (x *MarkDirty) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MarkDirty.ProtoReflect.Descriptor instead.
 func (*MarkDirty) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{15}
+	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *MarkDirty) GetRunId() string {
@@ -1653,7 +1716,7 @@ type PutCheckpoint struct {
 
 func (x *PutCheckpoint) Reset() {
 	*x = PutCheckpoint{}
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[16]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1665,7 +1728,7 @@ func (x *PutCheckpoint) String() string {
 func (*PutCheckpoint) ProtoMessage() {}
 
 func (x *PutCheckpoint) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[16]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1678,7 +1741,7 @@ func (x *PutCheckpoint) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutCheckpoint.ProtoReflect.Descriptor instead.
 func (*PutCheckpoint) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{16}
+	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PutCheckpoint) GetRunId() string {
@@ -1755,7 +1818,7 @@ type FinishRun struct {
 
 func (x *FinishRun) Reset() {
 	*x = FinishRun{}
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[17]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1767,7 +1830,7 @@ func (x *FinishRun) String() string {
 func (*FinishRun) ProtoMessage() {}
 
 func (x *FinishRun) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[17]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1780,7 +1843,7 @@ func (x *FinishRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use FinishRun.ProtoReflect.Descriptor instead.
 func (*FinishRun) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{17}
+	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *FinishRun) GetRunId() string {
@@ -1906,7 +1969,7 @@ type ExpireLeases struct {
 
 func (x *ExpireLeases) Reset() {
 	*x = ExpireLeases{}
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[18]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1918,7 +1981,7 @@ func (x *ExpireLeases) String() string {
 func (*ExpireLeases) ProtoMessage() {}
 
 func (x *ExpireLeases) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[18]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1931,7 +1994,7 @@ func (x *ExpireLeases) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExpireLeases.ProtoReflect.Descriptor instead.
 func (*ExpireLeases) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{18}
+	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ExpireLeases) GetExpiries() []*Expiry {
@@ -1953,7 +2016,7 @@ type Expiry struct {
 
 func (x *Expiry) Reset() {
 	*x = Expiry{}
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[19]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1965,7 +2028,7 @@ func (x *Expiry) String() string {
 func (*Expiry) ProtoMessage() {}
 
 func (x *Expiry) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[19]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1978,7 +2041,7 @@ func (x *Expiry) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Expiry.ProtoReflect.Descriptor instead.
 func (*Expiry) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{19}
+	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Expiry) GetRunId() string {
@@ -2022,7 +2085,7 @@ type OnceClaim struct {
 
 func (x *OnceClaim) Reset() {
 	*x = OnceClaim{}
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[20]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2034,7 +2097,7 @@ func (x *OnceClaim) String() string {
 func (*OnceClaim) ProtoMessage() {}
 
 func (x *OnceClaim) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[20]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2047,7 +2110,7 @@ func (x *OnceClaim) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OnceClaim.ProtoReflect.Descriptor instead.
 func (*OnceClaim) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{20}
+	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *OnceClaim) GetBatchId() string {
@@ -2097,7 +2160,7 @@ type OnceSettle struct {
 
 func (x *OnceSettle) Reset() {
 	*x = OnceSettle{}
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[21]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2109,7 +2172,7 @@ func (x *OnceSettle) String() string {
 func (*OnceSettle) ProtoMessage() {}
 
 func (x *OnceSettle) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[21]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2122,7 +2185,7 @@ func (x *OnceSettle) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use OnceSettle.ProtoReflect.Descriptor instead.
 func (*OnceSettle) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{21}
+	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *OnceSettle) GetBatchId() string {
@@ -2164,7 +2227,7 @@ type EndRuns struct {
 
 func (x *EndRuns) Reset() {
 	*x = EndRuns{}
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[22]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2176,7 +2239,7 @@ func (x *EndRuns) String() string {
 func (*EndRuns) ProtoMessage() {}
 
 func (x *EndRuns) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[22]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2189,7 +2252,7 @@ func (x *EndRuns) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndRuns.ProtoReflect.Descriptor instead.
 func (*EndRuns) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{22}
+	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *EndRuns) GetRuns() []*EndRun {
@@ -2210,7 +2273,7 @@ type EndRun struct {
 
 func (x *EndRun) Reset() {
 	*x = EndRun{}
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[23]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2222,7 +2285,7 @@ func (x *EndRun) String() string {
 func (*EndRun) ProtoMessage() {}
 
 func (x *EndRun) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[23]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2235,7 +2298,7 @@ func (x *EndRun) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use EndRun.ProtoReflect.Descriptor instead.
 func (*EndRun) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{23}
+	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *EndRun) GetRunId() string {
@@ -2269,7 +2332,7 @@ type CreateJoinToken struct {
 
 func (x *CreateJoinToken) Reset() {
 	*x = CreateJoinToken{}
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[24]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2281,7 +2344,7 @@ func (x *CreateJoinToken) String() string {
 func (*CreateJoinToken) ProtoMessage() {}
 
 func (x *CreateJoinToken) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[24]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2294,7 +2357,7 @@ func (x *CreateJoinToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJoinToken.ProtoReflect.Descriptor instead.
 func (*CreateJoinToken) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{24}
+	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *CreateJoinToken) GetToken() *v1.JoinToken {
@@ -2320,7 +2383,7 @@ type RevokeJoinToken struct {
 
 func (x *RevokeJoinToken) Reset() {
 	*x = RevokeJoinToken{}
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[25]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2332,7 +2395,7 @@ func (x *RevokeJoinToken) String() string {
 func (*RevokeJoinToken) ProtoMessage() {}
 
 func (x *RevokeJoinToken) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[25]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2345,7 +2408,7 @@ func (x *RevokeJoinToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeJoinToken.ProtoReflect.Descriptor instead.
 func (*RevokeJoinToken) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{25}
+	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RevokeJoinToken) GetId() string {
@@ -2368,7 +2431,7 @@ type JoinAgent struct {
 
 func (x *JoinAgent) Reset() {
 	*x = JoinAgent{}
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[26]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2380,7 +2443,7 @@ func (x *JoinAgent) String() string {
 func (*JoinAgent) ProtoMessage() {}
 
 func (x *JoinAgent) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[26]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2393,7 +2456,7 @@ func (x *JoinAgent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinAgent.ProtoReflect.Descriptor instead.
 func (*JoinAgent) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{26}
+	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *JoinAgent) GetSecretSha256() []byte {
@@ -2447,7 +2510,7 @@ type BeginSession struct {
 
 func (x *BeginSession) Reset() {
 	*x = BeginSession{}
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[27]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2459,7 +2522,7 @@ func (x *BeginSession) String() string {
 func (*BeginSession) ProtoMessage() {}
 
 func (x *BeginSession) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[27]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2472,7 +2535,7 @@ func (x *BeginSession) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use BeginSession.ProtoReflect.Descriptor instead.
 func (*BeginSession) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{27}
+	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *BeginSession) GetAgentId() string {
@@ -2540,7 +2603,7 @@ type SetAgent struct {
 
 func (x *SetAgent) Reset() {
 	*x = SetAgent{}
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[28]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2552,7 +2615,7 @@ func (x *SetAgent) String() string {
 func (*SetAgent) ProtoMessage() {}
 
 func (x *SetAgent) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[28]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2565,7 +2628,7 @@ func (x *SetAgent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetAgent.ProtoReflect.Descriptor instead.
 func (*SetAgent) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{28}
+	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *SetAgent) GetAgentId() string {
@@ -2626,7 +2689,7 @@ type PutDescriptors struct {
 
 func (x *PutDescriptors) Reset() {
 	*x = PutDescriptors{}
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[29]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2638,7 +2701,7 @@ func (x *PutDescriptors) String() string {
 func (*PutDescriptors) ProtoMessage() {}
 
 func (x *PutDescriptors) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[29]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2651,7 +2714,7 @@ func (x *PutDescriptors) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutDescriptors.ProtoReflect.Descriptor instead.
 func (*PutDescriptors) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{29}
+	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *PutDescriptors) GetDescriptors() [][]byte {
@@ -2670,7 +2733,7 @@ type PutMember struct {
 
 func (x *PutMember) Reset() {
 	*x = PutMember{}
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[30]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2682,7 +2745,7 @@ func (x *PutMember) String() string {
 func (*PutMember) ProtoMessage() {}
 
 func (x *PutMember) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[30]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2695,7 +2758,7 @@ func (x *PutMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PutMember.ProtoReflect.Descriptor instead.
 func (*PutMember) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{30}
+	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *PutMember) GetMember() *v1.Member {
@@ -2714,7 +2777,7 @@ type RemoveMember struct {
 
 func (x *RemoveMember) Reset() {
 	*x = RemoveMember{}
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[31]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2726,7 +2789,7 @@ func (x *RemoveMember) String() string {
 func (*RemoveMember) ProtoMessage() {}
 
 func (x *RemoveMember) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[31]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2739,7 +2802,7 @@ func (x *RemoveMember) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveMember.ProtoReflect.Descriptor instead.
 func (*RemoveMember) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{31}
+	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *RemoveMember) GetId() string {
@@ -2760,7 +2823,7 @@ type CreateNodeToken struct {
 
 func (x *CreateNodeToken) Reset() {
 	*x = CreateNodeToken{}
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[32]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2772,7 +2835,7 @@ func (x *CreateNodeToken) String() string {
 func (*CreateNodeToken) ProtoMessage() {}
 
 func (x *CreateNodeToken) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[32]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2785,7 +2848,7 @@ func (x *CreateNodeToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateNodeToken.ProtoReflect.Descriptor instead.
 func (*CreateNodeToken) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{32}
+	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *CreateNodeToken) GetId() string {
@@ -2819,7 +2882,7 @@ type UseNodeToken struct {
 
 func (x *UseNodeToken) Reset() {
 	*x = UseNodeToken{}
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[33]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2831,7 +2894,7 @@ func (x *UseNodeToken) String() string {
 func (*UseNodeToken) ProtoMessage() {}
 
 func (x *UseNodeToken) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[33]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2844,7 +2907,7 @@ func (x *UseNodeToken) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UseNodeToken.ProtoReflect.Descriptor instead.
 func (*UseNodeToken) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{33}
+	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *UseNodeToken) GetSecretSha256() []byte {
@@ -2870,7 +2933,7 @@ type RaiseIncarnation struct {
 
 func (x *RaiseIncarnation) Reset() {
 	*x = RaiseIncarnation{}
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[34]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2882,7 +2945,7 @@ func (x *RaiseIncarnation) String() string {
 func (*RaiseIncarnation) ProtoMessage() {}
 
 func (x *RaiseIncarnation) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[34]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2895,7 +2958,7 @@ func (x *RaiseIncarnation) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RaiseIncarnation.ProtoReflect.Descriptor instead.
 func (*RaiseIncarnation) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{34}
+	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *RaiseIncarnation) GetReason() string {
@@ -2917,7 +2980,7 @@ type CompareState struct {
 
 func (x *CompareState) Reset() {
 	*x = CompareState{}
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[35]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2929,7 +2992,7 @@ func (x *CompareState) String() string {
 func (*CompareState) ProtoMessage() {}
 
 func (x *CompareState) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[35]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2942,7 +3005,7 @@ func (x *CompareState) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CompareState.ProtoReflect.Descriptor instead.
 func (*CompareState) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{35}
+	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *CompareState) GetIndex() uint64 {
@@ -2977,7 +3040,7 @@ type Prune struct {
 
 func (x *Prune) Reset() {
 	*x = Prune{}
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[36]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2989,7 +3052,7 @@ func (x *Prune) String() string {
 func (*Prune) ProtoMessage() {}
 
 func (x *Prune) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[36]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3002,7 +3065,7 @@ func (x *Prune) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Prune.ProtoReflect.Descriptor instead.
 func (*Prune) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{36}
+	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *Prune) GetAnswersBefore() *timestamppb.Timestamp {
@@ -3057,7 +3120,7 @@ type ArchiveRuns struct {
 
 func (x *ArchiveRuns) Reset() {
 	*x = ArchiveRuns{}
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[37]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3069,7 +3132,7 @@ func (x *ArchiveRuns) String() string {
 func (*ArchiveRuns) ProtoMessage() {}
 
 func (x *ArchiveRuns) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[37]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3082,7 +3145,7 @@ func (x *ArchiveRuns) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ArchiveRuns.ProtoReflect.Descriptor instead.
 func (*ArchiveRuns) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{37}
+	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ArchiveRuns) GetKey() string {
@@ -3141,7 +3204,7 @@ type Archive struct {
 
 func (x *Archive) Reset() {
 	*x = Archive{}
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[38]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3153,7 +3216,7 @@ func (x *Archive) String() string {
 func (*Archive) ProtoMessage() {}
 
 func (x *Archive) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[38]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3166,7 +3229,7 @@ func (x *Archive) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Archive.ProtoReflect.Descriptor instead.
 func (*Archive) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{38}
+	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *Archive) GetKey() string {
@@ -3256,7 +3319,7 @@ type Fault struct {
 
 func (x *Fault) Reset() {
 	*x = Fault{}
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[39]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3268,7 +3331,7 @@ func (x *Fault) String() string {
 func (*Fault) ProtoMessage() {}
 
 func (x *Fault) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[39]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3281,7 +3344,7 @@ func (x *Fault) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Fault.ProtoReflect.Descriptor instead.
 func (*Fault) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{39}
+	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *Fault) GetCode() int32 {
@@ -3341,7 +3404,7 @@ type Answer struct {
 
 func (x *Answer) Reset() {
 	*x = Answer{}
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[40]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3353,7 +3416,7 @@ func (x *Answer) String() string {
 func (*Answer) ProtoMessage() {}
 
 func (x *Answer) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[40]
+	mi := &file_testmesh_cluster_v1_command_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3366,7 +3429,7 @@ func (x *Answer) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Answer.ProtoReflect.Descriptor instead.
 func (*Answer) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{40}
+	return file_testmesh_cluster_v1_command_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *Answer) GetFault() *Fault {
@@ -3563,12 +3626,17 @@ const file_testmesh_cluster_v1_command_proto_rawDesc = "" +
 	"\x04body\"V\n" +
 	"\tPutBundle\x12\x16\n" +
 	"\x06digest\x18\x01 \x01(\tR\x06digest\x121\n" +
-	"\x05files\x18\x02 \x03(\v2\x1b.testmesh.api.v1.BundleFileR\x05files\"z\n" +
+	"\x05files\x18\x02 \x03(\v2\x1b.testmesh.api.v1.BundleFileR\x05files\"\xb3\x01\n" +
 	"\tPushFlows\x12\x16\n" +
 	"\x06bundle\x18\x01 \x01(\tR\x06bundle\x12\x12\n" +
 	"\x04base\x18\x02 \x01(\x03R\x04base\x12\x14\n" +
 	"\x05force\x18\x03 \x01(\bR\x05force\x12+\n" +
-	"\x05flows\x18\x04 \x03(\v2\x15.testmesh.api.v1.FlowR\x05flows\"\xd4\x01\n" +
+	"\x05flows\x18\x04 \x03(\v2\x15.testmesh.api.v1.FlowR\x05flows\x127\n" +
+	"\x06pushed\x18\x05 \x03(\v2\x1f.testmesh.cluster.v1.PushedFlowR\x06pushed\"j\n" +
+	"\n" +
+	"PushedFlow\x12)\n" +
+	"\x04flow\x18\x01 \x01(\v2\x15.testmesh.api.v1.FlowR\x04flow\x121\n" +
+	"\x05files\x18\x02 \x03(\v2\x1b.testmesh.api.v1.BundleFileR\x05files\"\xd4\x01\n" +
 	"\x0ePutEnvironment\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04text\x18\x02 \x01(\tR\x04text\x12\x12\n" +
@@ -3805,142 +3873,146 @@ func file_testmesh_cluster_v1_command_proto_rawDescGZIP() []byte {
 	return file_testmesh_cluster_v1_command_proto_rawDescData
 }
 
-var file_testmesh_cluster_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
+var file_testmesh_cluster_v1_command_proto_msgTypes = make([]protoimpl.MessageInfo, 45)
 var file_testmesh_cluster_v1_command_proto_goTypes = []any{
 	(*Command)(nil),               // 0: testmesh.cluster.v1.Command
 	(*PutBundle)(nil),             // 1: testmesh.cluster.v1.PutBundle
 	(*PushFlows)(nil),             // 2: testmesh.cluster.v1.PushFlows
-	(*PutEnvironment)(nil),        // 3: testmesh.cluster.v1.PutEnvironment
-	(*DeleteEnvironment)(nil),     // 4: testmesh.cluster.v1.DeleteEnvironment
-	(*CreateBatch)(nil),           // 5: testmesh.cluster.v1.CreateBatch
-	(*ExpandBatch)(nil),           // 6: testmesh.cluster.v1.ExpandBatch
-	(*NewRun)(nil),                // 7: testmesh.cluster.v1.NewRun
-	(*CancelRuns)(nil),            // 8: testmesh.cluster.v1.CancelRuns
-	(*SetPriority)(nil),           // 9: testmesh.cluster.v1.SetPriority
-	(*ReleaseRun)(nil),            // 10: testmesh.cluster.v1.ReleaseRun
-	(*GrantLeases)(nil),           // 11: testmesh.cluster.v1.GrantLeases
-	(*Grant)(nil),                 // 12: testmesh.cluster.v1.Grant
-	(*ReturnLease)(nil),           // 13: testmesh.cluster.v1.ReturnLease
-	(*StartRun)(nil),              // 14: testmesh.cluster.v1.StartRun
-	(*MarkDirty)(nil),             // 15: testmesh.cluster.v1.MarkDirty
-	(*PutCheckpoint)(nil),         // 16: testmesh.cluster.v1.PutCheckpoint
-	(*FinishRun)(nil),             // 17: testmesh.cluster.v1.FinishRun
-	(*ExpireLeases)(nil),          // 18: testmesh.cluster.v1.ExpireLeases
-	(*Expiry)(nil),                // 19: testmesh.cluster.v1.Expiry
-	(*OnceClaim)(nil),             // 20: testmesh.cluster.v1.OnceClaim
-	(*OnceSettle)(nil),            // 21: testmesh.cluster.v1.OnceSettle
-	(*EndRuns)(nil),               // 22: testmesh.cluster.v1.EndRuns
-	(*EndRun)(nil),                // 23: testmesh.cluster.v1.EndRun
-	(*CreateJoinToken)(nil),       // 24: testmesh.cluster.v1.CreateJoinToken
-	(*RevokeJoinToken)(nil),       // 25: testmesh.cluster.v1.RevokeJoinToken
-	(*JoinAgent)(nil),             // 26: testmesh.cluster.v1.JoinAgent
-	(*BeginSession)(nil),          // 27: testmesh.cluster.v1.BeginSession
-	(*SetAgent)(nil),              // 28: testmesh.cluster.v1.SetAgent
-	(*PutDescriptors)(nil),        // 29: testmesh.cluster.v1.PutDescriptors
-	(*PutMember)(nil),             // 30: testmesh.cluster.v1.PutMember
-	(*RemoveMember)(nil),          // 31: testmesh.cluster.v1.RemoveMember
-	(*CreateNodeToken)(nil),       // 32: testmesh.cluster.v1.CreateNodeToken
-	(*UseNodeToken)(nil),          // 33: testmesh.cluster.v1.UseNodeToken
-	(*RaiseIncarnation)(nil),      // 34: testmesh.cluster.v1.RaiseIncarnation
-	(*CompareState)(nil),          // 35: testmesh.cluster.v1.CompareState
-	(*Prune)(nil),                 // 36: testmesh.cluster.v1.Prune
-	(*ArchiveRuns)(nil),           // 37: testmesh.cluster.v1.ArchiveRuns
-	(*Archive)(nil),               // 38: testmesh.cluster.v1.Archive
-	(*Fault)(nil),                 // 39: testmesh.cluster.v1.Fault
-	(*Answer)(nil),                // 40: testmesh.cluster.v1.Answer
-	nil,                           // 41: testmesh.cluster.v1.PutEnvironment.SecretsEntry
-	nil,                           // 42: testmesh.cluster.v1.BeginSession.FactsEntry
-	nil,                           // 43: testmesh.cluster.v1.SetAgent.PinsEntry
-	(*timestamppb.Timestamp)(nil), // 44: google.protobuf.Timestamp
-	(*v1.BundleFile)(nil),         // 45: testmesh.api.v1.BundleFile
-	(*v1.Flow)(nil),               // 46: testmesh.api.v1.Flow
-	(*v1.Source)(nil),             // 47: testmesh.api.v1.Source
-	(*v1.Spec)(nil),               // 48: testmesh.api.v1.Spec
-	(v1.RunStatus)(0),             // 49: testmesh.api.v1.RunStatus
-	(*v1.Counts)(nil),             // 50: testmesh.api.v1.Counts
-	(*v1.StepSummary)(nil),        // 51: testmesh.api.v1.StepSummary
-	(*v1.JoinToken)(nil),          // 52: testmesh.api.v1.JoinToken
-	(v1.AgentState)(0),            // 53: testmesh.api.v1.AgentState
-	(*durationpb.Duration)(nil),   // 54: google.protobuf.Duration
-	(*v1.Member)(nil),             // 55: testmesh.api.v1.Member
-	(*v1.Batch)(nil),              // 56: testmesh.api.v1.Batch
-	(*v1.Run)(nil),                // 57: testmesh.api.v1.Run
-	(*v1.Agent)(nil),              // 58: testmesh.api.v1.Agent
-	(*v1.Environment)(nil),        // 59: testmesh.api.v1.Environment
+	(*PushedFlow)(nil),            // 3: testmesh.cluster.v1.PushedFlow
+	(*PutEnvironment)(nil),        // 4: testmesh.cluster.v1.PutEnvironment
+	(*DeleteEnvironment)(nil),     // 5: testmesh.cluster.v1.DeleteEnvironment
+	(*CreateBatch)(nil),           // 6: testmesh.cluster.v1.CreateBatch
+	(*ExpandBatch)(nil),           // 7: testmesh.cluster.v1.ExpandBatch
+	(*NewRun)(nil),                // 8: testmesh.cluster.v1.NewRun
+	(*CancelRuns)(nil),            // 9: testmesh.cluster.v1.CancelRuns
+	(*SetPriority)(nil),           // 10: testmesh.cluster.v1.SetPriority
+	(*ReleaseRun)(nil),            // 11: testmesh.cluster.v1.ReleaseRun
+	(*GrantLeases)(nil),           // 12: testmesh.cluster.v1.GrantLeases
+	(*Grant)(nil),                 // 13: testmesh.cluster.v1.Grant
+	(*ReturnLease)(nil),           // 14: testmesh.cluster.v1.ReturnLease
+	(*StartRun)(nil),              // 15: testmesh.cluster.v1.StartRun
+	(*MarkDirty)(nil),             // 16: testmesh.cluster.v1.MarkDirty
+	(*PutCheckpoint)(nil),         // 17: testmesh.cluster.v1.PutCheckpoint
+	(*FinishRun)(nil),             // 18: testmesh.cluster.v1.FinishRun
+	(*ExpireLeases)(nil),          // 19: testmesh.cluster.v1.ExpireLeases
+	(*Expiry)(nil),                // 20: testmesh.cluster.v1.Expiry
+	(*OnceClaim)(nil),             // 21: testmesh.cluster.v1.OnceClaim
+	(*OnceSettle)(nil),            // 22: testmesh.cluster.v1.OnceSettle
+	(*EndRuns)(nil),               // 23: testmesh.cluster.v1.EndRuns
+	(*EndRun)(nil),                // 24: testmesh.cluster.v1.EndRun
+	(*CreateJoinToken)(nil),       // 25: testmesh.cluster.v1.CreateJoinToken
+	(*RevokeJoinToken)(nil),       // 26: testmesh.cluster.v1.RevokeJoinToken
+	(*JoinAgent)(nil),             // 27: testmesh.cluster.v1.JoinAgent
+	(*BeginSession)(nil),          // 28: testmesh.cluster.v1.BeginSession
+	(*SetAgent)(nil),              // 29: testmesh.cluster.v1.SetAgent
+	(*PutDescriptors)(nil),        // 30: testmesh.cluster.v1.PutDescriptors
+	(*PutMember)(nil),             // 31: testmesh.cluster.v1.PutMember
+	(*RemoveMember)(nil),          // 32: testmesh.cluster.v1.RemoveMember
+	(*CreateNodeToken)(nil),       // 33: testmesh.cluster.v1.CreateNodeToken
+	(*UseNodeToken)(nil),          // 34: testmesh.cluster.v1.UseNodeToken
+	(*RaiseIncarnation)(nil),      // 35: testmesh.cluster.v1.RaiseIncarnation
+	(*CompareState)(nil),          // 36: testmesh.cluster.v1.CompareState
+	(*Prune)(nil),                 // 37: testmesh.cluster.v1.Prune
+	(*ArchiveRuns)(nil),           // 38: testmesh.cluster.v1.ArchiveRuns
+	(*Archive)(nil),               // 39: testmesh.cluster.v1.Archive
+	(*Fault)(nil),                 // 40: testmesh.cluster.v1.Fault
+	(*Answer)(nil),                // 41: testmesh.cluster.v1.Answer
+	nil,                           // 42: testmesh.cluster.v1.PutEnvironment.SecretsEntry
+	nil,                           // 43: testmesh.cluster.v1.BeginSession.FactsEntry
+	nil,                           // 44: testmesh.cluster.v1.SetAgent.PinsEntry
+	(*timestamppb.Timestamp)(nil), // 45: google.protobuf.Timestamp
+	(*v1.BundleFile)(nil),         // 46: testmesh.api.v1.BundleFile
+	(*v1.Flow)(nil),               // 47: testmesh.api.v1.Flow
+	(*v1.Source)(nil),             // 48: testmesh.api.v1.Source
+	(*v1.Spec)(nil),               // 49: testmesh.api.v1.Spec
+	(v1.RunStatus)(0),             // 50: testmesh.api.v1.RunStatus
+	(*v1.Counts)(nil),             // 51: testmesh.api.v1.Counts
+	(*v1.StepSummary)(nil),        // 52: testmesh.api.v1.StepSummary
+	(*v1.JoinToken)(nil),          // 53: testmesh.api.v1.JoinToken
+	(v1.AgentState)(0),            // 54: testmesh.api.v1.AgentState
+	(*durationpb.Duration)(nil),   // 55: google.protobuf.Duration
+	(*v1.Member)(nil),             // 56: testmesh.api.v1.Member
+	(*v1.Batch)(nil),              // 57: testmesh.api.v1.Batch
+	(*v1.Run)(nil),                // 58: testmesh.api.v1.Run
+	(*v1.Agent)(nil),              // 59: testmesh.api.v1.Agent
+	(*v1.Environment)(nil),        // 60: testmesh.api.v1.Environment
 }
 var file_testmesh_cluster_v1_command_proto_depIdxs = []int32{
-	44, // 0: testmesh.cluster.v1.Command.time:type_name -> google.protobuf.Timestamp
+	45, // 0: testmesh.cluster.v1.Command.time:type_name -> google.protobuf.Timestamp
 	1,  // 1: testmesh.cluster.v1.Command.put_bundle:type_name -> testmesh.cluster.v1.PutBundle
 	2,  // 2: testmesh.cluster.v1.Command.push_flows:type_name -> testmesh.cluster.v1.PushFlows
-	3,  // 3: testmesh.cluster.v1.Command.put_environment:type_name -> testmesh.cluster.v1.PutEnvironment
-	4,  // 4: testmesh.cluster.v1.Command.delete_environment:type_name -> testmesh.cluster.v1.DeleteEnvironment
-	5,  // 5: testmesh.cluster.v1.Command.create_batch:type_name -> testmesh.cluster.v1.CreateBatch
-	6,  // 6: testmesh.cluster.v1.Command.expand_batch:type_name -> testmesh.cluster.v1.ExpandBatch
-	8,  // 7: testmesh.cluster.v1.Command.cancel_runs:type_name -> testmesh.cluster.v1.CancelRuns
-	9,  // 8: testmesh.cluster.v1.Command.set_priority:type_name -> testmesh.cluster.v1.SetPriority
-	10, // 9: testmesh.cluster.v1.Command.release_run:type_name -> testmesh.cluster.v1.ReleaseRun
-	11, // 10: testmesh.cluster.v1.Command.grant_leases:type_name -> testmesh.cluster.v1.GrantLeases
-	13, // 11: testmesh.cluster.v1.Command.return_lease:type_name -> testmesh.cluster.v1.ReturnLease
-	14, // 12: testmesh.cluster.v1.Command.start_run:type_name -> testmesh.cluster.v1.StartRun
-	15, // 13: testmesh.cluster.v1.Command.mark_dirty:type_name -> testmesh.cluster.v1.MarkDirty
-	16, // 14: testmesh.cluster.v1.Command.put_checkpoint:type_name -> testmesh.cluster.v1.PutCheckpoint
-	17, // 15: testmesh.cluster.v1.Command.finish_run:type_name -> testmesh.cluster.v1.FinishRun
-	18, // 16: testmesh.cluster.v1.Command.expire_leases:type_name -> testmesh.cluster.v1.ExpireLeases
-	20, // 17: testmesh.cluster.v1.Command.once_claim:type_name -> testmesh.cluster.v1.OnceClaim
-	21, // 18: testmesh.cluster.v1.Command.once_settle:type_name -> testmesh.cluster.v1.OnceSettle
-	22, // 19: testmesh.cluster.v1.Command.end_runs:type_name -> testmesh.cluster.v1.EndRuns
-	24, // 20: testmesh.cluster.v1.Command.create_join_token:type_name -> testmesh.cluster.v1.CreateJoinToken
-	25, // 21: testmesh.cluster.v1.Command.revoke_join_token:type_name -> testmesh.cluster.v1.RevokeJoinToken
-	26, // 22: testmesh.cluster.v1.Command.join_agent:type_name -> testmesh.cluster.v1.JoinAgent
-	27, // 23: testmesh.cluster.v1.Command.begin_session:type_name -> testmesh.cluster.v1.BeginSession
-	28, // 24: testmesh.cluster.v1.Command.set_agent:type_name -> testmesh.cluster.v1.SetAgent
-	29, // 25: testmesh.cluster.v1.Command.put_descriptors:type_name -> testmesh.cluster.v1.PutDescriptors
-	30, // 26: testmesh.cluster.v1.Command.put_member:type_name -> testmesh.cluster.v1.PutMember
-	31, // 27: testmesh.cluster.v1.Command.remove_member:type_name -> testmesh.cluster.v1.RemoveMember
-	32, // 28: testmesh.cluster.v1.Command.create_node_token:type_name -> testmesh.cluster.v1.CreateNodeToken
-	34, // 29: testmesh.cluster.v1.Command.raise_incarnation:type_name -> testmesh.cluster.v1.RaiseIncarnation
-	35, // 30: testmesh.cluster.v1.Command.compare_state:type_name -> testmesh.cluster.v1.CompareState
-	36, // 31: testmesh.cluster.v1.Command.prune:type_name -> testmesh.cluster.v1.Prune
-	33, // 32: testmesh.cluster.v1.Command.use_node_token:type_name -> testmesh.cluster.v1.UseNodeToken
-	37, // 33: testmesh.cluster.v1.Command.archive_runs:type_name -> testmesh.cluster.v1.ArchiveRuns
-	45, // 34: testmesh.cluster.v1.PutBundle.files:type_name -> testmesh.api.v1.BundleFile
-	46, // 35: testmesh.cluster.v1.PushFlows.flows:type_name -> testmesh.api.v1.Flow
-	41, // 36: testmesh.cluster.v1.PutEnvironment.secrets:type_name -> testmesh.cluster.v1.PutEnvironment.SecretsEntry
-	47, // 37: testmesh.cluster.v1.CreateBatch.source:type_name -> testmesh.api.v1.Source
-	7,  // 38: testmesh.cluster.v1.CreateBatch.runs:type_name -> testmesh.cluster.v1.NewRun
-	7,  // 39: testmesh.cluster.v1.ExpandBatch.runs:type_name -> testmesh.cluster.v1.NewRun
-	48, // 40: testmesh.cluster.v1.NewRun.spec:type_name -> testmesh.api.v1.Spec
-	12, // 41: testmesh.cluster.v1.GrantLeases.grants:type_name -> testmesh.cluster.v1.Grant
-	49, // 42: testmesh.cluster.v1.FinishRun.status:type_name -> testmesh.api.v1.RunStatus
-	50, // 43: testmesh.cluster.v1.FinishRun.steps:type_name -> testmesh.api.v1.Counts
-	50, // 44: testmesh.cluster.v1.FinishRun.assertions:type_name -> testmesh.api.v1.Counts
-	51, // 45: testmesh.cluster.v1.FinishRun.step_summaries:type_name -> testmesh.api.v1.StepSummary
-	19, // 46: testmesh.cluster.v1.ExpireLeases.expiries:type_name -> testmesh.cluster.v1.Expiry
-	23, // 47: testmesh.cluster.v1.EndRuns.runs:type_name -> testmesh.cluster.v1.EndRun
-	49, // 48: testmesh.cluster.v1.EndRun.status:type_name -> testmesh.api.v1.RunStatus
-	52, // 49: testmesh.cluster.v1.CreateJoinToken.token:type_name -> testmesh.api.v1.JoinToken
-	42, // 50: testmesh.cluster.v1.BeginSession.facts:type_name -> testmesh.cluster.v1.BeginSession.FactsEntry
-	53, // 51: testmesh.cluster.v1.SetAgent.state:type_name -> testmesh.api.v1.AgentState
-	54, // 52: testmesh.cluster.v1.SetAgent.duration:type_name -> google.protobuf.Duration
-	43, // 53: testmesh.cluster.v1.SetAgent.pins:type_name -> testmesh.cluster.v1.SetAgent.PinsEntry
-	55, // 54: testmesh.cluster.v1.PutMember.member:type_name -> testmesh.api.v1.Member
-	44, // 55: testmesh.cluster.v1.CreateNodeToken.expires:type_name -> google.protobuf.Timestamp
-	44, // 56: testmesh.cluster.v1.Prune.answers_before:type_name -> google.protobuf.Timestamp
-	44, // 57: testmesh.cluster.v1.Prune.archives_before:type_name -> google.protobuf.Timestamp
-	44, // 58: testmesh.cluster.v1.Prune.batches_before:type_name -> google.protobuf.Timestamp
-	44, // 59: testmesh.cluster.v1.Prune.bundles_before:type_name -> google.protobuf.Timestamp
-	39, // 60: testmesh.cluster.v1.Answer.fault:type_name -> testmesh.cluster.v1.Fault
-	56, // 61: testmesh.cluster.v1.Answer.batch:type_name -> testmesh.api.v1.Batch
-	57, // 62: testmesh.cluster.v1.Answer.run:type_name -> testmesh.api.v1.Run
-	58, // 63: testmesh.cluster.v1.Answer.agent:type_name -> testmesh.api.v1.Agent
-	59, // 64: testmesh.cluster.v1.Answer.environment:type_name -> testmesh.api.v1.Environment
-	52, // 65: testmesh.cluster.v1.Answer.join_token:type_name -> testmesh.api.v1.JoinToken
-	57, // 66: testmesh.cluster.v1.Answer.runs:type_name -> testmesh.api.v1.Run
-	67, // [67:67] is the sub-list for method output_type
-	67, // [67:67] is the sub-list for method input_type
-	67, // [67:67] is the sub-list for extension type_name
-	67, // [67:67] is the sub-list for extension extendee
-	0,  // [0:67] is the sub-list for field type_name
+	4,  // 3: testmesh.cluster.v1.Command.put_environment:type_name -> testmesh.cluster.v1.PutEnvironment
+	5,  // 4: testmesh.cluster.v1.Command.delete_environment:type_name -> testmesh.cluster.v1.DeleteEnvironment
+	6,  // 5: testmesh.cluster.v1.Command.create_batch:type_name -> testmesh.cluster.v1.CreateBatch
+	7,  // 6: testmesh.cluster.v1.Command.expand_batch:type_name -> testmesh.cluster.v1.ExpandBatch
+	9,  // 7: testmesh.cluster.v1.Command.cancel_runs:type_name -> testmesh.cluster.v1.CancelRuns
+	10, // 8: testmesh.cluster.v1.Command.set_priority:type_name -> testmesh.cluster.v1.SetPriority
+	11, // 9: testmesh.cluster.v1.Command.release_run:type_name -> testmesh.cluster.v1.ReleaseRun
+	12, // 10: testmesh.cluster.v1.Command.grant_leases:type_name -> testmesh.cluster.v1.GrantLeases
+	14, // 11: testmesh.cluster.v1.Command.return_lease:type_name -> testmesh.cluster.v1.ReturnLease
+	15, // 12: testmesh.cluster.v1.Command.start_run:type_name -> testmesh.cluster.v1.StartRun
+	16, // 13: testmesh.cluster.v1.Command.mark_dirty:type_name -> testmesh.cluster.v1.MarkDirty
+	17, // 14: testmesh.cluster.v1.Command.put_checkpoint:type_name -> testmesh.cluster.v1.PutCheckpoint
+	18, // 15: testmesh.cluster.v1.Command.finish_run:type_name -> testmesh.cluster.v1.FinishRun
+	19, // 16: testmesh.cluster.v1.Command.expire_leases:type_name -> testmesh.cluster.v1.ExpireLeases
+	21, // 17: testmesh.cluster.v1.Command.once_claim:type_name -> testmesh.cluster.v1.OnceClaim
+	22, // 18: testmesh.cluster.v1.Command.once_settle:type_name -> testmesh.cluster.v1.OnceSettle
+	23, // 19: testmesh.cluster.v1.Command.end_runs:type_name -> testmesh.cluster.v1.EndRuns
+	25, // 20: testmesh.cluster.v1.Command.create_join_token:type_name -> testmesh.cluster.v1.CreateJoinToken
+	26, // 21: testmesh.cluster.v1.Command.revoke_join_token:type_name -> testmesh.cluster.v1.RevokeJoinToken
+	27, // 22: testmesh.cluster.v1.Command.join_agent:type_name -> testmesh.cluster.v1.JoinAgent
+	28, // 23: testmesh.cluster.v1.Command.begin_session:type_name -> testmesh.cluster.v1.BeginSession
+	29, // 24: testmesh.cluster.v1.Command.set_agent:type_name -> testmesh.cluster.v1.SetAgent
+	30, // 25: testmesh.cluster.v1.Command.put_descriptors:type_name -> testmesh.cluster.v1.PutDescriptors
+	31, // 26: testmesh.cluster.v1.Command.put_member:type_name -> testmesh.cluster.v1.PutMember
+	32, // 27: testmesh.cluster.v1.Command.remove_member:type_name -> testmesh.cluster.v1.RemoveMember
+	33, // 28: testmesh.cluster.v1.Command.create_node_token:type_name -> testmesh.cluster.v1.CreateNodeToken
+	35, // 29: testmesh.cluster.v1.Command.raise_incarnation:type_name -> testmesh.cluster.v1.RaiseIncarnation
+	36, // 30: testmesh.cluster.v1.Command.compare_state:type_name -> testmesh.cluster.v1.CompareState
+	37, // 31: testmesh.cluster.v1.Command.prune:type_name -> testmesh.cluster.v1.Prune
+	34, // 32: testmesh.cluster.v1.Command.use_node_token:type_name -> testmesh.cluster.v1.UseNodeToken
+	38, // 33: testmesh.cluster.v1.Command.archive_runs:type_name -> testmesh.cluster.v1.ArchiveRuns
+	46, // 34: testmesh.cluster.v1.PutBundle.files:type_name -> testmesh.api.v1.BundleFile
+	47, // 35: testmesh.cluster.v1.PushFlows.flows:type_name -> testmesh.api.v1.Flow
+	3,  // 36: testmesh.cluster.v1.PushFlows.pushed:type_name -> testmesh.cluster.v1.PushedFlow
+	47, // 37: testmesh.cluster.v1.PushedFlow.flow:type_name -> testmesh.api.v1.Flow
+	46, // 38: testmesh.cluster.v1.PushedFlow.files:type_name -> testmesh.api.v1.BundleFile
+	42, // 39: testmesh.cluster.v1.PutEnvironment.secrets:type_name -> testmesh.cluster.v1.PutEnvironment.SecretsEntry
+	48, // 40: testmesh.cluster.v1.CreateBatch.source:type_name -> testmesh.api.v1.Source
+	8,  // 41: testmesh.cluster.v1.CreateBatch.runs:type_name -> testmesh.cluster.v1.NewRun
+	8,  // 42: testmesh.cluster.v1.ExpandBatch.runs:type_name -> testmesh.cluster.v1.NewRun
+	49, // 43: testmesh.cluster.v1.NewRun.spec:type_name -> testmesh.api.v1.Spec
+	13, // 44: testmesh.cluster.v1.GrantLeases.grants:type_name -> testmesh.cluster.v1.Grant
+	50, // 45: testmesh.cluster.v1.FinishRun.status:type_name -> testmesh.api.v1.RunStatus
+	51, // 46: testmesh.cluster.v1.FinishRun.steps:type_name -> testmesh.api.v1.Counts
+	51, // 47: testmesh.cluster.v1.FinishRun.assertions:type_name -> testmesh.api.v1.Counts
+	52, // 48: testmesh.cluster.v1.FinishRun.step_summaries:type_name -> testmesh.api.v1.StepSummary
+	20, // 49: testmesh.cluster.v1.ExpireLeases.expiries:type_name -> testmesh.cluster.v1.Expiry
+	24, // 50: testmesh.cluster.v1.EndRuns.runs:type_name -> testmesh.cluster.v1.EndRun
+	50, // 51: testmesh.cluster.v1.EndRun.status:type_name -> testmesh.api.v1.RunStatus
+	53, // 52: testmesh.cluster.v1.CreateJoinToken.token:type_name -> testmesh.api.v1.JoinToken
+	43, // 53: testmesh.cluster.v1.BeginSession.facts:type_name -> testmesh.cluster.v1.BeginSession.FactsEntry
+	54, // 54: testmesh.cluster.v1.SetAgent.state:type_name -> testmesh.api.v1.AgentState
+	55, // 55: testmesh.cluster.v1.SetAgent.duration:type_name -> google.protobuf.Duration
+	44, // 56: testmesh.cluster.v1.SetAgent.pins:type_name -> testmesh.cluster.v1.SetAgent.PinsEntry
+	56, // 57: testmesh.cluster.v1.PutMember.member:type_name -> testmesh.api.v1.Member
+	45, // 58: testmesh.cluster.v1.CreateNodeToken.expires:type_name -> google.protobuf.Timestamp
+	45, // 59: testmesh.cluster.v1.Prune.answers_before:type_name -> google.protobuf.Timestamp
+	45, // 60: testmesh.cluster.v1.Prune.archives_before:type_name -> google.protobuf.Timestamp
+	45, // 61: testmesh.cluster.v1.Prune.batches_before:type_name -> google.protobuf.Timestamp
+	45, // 62: testmesh.cluster.v1.Prune.bundles_before:type_name -> google.protobuf.Timestamp
+	40, // 63: testmesh.cluster.v1.Answer.fault:type_name -> testmesh.cluster.v1.Fault
+	57, // 64: testmesh.cluster.v1.Answer.batch:type_name -> testmesh.api.v1.Batch
+	58, // 65: testmesh.cluster.v1.Answer.run:type_name -> testmesh.api.v1.Run
+	59, // 66: testmesh.cluster.v1.Answer.agent:type_name -> testmesh.api.v1.Agent
+	60, // 67: testmesh.cluster.v1.Answer.environment:type_name -> testmesh.api.v1.Environment
+	53, // 68: testmesh.cluster.v1.Answer.join_token:type_name -> testmesh.api.v1.JoinToken
+	58, // 69: testmesh.cluster.v1.Answer.runs:type_name -> testmesh.api.v1.Run
+	70, // [70:70] is the sub-list for method output_type
+	70, // [70:70] is the sub-list for method input_type
+	70, // [70:70] is the sub-list for extension type_name
+	70, // [70:70] is the sub-list for extension extendee
+	0,  // [0:70] is the sub-list for field type_name
 }
 
 func init() { file_testmesh_cluster_v1_command_proto_init() }
@@ -3989,7 +4061,7 @@ func file_testmesh_cluster_v1_command_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_testmesh_cluster_v1_command_proto_rawDesc), len(file_testmesh_cluster_v1_command_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   44,
+			NumMessages:   45,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -783,6 +783,103 @@ func (x *ExplainResponse) GetNotLeader() bool {
 	return false
 }
 
+type MatchRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Of each kind of run one: target, environment and plugins.
+	Specs         []*v1.Spec `protobuf:"bytes,1,rep,name=specs,proto3" json:"specs,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MatchRequest) Reset() {
+	*x = MatchRequest{}
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MatchRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MatchRequest) ProtoMessage() {}
+
+func (x *MatchRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MatchRequest.ProtoReflect.Descriptor instead.
+func (*MatchRequest) Descriptor() ([]byte, []int) {
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *MatchRequest) GetSpecs() []*v1.Spec {
+	if x != nil {
+		return x.Specs
+	}
+	return nil
+}
+
+type MatchResponse struct {
+	state         protoimpl.MessageState  `protogen:"open.v1"`
+	Match         *v1.MatchAgentsResponse `protobuf:"bytes,1,opt,name=match,proto3" json:"match,omitempty"`
+	NotLeader     bool                    `protobuf:"varint,2,opt,name=not_leader,json=notLeader,proto3" json:"not_leader,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *MatchResponse) Reset() {
+	*x = MatchResponse{}
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *MatchResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*MatchResponse) ProtoMessage() {}
+
+func (x *MatchResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use MatchResponse.ProtoReflect.Descriptor instead.
+func (*MatchResponse) Descriptor() ([]byte, []int) {
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *MatchResponse) GetMatch() *v1.MatchAgentsResponse {
+	if x != nil {
+		return x.Match
+	}
+	return nil
+}
+
+func (x *MatchResponse) GetNotLeader() bool {
+	if x != nil {
+		return x.NotLeader
+	}
+	return false
+}
+
 type StatsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Workspace     string                 `protobuf:"bytes,1,opt,name=workspace,proto3" json:"workspace,omitempty"`
@@ -793,7 +890,7 @@ type StatsRequest struct {
 
 func (x *StatsRequest) Reset() {
 	*x = StatsRequest{}
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[15]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -805,7 +902,7 @@ func (x *StatsRequest) String() string {
 func (*StatsRequest) ProtoMessage() {}
 
 func (x *StatsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[15]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -818,7 +915,7 @@ func (x *StatsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsRequest.ProtoReflect.Descriptor instead.
 func (*StatsRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{15}
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *StatsRequest) GetWorkspace() string {
@@ -845,7 +942,7 @@ type StatsResponse struct {
 
 func (x *StatsResponse) Reset() {
 	*x = StatsResponse{}
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[16]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -857,7 +954,7 @@ func (x *StatsResponse) String() string {
 func (*StatsResponse) ProtoMessage() {}
 
 func (x *StatsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[16]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -870,7 +967,7 @@ func (x *StatsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use StatsResponse.ProtoReflect.Descriptor instead.
 func (*StatsResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{16}
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *StatsResponse) GetStats() *v1.QueueStatsResponse {
@@ -895,7 +992,7 @@ type PresencesRequest struct {
 
 func (x *PresencesRequest) Reset() {
 	*x = PresencesRequest{}
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[17]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -907,7 +1004,7 @@ func (x *PresencesRequest) String() string {
 func (*PresencesRequest) ProtoMessage() {}
 
 func (x *PresencesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[17]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -920,7 +1017,7 @@ func (x *PresencesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PresencesRequest.ProtoReflect.Descriptor instead.
 func (*PresencesRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{17}
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{19}
 }
 
 type Presence struct {
@@ -935,7 +1032,7 @@ type Presence struct {
 
 func (x *Presence) Reset() {
 	*x = Presence{}
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[18]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -947,7 +1044,7 @@ func (x *Presence) String() string {
 func (*Presence) ProtoMessage() {}
 
 func (x *Presence) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[18]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -960,7 +1057,7 @@ func (x *Presence) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Presence.ProtoReflect.Descriptor instead.
 func (*Presence) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{18}
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *Presence) GetAgentId() string {
@@ -1001,7 +1098,7 @@ type PresencesResponse struct {
 
 func (x *PresencesResponse) Reset() {
 	*x = PresencesResponse{}
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[19]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1013,7 +1110,7 @@ func (x *PresencesResponse) String() string {
 func (*PresencesResponse) ProtoMessage() {}
 
 func (x *PresencesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[19]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1026,7 +1123,7 @@ func (x *PresencesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PresencesResponse.ProtoReflect.Descriptor instead.
 func (*PresencesResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{19}
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *PresencesResponse) GetPresences() []*Presence {
@@ -1052,7 +1149,7 @@ type AdmitRequest struct {
 
 func (x *AdmitRequest) Reset() {
 	*x = AdmitRequest{}
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[20]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1064,7 +1161,7 @@ func (x *AdmitRequest) String() string {
 func (*AdmitRequest) ProtoMessage() {}
 
 func (x *AdmitRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[20]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1077,7 +1174,7 @@ func (x *AdmitRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdmitRequest.ProtoReflect.Descriptor instead.
 func (*AdmitRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{20}
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *AdmitRequest) GetJoin() *v1.JoinNodeRequest {
@@ -1097,7 +1194,7 @@ type AdmitResponse struct {
 
 func (x *AdmitResponse) Reset() {
 	*x = AdmitResponse{}
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[21]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1109,7 +1206,7 @@ func (x *AdmitResponse) String() string {
 func (*AdmitResponse) ProtoMessage() {}
 
 func (x *AdmitResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[21]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1122,7 +1219,7 @@ func (x *AdmitResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AdmitResponse.ProtoReflect.Descriptor instead.
 func (*AdmitResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{21}
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *AdmitResponse) GetAnswer() *v1.JoinNodeResponse {
@@ -1149,7 +1246,7 @@ type AnnounceRequest struct {
 
 func (x *AnnounceRequest) Reset() {
 	*x = AnnounceRequest{}
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[22]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1161,7 +1258,7 @@ func (x *AnnounceRequest) String() string {
 func (*AnnounceRequest) ProtoMessage() {}
 
 func (x *AnnounceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[22]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1174,7 +1271,7 @@ func (x *AnnounceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnnounceRequest.ProtoReflect.Descriptor instead.
 func (*AnnounceRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{22}
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *AnnounceRequest) GetMember() *v1.Member {
@@ -1193,7 +1290,7 @@ type AnnounceResponse struct {
 
 func (x *AnnounceResponse) Reset() {
 	*x = AnnounceResponse{}
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[23]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1205,7 +1302,7 @@ func (x *AnnounceResponse) String() string {
 func (*AnnounceResponse) ProtoMessage() {}
 
 func (x *AnnounceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[23]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1218,7 +1315,7 @@ func (x *AnnounceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AnnounceResponse.ProtoReflect.Descriptor instead.
 func (*AnnounceResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{23}
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *AnnounceResponse) GetNotLeader() bool {
@@ -1237,7 +1334,7 @@ type RemoveRequest struct {
 
 func (x *RemoveRequest) Reset() {
 	*x = RemoveRequest{}
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[24]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1249,7 +1346,7 @@ func (x *RemoveRequest) String() string {
 func (*RemoveRequest) ProtoMessage() {}
 
 func (x *RemoveRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[24]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1262,7 +1359,7 @@ func (x *RemoveRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveRequest.ProtoReflect.Descriptor instead.
 func (*RemoveRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{24}
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *RemoveRequest) GetId() string {
@@ -1281,7 +1378,7 @@ type RemoveResponse struct {
 
 func (x *RemoveResponse) Reset() {
 	*x = RemoveResponse{}
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[25]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1293,7 +1390,7 @@ func (x *RemoveResponse) String() string {
 func (*RemoveResponse) ProtoMessage() {}
 
 func (x *RemoveResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[25]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1306,7 +1403,7 @@ func (x *RemoveResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveResponse.ProtoReflect.Descriptor instead.
 func (*RemoveResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{25}
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *RemoveResponse) GetNotLeader() bool {
@@ -1325,7 +1422,7 @@ type TransferRequest struct {
 
 func (x *TransferRequest) Reset() {
 	*x = TransferRequest{}
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[26]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1337,7 +1434,7 @@ func (x *TransferRequest) String() string {
 func (*TransferRequest) ProtoMessage() {}
 
 func (x *TransferRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[26]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1350,7 +1447,7 @@ func (x *TransferRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferRequest.ProtoReflect.Descriptor instead.
 func (*TransferRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{26}
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *TransferRequest) GetId() string {
@@ -1369,7 +1466,7 @@ type TransferResponse struct {
 
 func (x *TransferResponse) Reset() {
 	*x = TransferResponse{}
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[27]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1381,7 +1478,7 @@ func (x *TransferResponse) String() string {
 func (*TransferResponse) ProtoMessage() {}
 
 func (x *TransferResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[27]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1394,7 +1491,7 @@ func (x *TransferResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferResponse.ProtoReflect.Descriptor instead.
 func (*TransferResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{27}
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *TransferResponse) GetNotLeader() bool {
@@ -1413,7 +1510,7 @@ type GetBlobRequest struct {
 
 func (x *GetBlobRequest) Reset() {
 	*x = GetBlobRequest{}
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[28]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1425,7 +1522,7 @@ func (x *GetBlobRequest) String() string {
 func (*GetBlobRequest) ProtoMessage() {}
 
 func (x *GetBlobRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[28]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1438,7 +1535,7 @@ func (x *GetBlobRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBlobRequest.ProtoReflect.Descriptor instead.
 func (*GetBlobRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{28}
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *GetBlobRequest) GetKey() string {
@@ -1459,7 +1556,7 @@ type GetBlobResponse struct {
 
 func (x *GetBlobResponse) Reset() {
 	*x = GetBlobResponse{}
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[29]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1471,7 +1568,7 @@ func (x *GetBlobResponse) String() string {
 func (*GetBlobResponse) ProtoMessage() {}
 
 func (x *GetBlobResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[29]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1484,7 +1581,7 @@ func (x *GetBlobResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetBlobResponse.ProtoReflect.Descriptor instead.
 func (*GetBlobResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{29}
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *GetBlobResponse) GetData() []byte {
@@ -1510,7 +1607,7 @@ type ListBlobsRequest struct {
 
 func (x *ListBlobsRequest) Reset() {
 	*x = ListBlobsRequest{}
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[30]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1522,7 +1619,7 @@ func (x *ListBlobsRequest) String() string {
 func (*ListBlobsRequest) ProtoMessage() {}
 
 func (x *ListBlobsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[30]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1535,7 +1632,7 @@ func (x *ListBlobsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBlobsRequest.ProtoReflect.Descriptor instead.
 func (*ListBlobsRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{30}
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListBlobsRequest) GetPrefix() string {
@@ -1554,7 +1651,7 @@ type ListBlobsResponse struct {
 
 func (x *ListBlobsResponse) Reset() {
 	*x = ListBlobsResponse{}
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[31]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1566,7 +1663,7 @@ func (x *ListBlobsResponse) String() string {
 func (*ListBlobsResponse) ProtoMessage() {}
 
 func (x *ListBlobsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[31]
+	mi := &file_testmesh_cluster_v1_node_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1579,7 +1676,7 @@ func (x *ListBlobsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListBlobsResponse.ProtoReflect.Descriptor instead.
 func (*ListBlobsResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{31}
+	return file_testmesh_cluster_v1_node_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListBlobsResponse) GetKeys() []string {
@@ -1640,6 +1737,12 @@ const file_testmesh_cluster_v1_node_proto_rawDesc = "" +
 	"\x0fExplainResponse\x12.\n" +
 	"\x03why\x18\x01 \x01(\v2\x1c.testmesh.api.v1.WhyResponseR\x03why\x12\x1d\n" +
 	"\n" +
+	"not_leader\x18\x02 \x01(\bR\tnotLeader\";\n" +
+	"\fMatchRequest\x12+\n" +
+	"\x05specs\x18\x01 \x03(\v2\x15.testmesh.api.v1.SpecR\x05specs\"j\n" +
+	"\rMatchResponse\x12:\n" +
+	"\x05match\x18\x01 \x01(\v2$.testmesh.api.v1.MatchAgentsResponseR\x05match\x12\x1d\n" +
+	"\n" +
 	"not_leader\x18\x02 \x01(\bR\tnotLeader\"N\n" +
 	"\fStatsRequest\x12\x1c\n" +
 	"\tworkspace\x18\x01 \x01(\tR\tworkspace\x12 \n" +
@@ -1687,7 +1790,7 @@ const file_testmesh_cluster_v1_node_proto_rawDesc = "" +
 	"\x10ListBlobsRequest\x12\x16\n" +
 	"\x06prefix\x18\x01 \x01(\tR\x06prefix\"'\n" +
 	"\x11ListBlobsResponse\x12\x12\n" +
-	"\x04keys\x18\x01 \x03(\tR\x04keys2\x8f\v\n" +
+	"\x04keys\x18\x01 \x03(\tR\x04keys2\xe5\v\n" +
 	"\vNodeService\x12Z\n" +
 	"\aPropose\x12#.testmesh.cluster.v1.ProposeRequest\x1a$.testmesh.cluster.v1.ProposeResponse\"\x04\x88\xb5\x18\b\x12`\n" +
 	"\tReadIndex\x12%.testmesh.cluster.v1.ReadIndexRequest\x1a&.testmesh.cluster.v1.ReadIndexResponse\"\x04\x88\xb5\x18\b\x12g\n" +
@@ -1696,6 +1799,7 @@ const file_testmesh_cluster_v1_node_proto_rawDesc = "" +
 	"\x04Tail\x12 .testmesh.cluster.v1.TailRequest\x1a!.testmesh.cluster.v1.TailResponse\"\x04\x88\xb5\x18\b0\x01\x12W\n" +
 	"\x06Status\x12\".testmesh.cluster.v1.StatusRequest\x1a#.testmesh.cluster.v1.StatusResponse\"\x04\x88\xb5\x18\b\x12Z\n" +
 	"\aExplain\x12#.testmesh.cluster.v1.ExplainRequest\x1a$.testmesh.cluster.v1.ExplainResponse\"\x04\x88\xb5\x18\b\x12T\n" +
+	"\x05Match\x12!.testmesh.cluster.v1.MatchRequest\x1a\".testmesh.cluster.v1.MatchResponse\"\x04\x88\xb5\x18\b\x12T\n" +
 	"\x05Stats\x12!.testmesh.cluster.v1.StatsRequest\x1a\".testmesh.cluster.v1.StatsResponse\"\x04\x88\xb5\x18\b\x12`\n" +
 	"\tPresences\x12%.testmesh.cluster.v1.PresencesRequest\x1a&.testmesh.cluster.v1.PresencesResponse\"\x04\x88\xb5\x18\b\x12T\n" +
 	"\x05Admit\x12!.testmesh.cluster.v1.AdmitRequest\x1a\".testmesh.cluster.v1.AdmitResponse\"\x04\x88\xb5\x18\b\x12]\n" +
@@ -1717,7 +1821,7 @@ func file_testmesh_cluster_v1_node_proto_rawDescGZIP() []byte {
 	return file_testmesh_cluster_v1_node_proto_rawDescData
 }
 
-var file_testmesh_cluster_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_testmesh_cluster_v1_node_proto_msgTypes = make([]protoimpl.MessageInfo, 34)
 var file_testmesh_cluster_v1_node_proto_goTypes = []any{
 	(*ProposeRequest)(nil),           // 0: testmesh.cluster.v1.ProposeRequest
 	(*ProposeResponse)(nil),          // 1: testmesh.cluster.v1.ProposeResponse
@@ -1734,87 +1838,95 @@ var file_testmesh_cluster_v1_node_proto_goTypes = []any{
 	(*StatusResponse)(nil),           // 12: testmesh.cluster.v1.StatusResponse
 	(*ExplainRequest)(nil),           // 13: testmesh.cluster.v1.ExplainRequest
 	(*ExplainResponse)(nil),          // 14: testmesh.cluster.v1.ExplainResponse
-	(*StatsRequest)(nil),             // 15: testmesh.cluster.v1.StatsRequest
-	(*StatsResponse)(nil),            // 16: testmesh.cluster.v1.StatsResponse
-	(*PresencesRequest)(nil),         // 17: testmesh.cluster.v1.PresencesRequest
-	(*Presence)(nil),                 // 18: testmesh.cluster.v1.Presence
-	(*PresencesResponse)(nil),        // 19: testmesh.cluster.v1.PresencesResponse
-	(*AdmitRequest)(nil),             // 20: testmesh.cluster.v1.AdmitRequest
-	(*AdmitResponse)(nil),            // 21: testmesh.cluster.v1.AdmitResponse
-	(*AnnounceRequest)(nil),          // 22: testmesh.cluster.v1.AnnounceRequest
-	(*AnnounceResponse)(nil),         // 23: testmesh.cluster.v1.AnnounceResponse
-	(*RemoveRequest)(nil),            // 24: testmesh.cluster.v1.RemoveRequest
-	(*RemoveResponse)(nil),           // 25: testmesh.cluster.v1.RemoveResponse
-	(*TransferRequest)(nil),          // 26: testmesh.cluster.v1.TransferRequest
-	(*TransferResponse)(nil),         // 27: testmesh.cluster.v1.TransferResponse
-	(*GetBlobRequest)(nil),           // 28: testmesh.cluster.v1.GetBlobRequest
-	(*GetBlobResponse)(nil),          // 29: testmesh.cluster.v1.GetBlobResponse
-	(*ListBlobsRequest)(nil),         // 30: testmesh.cluster.v1.ListBlobsRequest
-	(*ListBlobsResponse)(nil),        // 31: testmesh.cluster.v1.ListBlobsResponse
-	(*Command)(nil),                  // 32: testmesh.cluster.v1.Command
-	(*Answer)(nil),                   // 33: testmesh.cluster.v1.Answer
-	(*v1.PollRequest)(nil),           // 34: testmesh.api.v1.PollRequest
-	(*v1.PollResponse)(nil),          // 35: testmesh.api.v1.PollResponse
-	(*v1.RenewRequest)(nil),          // 36: testmesh.api.v1.RenewRequest
-	(*v1.RenewResponse)(nil),         // 37: testmesh.api.v1.RenewResponse
-	(*v1.Member)(nil),                // 38: testmesh.api.v1.Member
-	(*v1.WhyResponse)(nil),           // 39: testmesh.api.v1.WhyResponse
-	(*v1.QueueStatsResponse)(nil),    // 40: testmesh.api.v1.QueueStatsResponse
-	(*timestamppb.Timestamp)(nil),    // 41: google.protobuf.Timestamp
-	(*v1.JoinNodeRequest)(nil),       // 42: testmesh.api.v1.JoinNodeRequest
-	(*v1.JoinNodeResponse)(nil),      // 43: testmesh.api.v1.JoinNodeResponse
+	(*MatchRequest)(nil),             // 15: testmesh.cluster.v1.MatchRequest
+	(*MatchResponse)(nil),            // 16: testmesh.cluster.v1.MatchResponse
+	(*StatsRequest)(nil),             // 17: testmesh.cluster.v1.StatsRequest
+	(*StatsResponse)(nil),            // 18: testmesh.cluster.v1.StatsResponse
+	(*PresencesRequest)(nil),         // 19: testmesh.cluster.v1.PresencesRequest
+	(*Presence)(nil),                 // 20: testmesh.cluster.v1.Presence
+	(*PresencesResponse)(nil),        // 21: testmesh.cluster.v1.PresencesResponse
+	(*AdmitRequest)(nil),             // 22: testmesh.cluster.v1.AdmitRequest
+	(*AdmitResponse)(nil),            // 23: testmesh.cluster.v1.AdmitResponse
+	(*AnnounceRequest)(nil),          // 24: testmesh.cluster.v1.AnnounceRequest
+	(*AnnounceResponse)(nil),         // 25: testmesh.cluster.v1.AnnounceResponse
+	(*RemoveRequest)(nil),            // 26: testmesh.cluster.v1.RemoveRequest
+	(*RemoveResponse)(nil),           // 27: testmesh.cluster.v1.RemoveResponse
+	(*TransferRequest)(nil),          // 28: testmesh.cluster.v1.TransferRequest
+	(*TransferResponse)(nil),         // 29: testmesh.cluster.v1.TransferResponse
+	(*GetBlobRequest)(nil),           // 30: testmesh.cluster.v1.GetBlobRequest
+	(*GetBlobResponse)(nil),          // 31: testmesh.cluster.v1.GetBlobResponse
+	(*ListBlobsRequest)(nil),         // 32: testmesh.cluster.v1.ListBlobsRequest
+	(*ListBlobsResponse)(nil),        // 33: testmesh.cluster.v1.ListBlobsResponse
+	(*Command)(nil),                  // 34: testmesh.cluster.v1.Command
+	(*Answer)(nil),                   // 35: testmesh.cluster.v1.Answer
+	(*v1.PollRequest)(nil),           // 36: testmesh.api.v1.PollRequest
+	(*v1.PollResponse)(nil),          // 37: testmesh.api.v1.PollResponse
+	(*v1.RenewRequest)(nil),          // 38: testmesh.api.v1.RenewRequest
+	(*v1.RenewResponse)(nil),         // 39: testmesh.api.v1.RenewResponse
+	(*v1.Member)(nil),                // 40: testmesh.api.v1.Member
+	(*v1.WhyResponse)(nil),           // 41: testmesh.api.v1.WhyResponse
+	(*v1.Spec)(nil),                  // 42: testmesh.api.v1.Spec
+	(*v1.MatchAgentsResponse)(nil),   // 43: testmesh.api.v1.MatchAgentsResponse
+	(*v1.QueueStatsResponse)(nil),    // 44: testmesh.api.v1.QueueStatsResponse
+	(*timestamppb.Timestamp)(nil),    // 45: google.protobuf.Timestamp
+	(*v1.JoinNodeRequest)(nil),       // 46: testmesh.api.v1.JoinNodeRequest
+	(*v1.JoinNodeResponse)(nil),      // 47: testmesh.api.v1.JoinNodeResponse
 }
 var file_testmesh_cluster_v1_node_proto_depIdxs = []int32{
-	32, // 0: testmesh.cluster.v1.ProposeRequest.command:type_name -> testmesh.cluster.v1.Command
-	33, // 1: testmesh.cluster.v1.ProposeResponse.answer:type_name -> testmesh.cluster.v1.Answer
-	34, // 2: testmesh.cluster.v1.NodeServicePollRequest.poll:type_name -> testmesh.api.v1.PollRequest
-	35, // 3: testmesh.cluster.v1.NodeServicePollResponse.answer:type_name -> testmesh.api.v1.PollResponse
-	36, // 4: testmesh.cluster.v1.AgentRenewal.renew:type_name -> testmesh.api.v1.RenewRequest
+	34, // 0: testmesh.cluster.v1.ProposeRequest.command:type_name -> testmesh.cluster.v1.Command
+	35, // 1: testmesh.cluster.v1.ProposeResponse.answer:type_name -> testmesh.cluster.v1.Answer
+	36, // 2: testmesh.cluster.v1.NodeServicePollRequest.poll:type_name -> testmesh.api.v1.PollRequest
+	37, // 3: testmesh.cluster.v1.NodeServicePollResponse.answer:type_name -> testmesh.api.v1.PollResponse
+	38, // 4: testmesh.cluster.v1.AgentRenewal.renew:type_name -> testmesh.api.v1.RenewRequest
 	6,  // 5: testmesh.cluster.v1.NodeServiceRenewRequest.renewals:type_name -> testmesh.cluster.v1.AgentRenewal
-	37, // 6: testmesh.cluster.v1.NodeServiceRenewResponse.answers:type_name -> testmesh.api.v1.RenewResponse
-	38, // 7: testmesh.cluster.v1.StatusResponse.member:type_name -> testmesh.api.v1.Member
-	39, // 8: testmesh.cluster.v1.ExplainResponse.why:type_name -> testmesh.api.v1.WhyResponse
-	40, // 9: testmesh.cluster.v1.StatsResponse.stats:type_name -> testmesh.api.v1.QueueStatsResponse
-	41, // 10: testmesh.cluster.v1.Presence.seen:type_name -> google.protobuf.Timestamp
-	18, // 11: testmesh.cluster.v1.PresencesResponse.presences:type_name -> testmesh.cluster.v1.Presence
-	42, // 12: testmesh.cluster.v1.AdmitRequest.join:type_name -> testmesh.api.v1.JoinNodeRequest
-	43, // 13: testmesh.cluster.v1.AdmitResponse.answer:type_name -> testmesh.api.v1.JoinNodeResponse
-	38, // 14: testmesh.cluster.v1.AnnounceRequest.member:type_name -> testmesh.api.v1.Member
-	0,  // 15: testmesh.cluster.v1.NodeService.Propose:input_type -> testmesh.cluster.v1.ProposeRequest
-	2,  // 16: testmesh.cluster.v1.NodeService.ReadIndex:input_type -> testmesh.cluster.v1.ReadIndexRequest
-	4,  // 17: testmesh.cluster.v1.NodeService.Poll:input_type -> testmesh.cluster.v1.NodeServicePollRequest
-	7,  // 18: testmesh.cluster.v1.NodeService.Renew:input_type -> testmesh.cluster.v1.NodeServiceRenewRequest
-	9,  // 19: testmesh.cluster.v1.NodeService.Tail:input_type -> testmesh.cluster.v1.TailRequest
-	11, // 20: testmesh.cluster.v1.NodeService.Status:input_type -> testmesh.cluster.v1.StatusRequest
-	13, // 21: testmesh.cluster.v1.NodeService.Explain:input_type -> testmesh.cluster.v1.ExplainRequest
-	15, // 22: testmesh.cluster.v1.NodeService.Stats:input_type -> testmesh.cluster.v1.StatsRequest
-	17, // 23: testmesh.cluster.v1.NodeService.Presences:input_type -> testmesh.cluster.v1.PresencesRequest
-	20, // 24: testmesh.cluster.v1.NodeService.Admit:input_type -> testmesh.cluster.v1.AdmitRequest
-	22, // 25: testmesh.cluster.v1.NodeService.Announce:input_type -> testmesh.cluster.v1.AnnounceRequest
-	24, // 26: testmesh.cluster.v1.NodeService.Remove:input_type -> testmesh.cluster.v1.RemoveRequest
-	26, // 27: testmesh.cluster.v1.NodeService.Transfer:input_type -> testmesh.cluster.v1.TransferRequest
-	28, // 28: testmesh.cluster.v1.NodeService.GetBlob:input_type -> testmesh.cluster.v1.GetBlobRequest
-	30, // 29: testmesh.cluster.v1.NodeService.ListBlobs:input_type -> testmesh.cluster.v1.ListBlobsRequest
-	1,  // 30: testmesh.cluster.v1.NodeService.Propose:output_type -> testmesh.cluster.v1.ProposeResponse
-	3,  // 31: testmesh.cluster.v1.NodeService.ReadIndex:output_type -> testmesh.cluster.v1.ReadIndexResponse
-	5,  // 32: testmesh.cluster.v1.NodeService.Poll:output_type -> testmesh.cluster.v1.NodeServicePollResponse
-	8,  // 33: testmesh.cluster.v1.NodeService.Renew:output_type -> testmesh.cluster.v1.NodeServiceRenewResponse
-	10, // 34: testmesh.cluster.v1.NodeService.Tail:output_type -> testmesh.cluster.v1.TailResponse
-	12, // 35: testmesh.cluster.v1.NodeService.Status:output_type -> testmesh.cluster.v1.StatusResponse
-	14, // 36: testmesh.cluster.v1.NodeService.Explain:output_type -> testmesh.cluster.v1.ExplainResponse
-	16, // 37: testmesh.cluster.v1.NodeService.Stats:output_type -> testmesh.cluster.v1.StatsResponse
-	19, // 38: testmesh.cluster.v1.NodeService.Presences:output_type -> testmesh.cluster.v1.PresencesResponse
-	21, // 39: testmesh.cluster.v1.NodeService.Admit:output_type -> testmesh.cluster.v1.AdmitResponse
-	23, // 40: testmesh.cluster.v1.NodeService.Announce:output_type -> testmesh.cluster.v1.AnnounceResponse
-	25, // 41: testmesh.cluster.v1.NodeService.Remove:output_type -> testmesh.cluster.v1.RemoveResponse
-	27, // 42: testmesh.cluster.v1.NodeService.Transfer:output_type -> testmesh.cluster.v1.TransferResponse
-	29, // 43: testmesh.cluster.v1.NodeService.GetBlob:output_type -> testmesh.cluster.v1.GetBlobResponse
-	31, // 44: testmesh.cluster.v1.NodeService.ListBlobs:output_type -> testmesh.cluster.v1.ListBlobsResponse
-	30, // [30:45] is the sub-list for method output_type
-	15, // [15:30] is the sub-list for method input_type
-	15, // [15:15] is the sub-list for extension type_name
-	15, // [15:15] is the sub-list for extension extendee
-	0,  // [0:15] is the sub-list for field type_name
+	39, // 6: testmesh.cluster.v1.NodeServiceRenewResponse.answers:type_name -> testmesh.api.v1.RenewResponse
+	40, // 7: testmesh.cluster.v1.StatusResponse.member:type_name -> testmesh.api.v1.Member
+	41, // 8: testmesh.cluster.v1.ExplainResponse.why:type_name -> testmesh.api.v1.WhyResponse
+	42, // 9: testmesh.cluster.v1.MatchRequest.specs:type_name -> testmesh.api.v1.Spec
+	43, // 10: testmesh.cluster.v1.MatchResponse.match:type_name -> testmesh.api.v1.MatchAgentsResponse
+	44, // 11: testmesh.cluster.v1.StatsResponse.stats:type_name -> testmesh.api.v1.QueueStatsResponse
+	45, // 12: testmesh.cluster.v1.Presence.seen:type_name -> google.protobuf.Timestamp
+	20, // 13: testmesh.cluster.v1.PresencesResponse.presences:type_name -> testmesh.cluster.v1.Presence
+	46, // 14: testmesh.cluster.v1.AdmitRequest.join:type_name -> testmesh.api.v1.JoinNodeRequest
+	47, // 15: testmesh.cluster.v1.AdmitResponse.answer:type_name -> testmesh.api.v1.JoinNodeResponse
+	40, // 16: testmesh.cluster.v1.AnnounceRequest.member:type_name -> testmesh.api.v1.Member
+	0,  // 17: testmesh.cluster.v1.NodeService.Propose:input_type -> testmesh.cluster.v1.ProposeRequest
+	2,  // 18: testmesh.cluster.v1.NodeService.ReadIndex:input_type -> testmesh.cluster.v1.ReadIndexRequest
+	4,  // 19: testmesh.cluster.v1.NodeService.Poll:input_type -> testmesh.cluster.v1.NodeServicePollRequest
+	7,  // 20: testmesh.cluster.v1.NodeService.Renew:input_type -> testmesh.cluster.v1.NodeServiceRenewRequest
+	9,  // 21: testmesh.cluster.v1.NodeService.Tail:input_type -> testmesh.cluster.v1.TailRequest
+	11, // 22: testmesh.cluster.v1.NodeService.Status:input_type -> testmesh.cluster.v1.StatusRequest
+	13, // 23: testmesh.cluster.v1.NodeService.Explain:input_type -> testmesh.cluster.v1.ExplainRequest
+	15, // 24: testmesh.cluster.v1.NodeService.Match:input_type -> testmesh.cluster.v1.MatchRequest
+	17, // 25: testmesh.cluster.v1.NodeService.Stats:input_type -> testmesh.cluster.v1.StatsRequest
+	19, // 26: testmesh.cluster.v1.NodeService.Presences:input_type -> testmesh.cluster.v1.PresencesRequest
+	22, // 27: testmesh.cluster.v1.NodeService.Admit:input_type -> testmesh.cluster.v1.AdmitRequest
+	24, // 28: testmesh.cluster.v1.NodeService.Announce:input_type -> testmesh.cluster.v1.AnnounceRequest
+	26, // 29: testmesh.cluster.v1.NodeService.Remove:input_type -> testmesh.cluster.v1.RemoveRequest
+	28, // 30: testmesh.cluster.v1.NodeService.Transfer:input_type -> testmesh.cluster.v1.TransferRequest
+	30, // 31: testmesh.cluster.v1.NodeService.GetBlob:input_type -> testmesh.cluster.v1.GetBlobRequest
+	32, // 32: testmesh.cluster.v1.NodeService.ListBlobs:input_type -> testmesh.cluster.v1.ListBlobsRequest
+	1,  // 33: testmesh.cluster.v1.NodeService.Propose:output_type -> testmesh.cluster.v1.ProposeResponse
+	3,  // 34: testmesh.cluster.v1.NodeService.ReadIndex:output_type -> testmesh.cluster.v1.ReadIndexResponse
+	5,  // 35: testmesh.cluster.v1.NodeService.Poll:output_type -> testmesh.cluster.v1.NodeServicePollResponse
+	8,  // 36: testmesh.cluster.v1.NodeService.Renew:output_type -> testmesh.cluster.v1.NodeServiceRenewResponse
+	10, // 37: testmesh.cluster.v1.NodeService.Tail:output_type -> testmesh.cluster.v1.TailResponse
+	12, // 38: testmesh.cluster.v1.NodeService.Status:output_type -> testmesh.cluster.v1.StatusResponse
+	14, // 39: testmesh.cluster.v1.NodeService.Explain:output_type -> testmesh.cluster.v1.ExplainResponse
+	16, // 40: testmesh.cluster.v1.NodeService.Match:output_type -> testmesh.cluster.v1.MatchResponse
+	18, // 41: testmesh.cluster.v1.NodeService.Stats:output_type -> testmesh.cluster.v1.StatsResponse
+	21, // 42: testmesh.cluster.v1.NodeService.Presences:output_type -> testmesh.cluster.v1.PresencesResponse
+	23, // 43: testmesh.cluster.v1.NodeService.Admit:output_type -> testmesh.cluster.v1.AdmitResponse
+	25, // 44: testmesh.cluster.v1.NodeService.Announce:output_type -> testmesh.cluster.v1.AnnounceResponse
+	27, // 45: testmesh.cluster.v1.NodeService.Remove:output_type -> testmesh.cluster.v1.RemoveResponse
+	29, // 46: testmesh.cluster.v1.NodeService.Transfer:output_type -> testmesh.cluster.v1.TransferResponse
+	31, // 47: testmesh.cluster.v1.NodeService.GetBlob:output_type -> testmesh.cluster.v1.GetBlobResponse
+	33, // 48: testmesh.cluster.v1.NodeService.ListBlobs:output_type -> testmesh.cluster.v1.ListBlobsResponse
+	33, // [33:49] is the sub-list for method output_type
+	17, // [17:33] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_testmesh_cluster_v1_node_proto_init() }
@@ -1829,7 +1941,7 @@ func file_testmesh_cluster_v1_node_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_testmesh_cluster_v1_node_proto_rawDesc), len(file_testmesh_cluster_v1_node_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   32,
+			NumMessages:   34,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -58,6 +58,9 @@ const (
 	FlowServiceListFlowsProcedure = "/testmesh.api.v1.FlowService/ListFlows"
 	// FlowServiceGetFlowProcedure is the fully-qualified name of the FlowService's GetFlow RPC.
 	FlowServiceGetFlowProcedure = "/testmesh.api.v1.FlowService/GetFlow"
+	// FlowServiceListRevisionsProcedure is the fully-qualified name of the FlowService's ListRevisions
+	// RPC.
+	FlowServiceListRevisionsProcedure = "/testmesh.api.v1.FlowService/ListRevisions"
 	// EnvironmentServicePutEnvironmentProcedure is the fully-qualified name of the EnvironmentService's
 	// PutEnvironment RPC.
 	EnvironmentServicePutEnvironmentProcedure = "/testmesh.api.v1.EnvironmentService/PutEnvironment"
@@ -72,6 +75,8 @@ const (
 	EnvironmentServiceDeleteEnvironmentProcedure = "/testmesh.api.v1.EnvironmentService/DeleteEnvironment"
 	// RunServiceCreateBatchProcedure is the fully-qualified name of the RunService's CreateBatch RPC.
 	RunServiceCreateBatchProcedure = "/testmesh.api.v1.RunService/CreateBatch"
+	// RunServicePreviewBatchProcedure is the fully-qualified name of the RunService's PreviewBatch RPC.
+	RunServicePreviewBatchProcedure = "/testmesh.api.v1.RunService/PreviewBatch"
 	// RunServiceListBatchesProcedure is the fully-qualified name of the RunService's ListBatches RPC.
 	RunServiceListBatchesProcedure = "/testmesh.api.v1.RunService/ListBatches"
 	// RunServiceGetBatchProcedure is the fully-qualified name of the RunService's GetBatch RPC.
@@ -112,6 +117,9 @@ const (
 	AgentServiceListAgentsProcedure = "/testmesh.api.v1.AgentService/ListAgents"
 	// AgentServiceGetAgentProcedure is the fully-qualified name of the AgentService's GetAgent RPC.
 	AgentServiceGetAgentProcedure = "/testmesh.api.v1.AgentService/GetAgent"
+	// AgentServiceMatchAgentsProcedure is the fully-qualified name of the AgentService's MatchAgents
+	// RPC.
+	AgentServiceMatchAgentsProcedure = "/testmesh.api.v1.AgentService/MatchAgents"
 	// AgentServiceSetAgentProcedure is the fully-qualified name of the AgentService's SetAgent RPC.
 	AgentServiceSetAgentProcedure = "/testmesh.api.v1.AgentService/SetAgent"
 	// LogServiceQueryLogsProcedure is the fully-qualified name of the LogService's QueryLogs RPC.
@@ -153,6 +161,9 @@ type FlowServiceClient interface {
 	Push(context.Context, *v1.PushRequest) (*v1.PushResponse, error)
 	ListFlows(context.Context, *v1.ListFlowsRequest) (*v1.ListFlowsResponse, error)
 	GetFlow(context.Context, *v1.GetFlowRequest) (*v1.GetFlowResponse, error)
+	// ListRevisions tells what pushes made of a flow, newest first: the newest 100 are
+	// kept.
+	ListRevisions(context.Context, *v1.ListRevisionsRequest) (*v1.ListRevisionsResponse, error)
 }
 
 // NewFlowServiceClient constructs a client for the testmesh.api.v1.FlowService service. By default,
@@ -202,17 +213,24 @@ func NewFlowServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(flowServiceMethods.ByName("GetFlow")),
 			connect.WithClientOptions(opts...),
 		),
+		listRevisions: connect.NewClient[v1.ListRevisionsRequest, v1.ListRevisionsResponse](
+			httpClient,
+			baseURL+FlowServiceListRevisionsProcedure,
+			connect.WithSchema(flowServiceMethods.ByName("ListRevisions")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
 // flowServiceClient implements FlowServiceClient.
 type flowServiceClient struct {
-	missingBlobs *connect.Client[v1.MissingBlobsRequest, v1.MissingBlobsResponse]
-	putBundle    *connect.Client[v1.PutBundleRequest, v1.PutBundleResponse]
-	getBundle    *connect.Client[v1.GetBundleRequest, v1.GetBundleResponse]
-	push         *connect.Client[v1.PushRequest, v1.PushResponse]
-	listFlows    *connect.Client[v1.ListFlowsRequest, v1.ListFlowsResponse]
-	getFlow      *connect.Client[v1.GetFlowRequest, v1.GetFlowResponse]
+	missingBlobs  *connect.Client[v1.MissingBlobsRequest, v1.MissingBlobsResponse]
+	putBundle     *connect.Client[v1.PutBundleRequest, v1.PutBundleResponse]
+	getBundle     *connect.Client[v1.GetBundleRequest, v1.GetBundleResponse]
+	push          *connect.Client[v1.PushRequest, v1.PushResponse]
+	listFlows     *connect.Client[v1.ListFlowsRequest, v1.ListFlowsResponse]
+	getFlow       *connect.Client[v1.GetFlowRequest, v1.GetFlowResponse]
+	listRevisions *connect.Client[v1.ListRevisionsRequest, v1.ListRevisionsResponse]
 }
 
 // MissingBlobs calls testmesh.api.v1.FlowService.MissingBlobs.
@@ -269,6 +287,15 @@ func (c *flowServiceClient) GetFlow(ctx context.Context, req *v1.GetFlowRequest)
 	return nil, err
 }
 
+// ListRevisions calls testmesh.api.v1.FlowService.ListRevisions.
+func (c *flowServiceClient) ListRevisions(ctx context.Context, req *v1.ListRevisionsRequest) (*v1.ListRevisionsResponse, error) {
+	response, err := c.listRevisions.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // FlowServiceHandler is an implementation of the testmesh.api.v1.FlowService service.
 type FlowServiceHandler interface {
 	// MissingBlobs says which contents of a bundle are not stored yet; they are sent
@@ -282,6 +309,9 @@ type FlowServiceHandler interface {
 	Push(context.Context, *v1.PushRequest) (*v1.PushResponse, error)
 	ListFlows(context.Context, *v1.ListFlowsRequest) (*v1.ListFlowsResponse, error)
 	GetFlow(context.Context, *v1.GetFlowRequest) (*v1.GetFlowResponse, error)
+	// ListRevisions tells what pushes made of a flow, newest first: the newest 100 are
+	// kept.
+	ListRevisions(context.Context, *v1.ListRevisionsRequest) (*v1.ListRevisionsResponse, error)
 }
 
 // NewFlowServiceHandler builds an HTTP handler from the service implementation. It returns the path
@@ -327,6 +357,12 @@ func NewFlowServiceHandler(svc FlowServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(flowServiceMethods.ByName("GetFlow")),
 		connect.WithHandlerOptions(opts...),
 	)
+	flowServiceListRevisionsHandler := connect.NewUnaryHandlerSimple(
+		FlowServiceListRevisionsProcedure,
+		svc.ListRevisions,
+		connect.WithSchema(flowServiceMethods.ByName("ListRevisions")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/testmesh.api.v1.FlowService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case FlowServiceMissingBlobsProcedure:
@@ -341,6 +377,8 @@ func NewFlowServiceHandler(svc FlowServiceHandler, opts ...connect.HandlerOption
 			flowServiceListFlowsHandler.ServeHTTP(w, r)
 		case FlowServiceGetFlowProcedure:
 			flowServiceGetFlowHandler.ServeHTTP(w, r)
+		case FlowServiceListRevisionsProcedure:
+			flowServiceListRevisionsHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -372,6 +410,10 @@ func (UnimplementedFlowServiceHandler) ListFlows(context.Context, *v1.ListFlowsR
 
 func (UnimplementedFlowServiceHandler) GetFlow(context.Context, *v1.GetFlowRequest) (*v1.GetFlowResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("testmesh.api.v1.FlowService.GetFlow is not implemented"))
+}
+
+func (UnimplementedFlowServiceHandler) ListRevisions(context.Context, *v1.ListRevisionsRequest) (*v1.ListRevisionsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("testmesh.api.v1.FlowService.ListRevisions is not implemented"))
 }
 
 // EnvironmentServiceClient is a client for the testmesh.api.v1.EnvironmentService service.
@@ -544,6 +586,9 @@ type RunServiceClient interface {
 	// lost. The same idempotency key gives the same batch; with another source it is
 	// an error.
 	CreateBatch(context.Context, *v1.CreateBatchRequest) (*v1.CreateBatchResponse, error)
+	// PreviewBatch says what CreateBatch would make of the same request: the runs, the
+	// rows of the file, and which agents fit. Nothing is queued, and nothing is kept.
+	PreviewBatch(context.Context, *v1.PreviewBatchRequest) (*v1.PreviewBatchResponse, error)
 	ListBatches(context.Context, *v1.ListBatchesRequest) (*v1.ListBatchesResponse, error)
 	GetBatch(context.Context, *v1.GetBatchRequest) (*v1.GetBatchResponse, error)
 	ListRuns(context.Context, *v1.ListRunsRequest) (*v1.ListRunsResponse, error)
@@ -583,6 +628,12 @@ func NewRunServiceClient(httpClient connect.HTTPClient, baseURL string, opts ...
 			httpClient,
 			baseURL+RunServiceCreateBatchProcedure,
 			connect.WithSchema(runServiceMethods.ByName("CreateBatch")),
+			connect.WithClientOptions(opts...),
+		),
+		previewBatch: connect.NewClient[v1.PreviewBatchRequest, v1.PreviewBatchResponse](
+			httpClient,
+			baseURL+RunServicePreviewBatchProcedure,
+			connect.WithSchema(runServiceMethods.ByName("PreviewBatch")),
 			connect.WithClientOptions(opts...),
 		),
 		listBatches: connect.NewClient[v1.ListBatchesRequest, v1.ListBatchesResponse](
@@ -669,6 +720,7 @@ func NewRunServiceClient(httpClient connect.HTTPClient, baseURL string, opts ...
 // runServiceClient implements RunServiceClient.
 type runServiceClient struct {
 	createBatch    *connect.Client[v1.CreateBatchRequest, v1.CreateBatchResponse]
+	previewBatch   *connect.Client[v1.PreviewBatchRequest, v1.PreviewBatchResponse]
 	listBatches    *connect.Client[v1.ListBatchesRequest, v1.ListBatchesResponse]
 	getBatch       *connect.Client[v1.GetBatchRequest, v1.GetBatchResponse]
 	listRuns       *connect.Client[v1.ListRunsRequest, v1.ListRunsResponse]
@@ -687,6 +739,15 @@ type runServiceClient struct {
 // CreateBatch calls testmesh.api.v1.RunService.CreateBatch.
 func (c *runServiceClient) CreateBatch(ctx context.Context, req *v1.CreateBatchRequest) (*v1.CreateBatchResponse, error) {
 	response, err := c.createBatch.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// PreviewBatch calls testmesh.api.v1.RunService.PreviewBatch.
+func (c *runServiceClient) PreviewBatch(ctx context.Context, req *v1.PreviewBatchRequest) (*v1.PreviewBatchResponse, error) {
+	response, err := c.previewBatch.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -808,6 +869,9 @@ type RunServiceHandler interface {
 	// lost. The same idempotency key gives the same batch; with another source it is
 	// an error.
 	CreateBatch(context.Context, *v1.CreateBatchRequest) (*v1.CreateBatchResponse, error)
+	// PreviewBatch says what CreateBatch would make of the same request: the runs, the
+	// rows of the file, and which agents fit. Nothing is queued, and nothing is kept.
+	PreviewBatch(context.Context, *v1.PreviewBatchRequest) (*v1.PreviewBatchResponse, error)
 	ListBatches(context.Context, *v1.ListBatchesRequest) (*v1.ListBatchesResponse, error)
 	GetBatch(context.Context, *v1.GetBatchRequest) (*v1.GetBatchResponse, error)
 	ListRuns(context.Context, *v1.ListRunsRequest) (*v1.ListRunsResponse, error)
@@ -843,6 +907,12 @@ func NewRunServiceHandler(svc RunServiceHandler, opts ...connect.HandlerOption) 
 		RunServiceCreateBatchProcedure,
 		svc.CreateBatch,
 		connect.WithSchema(runServiceMethods.ByName("CreateBatch")),
+		connect.WithHandlerOptions(opts...),
+	)
+	runServicePreviewBatchHandler := connect.NewUnaryHandlerSimple(
+		RunServicePreviewBatchProcedure,
+		svc.PreviewBatch,
+		connect.WithSchema(runServiceMethods.ByName("PreviewBatch")),
 		connect.WithHandlerOptions(opts...),
 	)
 	runServiceListBatchesHandler := connect.NewUnaryHandlerSimple(
@@ -927,6 +997,8 @@ func NewRunServiceHandler(svc RunServiceHandler, opts ...connect.HandlerOption) 
 		switch r.URL.Path {
 		case RunServiceCreateBatchProcedure:
 			runServiceCreateBatchHandler.ServeHTTP(w, r)
+		case RunServicePreviewBatchProcedure:
+			runServicePreviewBatchHandler.ServeHTTP(w, r)
 		case RunServiceListBatchesProcedure:
 			runServiceListBatchesHandler.ServeHTTP(w, r)
 		case RunServiceGetBatchProcedure:
@@ -964,6 +1036,10 @@ type UnimplementedRunServiceHandler struct{}
 
 func (UnimplementedRunServiceHandler) CreateBatch(context.Context, *v1.CreateBatchRequest) (*v1.CreateBatchResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("testmesh.api.v1.RunService.CreateBatch is not implemented"))
+}
+
+func (UnimplementedRunServiceHandler) PreviewBatch(context.Context, *v1.PreviewBatchRequest) (*v1.PreviewBatchResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("testmesh.api.v1.RunService.PreviewBatch is not implemented"))
 }
 
 func (UnimplementedRunServiceHandler) ListBatches(context.Context, *v1.ListBatchesRequest) (*v1.ListBatchesResponse, error) {
@@ -1025,6 +1101,9 @@ type AgentServiceClient interface {
 	RevokeJoinToken(context.Context, *v1.RevokeJoinTokenRequest) (*v1.RevokeJoinTokenResponse, error)
 	ListAgents(context.Context, *v1.ListAgentsRequest) (*v1.ListAgentsResponse, error)
 	GetAgent(context.Context, *v1.GetAgentRequest) (*v1.GetAgentResponse, error)
+	// MatchAgents says which agents would take runs like these, and what each of the others
+	// lacks.
+	MatchAgents(context.Context, *v1.MatchAgentsRequest) (*v1.MatchAgentsResponse, error)
 	// SetAgent pauses, resumes, drains or revokes an agent, or changes its pins.
 	SetAgent(context.Context, *v1.SetAgentRequest) (*v1.SetAgentResponse, error)
 }
@@ -1070,6 +1149,12 @@ func NewAgentServiceClient(httpClient connect.HTTPClient, baseURL string, opts .
 			connect.WithSchema(agentServiceMethods.ByName("GetAgent")),
 			connect.WithClientOptions(opts...),
 		),
+		matchAgents: connect.NewClient[v1.MatchAgentsRequest, v1.MatchAgentsResponse](
+			httpClient,
+			baseURL+AgentServiceMatchAgentsProcedure,
+			connect.WithSchema(agentServiceMethods.ByName("MatchAgents")),
+			connect.WithClientOptions(opts...),
+		),
 		setAgent: connect.NewClient[v1.SetAgentRequest, v1.SetAgentResponse](
 			httpClient,
 			baseURL+AgentServiceSetAgentProcedure,
@@ -1086,6 +1171,7 @@ type agentServiceClient struct {
 	revokeJoinToken *connect.Client[v1.RevokeJoinTokenRequest, v1.RevokeJoinTokenResponse]
 	listAgents      *connect.Client[v1.ListAgentsRequest, v1.ListAgentsResponse]
 	getAgent        *connect.Client[v1.GetAgentRequest, v1.GetAgentResponse]
+	matchAgents     *connect.Client[v1.MatchAgentsRequest, v1.MatchAgentsResponse]
 	setAgent        *connect.Client[v1.SetAgentRequest, v1.SetAgentResponse]
 }
 
@@ -1134,6 +1220,15 @@ func (c *agentServiceClient) GetAgent(ctx context.Context, req *v1.GetAgentReque
 	return nil, err
 }
 
+// MatchAgents calls testmesh.api.v1.AgentService.MatchAgents.
+func (c *agentServiceClient) MatchAgents(ctx context.Context, req *v1.MatchAgentsRequest) (*v1.MatchAgentsResponse, error) {
+	response, err := c.matchAgents.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
 // SetAgent calls testmesh.api.v1.AgentService.SetAgent.
 func (c *agentServiceClient) SetAgent(ctx context.Context, req *v1.SetAgentRequest) (*v1.SetAgentResponse, error) {
 	response, err := c.setAgent.CallUnary(ctx, connect.NewRequest(req))
@@ -1150,6 +1245,9 @@ type AgentServiceHandler interface {
 	RevokeJoinToken(context.Context, *v1.RevokeJoinTokenRequest) (*v1.RevokeJoinTokenResponse, error)
 	ListAgents(context.Context, *v1.ListAgentsRequest) (*v1.ListAgentsResponse, error)
 	GetAgent(context.Context, *v1.GetAgentRequest) (*v1.GetAgentResponse, error)
+	// MatchAgents says which agents would take runs like these, and what each of the others
+	// lacks.
+	MatchAgents(context.Context, *v1.MatchAgentsRequest) (*v1.MatchAgentsResponse, error)
 	// SetAgent pauses, resumes, drains or revokes an agent, or changes its pins.
 	SetAgent(context.Context, *v1.SetAgentRequest) (*v1.SetAgentResponse, error)
 }
@@ -1191,6 +1289,12 @@ func NewAgentServiceHandler(svc AgentServiceHandler, opts ...connect.HandlerOpti
 		connect.WithSchema(agentServiceMethods.ByName("GetAgent")),
 		connect.WithHandlerOptions(opts...),
 	)
+	agentServiceMatchAgentsHandler := connect.NewUnaryHandlerSimple(
+		AgentServiceMatchAgentsProcedure,
+		svc.MatchAgents,
+		connect.WithSchema(agentServiceMethods.ByName("MatchAgents")),
+		connect.WithHandlerOptions(opts...),
+	)
 	agentServiceSetAgentHandler := connect.NewUnaryHandlerSimple(
 		AgentServiceSetAgentProcedure,
 		svc.SetAgent,
@@ -1209,6 +1313,8 @@ func NewAgentServiceHandler(svc AgentServiceHandler, opts ...connect.HandlerOpti
 			agentServiceListAgentsHandler.ServeHTTP(w, r)
 		case AgentServiceGetAgentProcedure:
 			agentServiceGetAgentHandler.ServeHTTP(w, r)
+		case AgentServiceMatchAgentsProcedure:
+			agentServiceMatchAgentsHandler.ServeHTTP(w, r)
 		case AgentServiceSetAgentProcedure:
 			agentServiceSetAgentHandler.ServeHTTP(w, r)
 		default:
@@ -1238,6 +1344,10 @@ func (UnimplementedAgentServiceHandler) ListAgents(context.Context, *v1.ListAgen
 
 func (UnimplementedAgentServiceHandler) GetAgent(context.Context, *v1.GetAgentRequest) (*v1.GetAgentResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("testmesh.api.v1.AgentService.GetAgent is not implemented"))
+}
+
+func (UnimplementedAgentServiceHandler) MatchAgents(context.Context, *v1.MatchAgentsRequest) (*v1.MatchAgentsResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("testmesh.api.v1.AgentService.MatchAgents is not implemented"))
 }
 
 func (UnimplementedAgentServiceHandler) SetAgent(context.Context, *v1.SetAgentRequest) (*v1.SetAgentResponse, error) {

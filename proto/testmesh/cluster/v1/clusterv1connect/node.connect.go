@@ -47,6 +47,8 @@ const (
 	NodeServiceStatusProcedure = "/testmesh.cluster.v1.NodeService/Status"
 	// NodeServiceExplainProcedure is the fully-qualified name of the NodeService's Explain RPC.
 	NodeServiceExplainProcedure = "/testmesh.cluster.v1.NodeService/Explain"
+	// NodeServiceMatchProcedure is the fully-qualified name of the NodeService's Match RPC.
+	NodeServiceMatchProcedure = "/testmesh.cluster.v1.NodeService/Match"
 	// NodeServiceStatsProcedure is the fully-qualified name of the NodeService's Stats RPC.
 	NodeServiceStatsProcedure = "/testmesh.cluster.v1.NodeService/Stats"
 	// NodeServicePresencesProcedure is the fully-qualified name of the NodeService's Presences RPC.
@@ -82,6 +84,8 @@ type NodeServiceClient interface {
 	Status(context.Context, *v1.StatusRequest) (*v1.StatusResponse, error)
 	// Explain says why a run waits, which only the leader knows.
 	Explain(context.Context, *v1.ExplainRequest) (*v1.ExplainResponse, error)
+	// Match says which agents would take runs, which only the leader knows.
+	Match(context.Context, *v1.MatchRequest) (*v1.MatchResponse, error)
 	// Stats are numbers of the queue, which only the leader has.
 	Stats(context.Context, *v1.StatsRequest) (*v1.StatsResponse, error)
 	// Presences are how the leader last heard of agents.
@@ -153,6 +157,12 @@ func NewNodeServiceClient(httpClient connect.HTTPClient, baseURL string, opts ..
 			connect.WithSchema(nodeServiceMethods.ByName("Explain")),
 			connect.WithClientOptions(opts...),
 		),
+		match: connect.NewClient[v1.MatchRequest, v1.MatchResponse](
+			httpClient,
+			baseURL+NodeServiceMatchProcedure,
+			connect.WithSchema(nodeServiceMethods.ByName("Match")),
+			connect.WithClientOptions(opts...),
+		),
 		stats: connect.NewClient[v1.StatsRequest, v1.StatsResponse](
 			httpClient,
 			baseURL+NodeServiceStatsProcedure,
@@ -213,6 +223,7 @@ type nodeServiceClient struct {
 	tail      *connect.Client[v1.TailRequest, v1.TailResponse]
 	status    *connect.Client[v1.StatusRequest, v1.StatusResponse]
 	explain   *connect.Client[v1.ExplainRequest, v1.ExplainResponse]
+	match     *connect.Client[v1.MatchRequest, v1.MatchResponse]
 	stats     *connect.Client[v1.StatsRequest, v1.StatsResponse]
 	presences *connect.Client[v1.PresencesRequest, v1.PresencesResponse]
 	admit     *connect.Client[v1.AdmitRequest, v1.AdmitResponse]
@@ -276,6 +287,15 @@ func (c *nodeServiceClient) Status(ctx context.Context, req *v1.StatusRequest) (
 // Explain calls testmesh.cluster.v1.NodeService.Explain.
 func (c *nodeServiceClient) Explain(ctx context.Context, req *v1.ExplainRequest) (*v1.ExplainResponse, error) {
 	response, err := c.explain.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// Match calls testmesh.cluster.v1.NodeService.Match.
+func (c *nodeServiceClient) Match(ctx context.Context, req *v1.MatchRequest) (*v1.MatchResponse, error) {
+	response, err := c.match.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -367,6 +387,8 @@ type NodeServiceHandler interface {
 	Status(context.Context, *v1.StatusRequest) (*v1.StatusResponse, error)
 	// Explain says why a run waits, which only the leader knows.
 	Explain(context.Context, *v1.ExplainRequest) (*v1.ExplainResponse, error)
+	// Match says which agents would take runs, which only the leader knows.
+	Match(context.Context, *v1.MatchRequest) (*v1.MatchResponse, error)
 	// Stats are numbers of the queue, which only the leader has.
 	Stats(context.Context, *v1.StatsRequest) (*v1.StatsResponse, error)
 	// Presences are how the leader last heard of agents.
@@ -434,6 +456,12 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 		connect.WithSchema(nodeServiceMethods.ByName("Explain")),
 		connect.WithHandlerOptions(opts...),
 	)
+	nodeServiceMatchHandler := connect.NewUnaryHandlerSimple(
+		NodeServiceMatchProcedure,
+		svc.Match,
+		connect.WithSchema(nodeServiceMethods.ByName("Match")),
+		connect.WithHandlerOptions(opts...),
+	)
 	nodeServiceStatsHandler := connect.NewUnaryHandlerSimple(
 		NodeServiceStatsProcedure,
 		svc.Stats,
@@ -498,6 +526,8 @@ func NewNodeServiceHandler(svc NodeServiceHandler, opts ...connect.HandlerOption
 			nodeServiceStatusHandler.ServeHTTP(w, r)
 		case NodeServiceExplainProcedure:
 			nodeServiceExplainHandler.ServeHTTP(w, r)
+		case NodeServiceMatchProcedure:
+			nodeServiceMatchHandler.ServeHTTP(w, r)
 		case NodeServiceStatsProcedure:
 			nodeServiceStatsHandler.ServeHTTP(w, r)
 		case NodeServicePresencesProcedure:
@@ -549,6 +579,10 @@ func (UnimplementedNodeServiceHandler) Status(context.Context, *v1.StatusRequest
 
 func (UnimplementedNodeServiceHandler) Explain(context.Context, *v1.ExplainRequest) (*v1.ExplainResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("testmesh.cluster.v1.NodeService.Explain is not implemented"))
+}
+
+func (UnimplementedNodeServiceHandler) Match(context.Context, *v1.MatchRequest) (*v1.MatchResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("testmesh.cluster.v1.NodeService.Match is not implemented"))
 }
 
 func (UnimplementedNodeServiceHandler) Stats(context.Context, *v1.StatsRequest) (*v1.StatsResponse, error) {

@@ -4,7 +4,7 @@
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, Timestamp, Value } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { JsonObject, Message } from "@bufbuild/protobuf";
 
@@ -12,7 +12,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file testmesh/api/v1/record.proto.
  */
 export const file_testmesh_api_v1_record: GenFile = /*@__PURE__*/
-  fileDesc("Chx0ZXN0bWVzaC9hcGkvdjEvcmVjb3JkLnByb3RvEg90ZXN0bWVzaC5hcGkudjEiIgoDUm93Eg0KBWluZGV4GAEgASgFEgwKBG5hbWUYAiABKAkiXQoGQ291bnRzEg4KBnBhc3NlZBgBIAEoBRIOCgZmYWlsZWQYAiABKAUSDwoHZXJyb3JlZBgDIAEoBRIPCgdza2lwcGVkGAQgASgFEhEKCWNhbmNlbGxlZBgFIAEoBSIYCgZWYWx1ZXMSDgoGdmFsdWVzGAEgAygJIvYBCgZUYXJnZXQSMQoFbWF0Y2gYASADKAsyIi50ZXN0bWVzaC5hcGkudjEuVGFyZ2V0Lk1hdGNoRW50cnkSLQoDbm90GAIgAygLMiAudGVzdG1lc2guYXBpLnYxLlRhcmdldC5Ob3RFbnRyeRpFCgpNYXRjaEVudHJ5EgsKA2tleRgBIAEoCRImCgV2YWx1ZRgCIAEoCzIXLnRlc3RtZXNoLmFwaS52MS5WYWx1ZXM6AjgBGkMKCE5vdEVudHJ5EgsKA2tleRgBIAEoCRImCgV2YWx1ZRgCIAEoCzIXLnRlc3RtZXNoLmFwaS52MS5WYWx1ZXM6AjgBIuQCCgRTcGVjEg4KBmJ1bmRsZRgBIAEoCRIMCgRmaWxlGAIgASgJEg0KBWluZGV4GAMgASgFEgwKBGZsb3cYBCABKAkSDQoFc3VpdGUYBSABKAkSDAoEdGFncxgGIAMoCRITCgtlbnZpcm9ubWVudBgHIAEoCRIhCgNyb3cYCCABKAsyFC50ZXN0bWVzaC5hcGkudjEuUm93EhEKCWl0ZXJhdGlvbhgJIAEoBRIPCgdvcmRpbmFsGAogASgFEg0KBWxhYmVsGAsgASgJEicKBnRhcmdldBgMIAEoCzIXLnRlc3RtZXNoLmFwaS52MS5UYXJnZXQSDQoFYWZ0ZXIYDSADKAkSDQoFbG9ja3MYDiADKAkSFQoNcmVydW5fb25fbG9zcxgPIAEoCBIqCgd0aW1lb3V0GBAgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEg8KB3BsdWdpbnMYESADKAkikQMKB0F0dGVtcHQSDgoGbnVtYmVyGAEgASgFEhAKCGFnZW50X2lkGAIgASgJEhIKCmFnZW50X25hbWUYAyABKAkSDQoFZmVuY2UYBCABKAQSEwoLaW5jYXJuYXRpb24YBSABKAQSKwoHZ3JhbnRlZBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoHc3RhcnRlZBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoFZW5kZWQYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB291dGNvbWUYCSABKAkSDgoGcmVhc29uGAogASgJEgwKBGhvbWUYCyABKAkSDQoFZGlydHkYDCABKAgSEgoKZGlydHlfc3RlcBgNIAEoCRIUCgxzdHJlYW1fYnl0ZXMYDiABKAMSFQoNc3RyZWFtX3NoYTI1NhgPIAEoCRIVCg10ZWFyZG93bl9vbmx5GBAgASgIEhEKCXJlc291cmNlcxgRIAMoCSKuAQoLU3RlcFN1bW1hcnkSDwoHc3RlcF9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEg4KBmFjdGlvbhgDIAEoCRINCgVwaGFzZRgEIAEoCRIMCgRwYXRoGAUgAygJEg4KBnN0YXR1cxgGIAEoCRIOCgZyZWFzb24YByABKAkSDQoFdHJpZXMYCCABKAUSEwoLZHVyYXRpb25fbXMYCSABKAESDwoHbWVzc2FnZRgKIAEoCSKkBQoDUnVuEgoKAmlkGAEgASgJEhEKCXdvcmtzcGFjZRgCIAEoCRIQCghiYXRjaF9pZBgDIAEoCRIOCgZudW1iZXIYBCABKAUSIwoEc3BlYxgFIAEoCzIVLnRlc3RtZXNoLmFwaS52MS5TcGVjEioKBnN0YXR1cxgGIAEoDjIaLnRlc3RtZXNoLmFwaS52MS5SdW5TdGF0dXMSDgoGcmVhc29uGAcgASgJEhAKCHByaW9yaXR5GAggASgFEisKB2NyZWF0ZWQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKB3N0YXJ0ZWQYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGZpbmlzaGVkGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgtkdXJhdGlvbl9tcxgMIAEoARImCgVzdGVwcxgNIAEoCzIXLnRlc3RtZXNoLmFwaS52MS5Db3VudHMSKwoKYXNzZXJ0aW9ucxgOIAEoCzIXLnRlc3RtZXNoLmFwaS52MS5Db3VudHMSKgoIYXR0ZW1wdHMYDyADKAsyGC50ZXN0bWVzaC5hcGkudjEuQXR0ZW1wdBISCgpjYW5jZWxsaW5nGBAgASgIEhUKDWNhbmNlbF9yZWFzb24YESABKAkSEwoLcXVhcmFudGluZWQYEiABKAgSEAoIcmVydW5fb2YYEyABKAkSDQoFbG9ja3MYFCADKAkSDwoHb3V0cHV0cxgVIAEoCRI0Cg5zdGVwX3N1bW1hcmllcxgWIAMoCzIcLnRlc3RtZXNoLmFwaS52MS5TdGVwU3VtbWFyeRISCgpzdGVwX2NvdW50GBcgASgFEg8KB29ycGhhbnMYGCADKAkiJgoHRmxvd1JlZhIMCgRmaWxlGAEgASgJEg0KBWluZGV4GAIgASgFIsQECgZTb3VyY2USDgoGYnVuZGxlGAEgASgJEicKBWZsb3dzGAIgAygLMhgudGVzdG1lc2guYXBpLnYxLkZsb3dSZWYSEwoLZW52aXJvbm1lbnQYAyABKAkSLwoEdmFycxgEIAMoCzIhLnRlc3RtZXNoLmFwaS52MS5Tb3VyY2UuVmFyc0VudHJ5EicKBmlucHV0cxgFIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSDAoEZGF0YRgGIAEoCRISCgppdGVyYXRpb25zGAcgASgFEg4KBnJlcGVhdBgIIAEoBRITCgtwYXJhbGxlbGlzbRgJIAEoBRIoCgVkZWxheRgKIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIWCg5rZWVwX3ZhcmlhYmxlcxgLIAEoCBIXCg9zdG9wX29uX2ZhaWx1cmUYDCABKAgSEQoJc3RlcF90YWdzGA0gASgJEgwKBGZyb20YDiABKAkSCgoCdG8YDyABKAkSJwoGdGFyZ2V0GBAgASgLMhcudGVzdG1lc2guYXBpLnYxLlRhcmdldBIQCghwcmlvcml0eRgRIAEoBRIMCgRzZWVkGBIgASgDEg8KB3RyaWdnZXIYEyABKAkSJQoEb25seRgUIAMoCzIXLnRlc3RtZXNoLmFwaS52MS5SZXBlYXQSFQoNc2F2ZWRfY29udGV4dBgVIAEoCRorCglWYXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJGCgZSZXBlYXQSDAoEZmlsZRgBIAEoCRINCgVpbmRleBgCIAEoBRIPCgdvcmRpbmFsGAMgASgFEg4KBnJ1bl9pZBgEIAEoCSLAAgoFQmF0Y2gSCgoCaWQYASABKAkSEQoJd29ya3NwYWNlGAIgASgJEicKBnNvdXJjZRgDIAEoCzIXLnRlc3RtZXNoLmFwaS52MS5Tb3VyY2USLAoGc3RhdHVzGAQgASgOMhwudGVzdG1lc2guYXBpLnYxLkJhdGNoU3RhdHVzEgwKBHJ1bnMYBSABKAUSEAoIZXhwYW5kZWQYBiABKAgSJwoGY291bnRzGAcgASgLMhcudGVzdG1lc2guYXBpLnYxLkNvdW50cxIrCgdjcmVhdGVkGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghmaW5pc2hlZBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFYWN0b3IYCiABKAkSDgoGcmVhc29uGAsgASgJIowBCgtFbnZpcm9ubWVudBIRCgl3b3Jrc3BhY2UYASABKAkSDAoEbmFtZRgCIAEoCRIMCgR0ZXh0GAMgASgJEhAKCHJldmlzaW9uGAQgASgDEisKB3VwZGF0ZWQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB3NlY3JldHMYBiADKAki0QEKBEZsb3cSEQoJd29ya3NwYWNlGAEgASgJEgwKBGZpbGUYAiABKAkSDQoFaW5kZXgYAyABKAUSDAoEbmFtZRgEIAEoCRITCgtkZXNjcmlwdGlvbhgFIAEoCRINCgVzdWl0ZRgGIAEoCRIMCgR0YWdzGAcgAygJEg4KBmJ1bmRsZRgIIAEoCRIQCghyZXZpc2lvbhgJIAEoAxIrCgd1cGRhdGVkGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEoECAsQDEoECAwQDSI4CgpCdW5kbGVGaWxlEgwKBHBhdGgYASABKAkSDgoGc2hhMjU2GAIgASgJEgwKBHNpemUYAyABKAMigwQKBUFnZW50EgoKAmlkGAEgASgJEgwKBG5hbWUYAiABKAkSLgoEcGlucxgDIAMoCzIgLnRlc3RtZXNoLmFwaS52MS5BZ2VudC5QaW5zRW50cnkSMAoFZmFjdHMYBCADKAsyIS50ZXN0bWVzaC5hcGkudjEuQWdlbnQuRmFjdHNFbnRyeRIQCghyZXNlcnZlZBgFIAMoCRIqCgVzdGF0ZRgGIAEoDjIbLnRlc3RtZXNoLmFwaS52MS5BZ2VudFN0YXRlEgwKBG5vdGUYByABKAkSDQoFc2xvdHMYCCABKAUSDgoGbGVhc2VzGAkgAygJEioKBmpvaW5lZBgKIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKAoEc2VlbhgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASMAoMcGF1c2VkX3VudGlsGAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgdwbHVnaW5zGA0gAygJEg8KB3ZlcnNpb24YDiABKAkSDgoGY2xvbmVkGA8gASgIGisKCVBpbnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBGiwKCkZhY3RzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKRAgoJSm9pblRva2VuEgoKAmlkGAEgASgJEjIKBHBpbnMYAiADKAsyJC50ZXN0bWVzaC5hcGkudjEuSm9pblRva2VuLlBpbnNFbnRyeRIQCghyZXNlcnZlZBgDIAMoCRIMCgR1c2VzGAQgASgFEgwKBHVzZWQYBSABKAUSKwoHY3JlYXRlZBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoHZXhwaXJlcxgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHcmV2b2tlZBgIIAEoCBorCglQaW5zRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJ8CghBcnRpZmFjdBIOCgZydW5faWQYASABKAkSDwoHYXR0ZW1wdBgCIAEoBRIPCgdzdGVwX2lkGAMgASgJEgwKBG5hbWUYBCABKAkSEgoKbWVkaWFfdHlwZRgFIAEoCRIMCgRzaXplGAYgASgDEg4KBnNoYTI1NhgHIAEoCSKgAQoHTG9nTGluZRIOCgZydW5faWQYASABKAkSDwoHYXR0ZW1wdBgCIAEoBRIMCgRmbG93GAMgASgJEg8KB3N0ZXBfaWQYBCABKAkSDQoFbGV2ZWwYBSABKAkSDwoHbWVzc2FnZRgGIAEoCRIoCgR0aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBILCgNzZXEYCCABKAMi5AEKBk1lbWJlchIKCgJpZBgBIAEoCRIXCg9jbHVzdGVyX2FkZHJlc3MYAiABKAkSEwoLYXBpX2FkZHJlc3MYAyABKAkSDgoGbGVhZGVyGAQgASgIEg0KBXZvdGVyGAUgASgIEhUKDWFwcGxpZWRfaW5kZXgYBiABKAQSFAoMY29tbWl0X2luZGV4GAcgASgEEg8KB3ZlcnNpb24YCCABKAkSMAoMbGFzdF9jb250YWN0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglyZWFjaGFibGUYCiABKAgqgAIKCVJ1blN0YXR1cxIaChZSVU5fU1RBVFVTX1VOU1BFQ0lGSUVEEAASFQoRUlVOX1NUQVRVU19RVUVVRUQQARIWChJSVU5fU1RBVFVTX09GRkVSRUQQAhIWChJSVU5fU1RBVFVTX1JVTk5JTkcQAxIYChRSVU5fU1RBVFVTX0ZJTklTSElORxAEEhUKEVJVTl9TVEFUVVNfUEFTU0VEEAUSFQoRUlVOX1NUQVRVU19GQUlMRUQQBhIWChJSVU5fU1RBVFVTX0VSUk9SRUQQBxIYChRSVU5fU1RBVFVTX0NBTkNFTExFRBAIEhYKElJVTl9TVEFUVVNfU0tJUFBFRBAJKsYBCgtCYXRjaFN0YXR1cxIcChhCQVRDSF9TVEFUVVNfVU5TUEVDSUZJRUQQABIXChNCQVRDSF9TVEFUVVNfQUNUSVZFEAESFwoTQkFUQ0hfU1RBVFVTX1BBU1NFRBACEhcKE0JBVENIX1NUQVRVU19GQUlMRUQQAxIYChRCQVRDSF9TVEFUVVNfRVJST1JFRBAEEhoKFkJBVENIX1NUQVRVU19DQU5DRUxMRUQQBRIYChRCQVRDSF9TVEFUVVNfU0tJUFBFRBAGKrwBCgpBZ2VudFN0YXRlEhsKF0FHRU5UX1NUQVRFX1VOU1BFQ0lGSUVEEAASFgoSQUdFTlRfU1RBVEVfT05MSU5FEAESFQoRQUdFTlRfU1RBVEVfU1RBTEUQAhIXChNBR0VOVF9TVEFURV9PRkZMSU5FEAMSFgoSQUdFTlRfU1RBVEVfUEFVU0VEEAQSGAoUQUdFTlRfU1RBVEVfRFJBSU5JTkcQBRIXChNBR0VOVF9TVEFURV9SRVZPS0VEEAZCOlo4Z2l0aHViLmNvbS90ZXN0bWVzaC90ZXN0bWVzaC9wcm90by90ZXN0bWVzaC9hcGkvdjE7YXBpdjFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("Chx0ZXN0bWVzaC9hcGkvdjEvcmVjb3JkLnByb3RvEg90ZXN0bWVzaC5hcGkudjEiIgoDUm93Eg0KBWluZGV4GAEgASgFEgwKBG5hbWUYAiABKAkiXQoGQ291bnRzEg4KBnBhc3NlZBgBIAEoBRIOCgZmYWlsZWQYAiABKAUSDwoHZXJyb3JlZBgDIAEoBRIPCgdza2lwcGVkGAQgASgFEhEKCWNhbmNlbGxlZBgFIAEoBSIYCgZWYWx1ZXMSDgoGdmFsdWVzGAEgAygJIvYBCgZUYXJnZXQSMQoFbWF0Y2gYASADKAsyIi50ZXN0bWVzaC5hcGkudjEuVGFyZ2V0Lk1hdGNoRW50cnkSLQoDbm90GAIgAygLMiAudGVzdG1lc2guYXBpLnYxLlRhcmdldC5Ob3RFbnRyeRpFCgpNYXRjaEVudHJ5EgsKA2tleRgBIAEoCRImCgV2YWx1ZRgCIAEoCzIXLnRlc3RtZXNoLmFwaS52MS5WYWx1ZXM6AjgBGkMKCE5vdEVudHJ5EgsKA2tleRgBIAEoCRImCgV2YWx1ZRgCIAEoCzIXLnRlc3RtZXNoLmFwaS52MS5WYWx1ZXM6AjgBIuQCCgRTcGVjEg4KBmJ1bmRsZRgBIAEoCRIMCgRmaWxlGAIgASgJEg0KBWluZGV4GAMgASgFEgwKBGZsb3cYBCABKAkSDQoFc3VpdGUYBSABKAkSDAoEdGFncxgGIAMoCRITCgtlbnZpcm9ubWVudBgHIAEoCRIhCgNyb3cYCCABKAsyFC50ZXN0bWVzaC5hcGkudjEuUm93EhEKCWl0ZXJhdGlvbhgJIAEoBRIPCgdvcmRpbmFsGAogASgFEg0KBWxhYmVsGAsgASgJEicKBnRhcmdldBgMIAEoCzIXLnRlc3RtZXNoLmFwaS52MS5UYXJnZXQSDQoFYWZ0ZXIYDSADKAkSDQoFbG9ja3MYDiADKAkSFQoNcmVydW5fb25fbG9zcxgPIAEoCBIqCgd0aW1lb3V0GBAgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEg8KB3BsdWdpbnMYESADKAkikQMKB0F0dGVtcHQSDgoGbnVtYmVyGAEgASgFEhAKCGFnZW50X2lkGAIgASgJEhIKCmFnZW50X25hbWUYAyABKAkSDQoFZmVuY2UYBCABKAQSEwoLaW5jYXJuYXRpb24YBSABKAQSKwoHZ3JhbnRlZBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKwoHc3RhcnRlZBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoFZW5kZWQYCCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB291dGNvbWUYCSABKAkSDgoGcmVhc29uGAogASgJEgwKBGhvbWUYCyABKAkSDQoFZGlydHkYDCABKAgSEgoKZGlydHlfc3RlcBgNIAEoCRIUCgxzdHJlYW1fYnl0ZXMYDiABKAMSFQoNc3RyZWFtX3NoYTI1NhgPIAEoCRIVCg10ZWFyZG93bl9vbmx5GBAgASgIEhEKCXJlc291cmNlcxgRIAMoCSKuAQoLU3RlcFN1bW1hcnkSDwoHc3RlcF9pZBgBIAEoCRIMCgRuYW1lGAIgASgJEg4KBmFjdGlvbhgDIAEoCRINCgVwaGFzZRgEIAEoCRIMCgRwYXRoGAUgAygJEg4KBnN0YXR1cxgGIAEoCRIOCgZyZWFzb24YByABKAkSDQoFdHJpZXMYCCABKAUSEwoLZHVyYXRpb25fbXMYCSABKAESDwoHbWVzc2FnZRgKIAEoCSKkBQoDUnVuEgoKAmlkGAEgASgJEhEKCXdvcmtzcGFjZRgCIAEoCRIQCghiYXRjaF9pZBgDIAEoCRIOCgZudW1iZXIYBCABKAUSIwoEc3BlYxgFIAEoCzIVLnRlc3RtZXNoLmFwaS52MS5TcGVjEioKBnN0YXR1cxgGIAEoDjIaLnRlc3RtZXNoLmFwaS52MS5SdW5TdGF0dXMSDgoGcmVhc29uGAcgASgJEhAKCHByaW9yaXR5GAggASgFEisKB2NyZWF0ZWQYCSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKB3N0YXJ0ZWQYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGZpbmlzaGVkGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgtkdXJhdGlvbl9tcxgMIAEoARImCgVzdGVwcxgNIAEoCzIXLnRlc3RtZXNoLmFwaS52MS5Db3VudHMSKwoKYXNzZXJ0aW9ucxgOIAEoCzIXLnRlc3RtZXNoLmFwaS52MS5Db3VudHMSKgoIYXR0ZW1wdHMYDyADKAsyGC50ZXN0bWVzaC5hcGkudjEuQXR0ZW1wdBISCgpjYW5jZWxsaW5nGBAgASgIEhUKDWNhbmNlbF9yZWFzb24YESABKAkSEwoLcXVhcmFudGluZWQYEiABKAgSEAoIcmVydW5fb2YYEyABKAkSDQoFbG9ja3MYFCADKAkSDwoHb3V0cHV0cxgVIAEoCRI0Cg5zdGVwX3N1bW1hcmllcxgWIAMoCzIcLnRlc3RtZXNoLmFwaS52MS5TdGVwU3VtbWFyeRISCgpzdGVwX2NvdW50GBcgASgFEg8KB29ycGhhbnMYGCADKAkiJgoHRmxvd1JlZhIMCgRmaWxlGAEgASgJEg0KBWluZGV4GAIgASgFIsQECgZTb3VyY2USDgoGYnVuZGxlGAEgASgJEicKBWZsb3dzGAIgAygLMhgudGVzdG1lc2guYXBpLnYxLkZsb3dSZWYSEwoLZW52aXJvbm1lbnQYAyABKAkSLwoEdmFycxgEIAMoCzIhLnRlc3RtZXNoLmFwaS52MS5Tb3VyY2UuVmFyc0VudHJ5EicKBmlucHV0cxgFIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSDAoEZGF0YRgGIAEoCRISCgppdGVyYXRpb25zGAcgASgFEg4KBnJlcGVhdBgIIAEoBRITCgtwYXJhbGxlbGlzbRgJIAEoBRIoCgVkZWxheRgKIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIWCg5rZWVwX3ZhcmlhYmxlcxgLIAEoCBIXCg9zdG9wX29uX2ZhaWx1cmUYDCABKAgSEQoJc3RlcF90YWdzGA0gASgJEgwKBGZyb20YDiABKAkSCgoCdG8YDyABKAkSJwoGdGFyZ2V0GBAgASgLMhcudGVzdG1lc2guYXBpLnYxLlRhcmdldBIQCghwcmlvcml0eRgRIAEoBRIMCgRzZWVkGBIgASgDEg8KB3RyaWdnZXIYEyABKAkSJQoEb25seRgUIAMoCzIXLnRlc3RtZXNoLmFwaS52MS5SZXBlYXQSFQoNc2F2ZWRfY29udGV4dBgVIAEoCRorCglWYXJzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASJGCgZSZXBlYXQSDAoEZmlsZRgBIAEoCRINCgVpbmRleBgCIAEoBRIPCgdvcmRpbmFsGAMgASgFEg4KBnJ1bl9pZBgEIAEoCSLAAgoFQmF0Y2gSCgoCaWQYASABKAkSEQoJd29ya3NwYWNlGAIgASgJEicKBnNvdXJjZRgDIAEoCzIXLnRlc3RtZXNoLmFwaS52MS5Tb3VyY2USLAoGc3RhdHVzGAQgASgOMhwudGVzdG1lc2guYXBpLnYxLkJhdGNoU3RhdHVzEgwKBHJ1bnMYBSABKAUSEAoIZXhwYW5kZWQYBiABKAgSJwoGY291bnRzGAcgASgLMhcudGVzdG1lc2guYXBpLnYxLkNvdW50cxIrCgdjcmVhdGVkGAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghmaW5pc2hlZBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFYWN0b3IYCiABKAkSDgoGcmVhc29uGAsgASgJIowBCgtFbnZpcm9ubWVudBIRCgl3b3Jrc3BhY2UYASABKAkSDAoEbmFtZRgCIAEoCRIMCgR0ZXh0GAMgASgJEhAKCHJldmlzaW9uGAQgASgDEisKB3VwZGF0ZWQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB3NlY3JldHMYBiADKAki/gEKBEZsb3cSEQoJd29ya3NwYWNlGAEgASgJEgwKBGZpbGUYAiABKAkSDQoFaW5kZXgYAyABKAUSDAoEbmFtZRgEIAEoCRITCgtkZXNjcmlwdGlvbhgFIAEoCRINCgVzdWl0ZRgGIAEoCRIMCgR0YWdzGAcgAygJEg4KBmJ1bmRsZRgIIAEoCRIQCghyZXZpc2lvbhgJIAEoAxIrCgd1cGRhdGVkGAogASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZkaWdlc3QYDSABKAkSDAoEc2l6ZRgOIAEoAxINCgVhY3RvchgPIAEoCUoECAsQDEoECAwQDSKnAQoMRmxvd1JldmlzaW9uEhAKCHJldmlzaW9uGAEgASgDEgwKBG5hbWUYAiABKAkSDgoGZGlnZXN0GAMgASgJEioKBnB1c2hlZBgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFYWN0b3IYBSABKAkSDQoFZmlsZXMYBiABKAUSDAoEc2l6ZRgHIAEoAxIPCgdjdXJyZW50GAggASgIIq0BCglGbG93SW5wdXQSDAoEbmFtZRgBIAEoCRIMCgR0eXBlGAIgASgJEhMKC2Rlc2NyaXB0aW9uGAMgASgJEhAKCHJlcXVpcmVkGAQgASgIEicKB2RlZmF1bHQYBSABKAsyFi5nb29nbGUucHJvdG9idWYuVmFsdWUSJAoEZW51bRgGIAMoCzIWLmdvb2dsZS5wcm90b2J1Zi5WYWx1ZRIOCgZzZWNyZXQYByABKAgiOAoKQnVuZGxlRmlsZRIMCgRwYXRoGAEgASgJEg4KBnNoYTI1NhgCIAEoCRIMCgRzaXplGAMgASgDIoMECgVBZ2VudBIKCgJpZBgBIAEoCRIMCgRuYW1lGAIgASgJEi4KBHBpbnMYAyADKAsyIC50ZXN0bWVzaC5hcGkudjEuQWdlbnQuUGluc0VudHJ5EjAKBWZhY3RzGAQgAygLMiEudGVzdG1lc2guYXBpLnYxLkFnZW50LkZhY3RzRW50cnkSEAoIcmVzZXJ2ZWQYBSADKAkSKgoFc3RhdGUYBiABKA4yGy50ZXN0bWVzaC5hcGkudjEuQWdlbnRTdGF0ZRIMCgRub3RlGAcgASgJEg0KBXNsb3RzGAggASgFEg4KBmxlYXNlcxgJIAMoCRIqCgZqb2luZWQYCiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEigKBHNlZW4YCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEjAKDHBhdXNlZF91bnRpbBgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDwoHcGx1Z2lucxgNIAMoCRIPCgd2ZXJzaW9uGA4gASgJEg4KBmNsb25lZBgPIAEoCBorCglQaW5zRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ARosCgpGYWN0c0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEikQIKCUpvaW5Ub2tlbhIKCgJpZBgBIAEoCRIyCgRwaW5zGAIgAygLMiQudGVzdG1lc2guYXBpLnYxLkpvaW5Ub2tlbi5QaW5zRW50cnkSEAoIcmVzZXJ2ZWQYAyADKAkSDAoEdXNlcxgEIAEoBRIMCgR1c2VkGAUgASgFEisKB2NyZWF0ZWQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEisKB2V4cGlyZXMYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB3Jldm9rZWQYCCABKAgaKwoJUGluc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEifAoIQXJ0aWZhY3QSDgoGcnVuX2lkGAEgASgJEg8KB2F0dGVtcHQYAiABKAUSDwoHc3RlcF9pZBgDIAEoCRIMCgRuYW1lGAQgASgJEhIKCm1lZGlhX3R5cGUYBSABKAkSDAoEc2l6ZRgGIAEoAxIOCgZzaGEyNTYYByABKAkioAEKB0xvZ0xpbmUSDgoGcnVuX2lkGAEgASgJEg8KB2F0dGVtcHQYAiABKAUSDAoEZmxvdxgDIAEoCRIPCgdzdGVwX2lkGAQgASgJEg0KBWxldmVsGAUgASgJEg8KB21lc3NhZ2UYBiABKAkSKAoEdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASCwoDc2VxGAggASgDIuQBCgZNZW1iZXISCgoCaWQYASABKAkSFwoPY2x1c3Rlcl9hZGRyZXNzGAIgASgJEhMKC2FwaV9hZGRyZXNzGAMgASgJEg4KBmxlYWRlchgEIAEoCBINCgV2b3RlchgFIAEoCBIVCg1hcHBsaWVkX2luZGV4GAYgASgEEhQKDGNvbW1pdF9pbmRleBgHIAEoBBIPCgd2ZXJzaW9uGAggASgJEjAKDGxhc3RfY29udGFjdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJcmVhY2hhYmxlGAogASgIKoACCglSdW5TdGF0dXMSGgoWUlVOX1NUQVRVU19VTlNQRUNJRklFRBAAEhUKEVJVTl9TVEFUVVNfUVVFVUVEEAESFgoSUlVOX1NUQVRVU19PRkZFUkVEEAISFgoSUlVOX1NUQVRVU19SVU5OSU5HEAMSGAoUUlVOX1NUQVRVU19GSU5JU0hJTkcQBBIVChFSVU5fU1RBVFVTX1BBU1NFRBAFEhUKEVJVTl9TVEFUVVNfRkFJTEVEEAYSFgoSUlVOX1NUQVRVU19FUlJPUkVEEAcSGAoUUlVOX1NUQVRVU19DQU5DRUxMRUQQCBIWChJSVU5fU1RBVFVTX1NLSVBQRUQQCSrGAQoLQmF0Y2hTdGF0dXMSHAoYQkFUQ0hfU1RBVFVTX1VOU1BFQ0lGSUVEEAASFwoTQkFUQ0hfU1RBVFVTX0FDVElWRRABEhcKE0JBVENIX1NUQVRVU19QQVNTRUQQAhIXChNCQVRDSF9TVEFUVVNfRkFJTEVEEAMSGAoUQkFUQ0hfU1RBVFVTX0VSUk9SRUQQBBIaChZCQVRDSF9TVEFUVVNfQ0FOQ0VMTEVEEAUSGAoUQkFUQ0hfU1RBVFVTX1NLSVBQRUQQBiq8AQoKQWdlbnRTdGF0ZRIbChdBR0VOVF9TVEFURV9VTlNQRUNJRklFRBAAEhYKEkFHRU5UX1NUQVRFX09OTElORRABEhUKEUFHRU5UX1NUQVRFX1NUQUxFEAISFwoTQUdFTlRfU1RBVEVfT0ZGTElORRADEhYKEkFHRU5UX1NUQVRFX1BBVVNFRBAEEhgKFEFHRU5UX1NUQVRFX0RSQUlOSU5HEAUSFwoTQUdFTlRfU1RBVEVfUkVWT0tFRBAGQjpaOGdpdGh1Yi5jb20vdGVzdG1lc2gvdGVzdG1lc2gvcHJvdG8vdGVzdG1lc2gvYXBpL3YxO2FwaXYxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * Row is the data row of a run.
@@ -975,6 +975,28 @@ export type Flow = Message<"testmesh.api.v1.Flow"> & {
    * @generated from field: google.protobuf.Timestamp updated = 10;
    */
   updated?: Timestamp | undefined;
+
+  /**
+   * sha256 (hex) of the listing of the files that it names: what tells one revision
+   * from another. Empty where it was pushed before revisions were kept.
+   *
+   * @generated from field: string digest = 13;
+   */
+  digest: string;
+
+  /**
+   * Bytes of these files together.
+   *
+   * @generated from field: int64 size = 14;
+   */
+  size: bigint;
+
+  /**
+   * Who pushed it.
+   *
+   * @generated from field: string actor = 15;
+   */
+  actor: string;
 };
 
 /**
@@ -983,6 +1005,124 @@ export type Flow = Message<"testmesh.api.v1.Flow"> & {
  */
 export const FlowSchema: GenMessage<Flow> = /*@__PURE__*/
   messageDesc(file_testmesh_api_v1_record, 13);
+
+/**
+ * FlowRevision is a flow as one push made it.
+ *
+ * @generated from message testmesh.api.v1.FlowRevision
+ */
+export type FlowRevision = Message<"testmesh.api.v1.FlowRevision"> & {
+  /**
+   * Of the workspace's flows as a whole: a push raises it, and gives it to each flow
+   * that it changes.
+   *
+   * @generated from field: int64 revision = 1;
+   */
+  revision: bigint;
+
+  /**
+   * @generated from field: string name = 2;
+   */
+  name: string;
+
+  /**
+   * As of Flow.
+   *
+   * @generated from field: string digest = 3;
+   */
+  digest: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp pushed = 4;
+   */
+  pushed?: Timestamp | undefined;
+
+  /**
+   * @generated from field: string actor = 5;
+   */
+  actor: string;
+
+  /**
+   * How many files it names, and their bytes together.
+   *
+   * @generated from field: int32 files = 6;
+   */
+  files: number;
+
+  /**
+   * @generated from field: int64 size = 7;
+   */
+  size: bigint;
+
+  /**
+   * It is the one that is stored now.
+   *
+   * @generated from field: bool current = 8;
+   */
+  current: boolean;
+};
+
+/**
+ * Describes the message testmesh.api.v1.FlowRevision.
+ * Use `create(FlowRevisionSchema)` to create a new message.
+ */
+export const FlowRevisionSchema: GenMessage<FlowRevision> = /*@__PURE__*/
+  messageDesc(file_testmesh_api_v1_record, 14);
+
+/**
+ * FlowInput is a parameter that a flow declares.
+ *
+ * @generated from message testmesh.api.v1.FlowInput
+ */
+export type FlowInput = Message<"testmesh.api.v1.FlowInput"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * string, number, integer, boolean, array, object or any.
+   *
+   * @generated from field: string type = 2;
+   */
+  type: string;
+
+  /**
+   * @generated from field: string description = 3;
+   */
+  description: string;
+
+  /**
+   * @generated from field: bool required = 4;
+   */
+  required: boolean;
+
+  /**
+   * Absent: there is none. A secret's is never told.
+   *
+   * @generated from field: google.protobuf.Value default = 5;
+   */
+  default?: Value | undefined;
+
+  /**
+   * What it may be; empty: whatever the type allows.
+   *
+   * @generated from field: repeated google.protobuf.Value enum = 6;
+   */
+  enum: Value[];
+
+  /**
+   * @generated from field: bool secret = 7;
+   */
+  secret: boolean;
+};
+
+/**
+ * Describes the message testmesh.api.v1.FlowInput.
+ * Use `create(FlowInputSchema)` to create a new message.
+ */
+export const FlowInputSchema: GenMessage<FlowInput> = /*@__PURE__*/
+  messageDesc(file_testmesh_api_v1_record, 15);
 
 /**
  * BundleFile is one file of a bundle.
@@ -1015,7 +1155,7 @@ export type BundleFile = Message<"testmesh.api.v1.BundleFile"> & {
  * Use `create(BundleFileSchema)` to create a new message.
  */
 export const BundleFileSchema: GenMessage<BundleFile> = /*@__PURE__*/
-  messageDesc(file_testmesh_api_v1_record, 14);
+  messageDesc(file_testmesh_api_v1_record, 16);
 
 /**
  * Agent is a joined agent.
@@ -1116,7 +1256,7 @@ export type Agent = Message<"testmesh.api.v1.Agent"> & {
  * Use `create(AgentSchema)` to create a new message.
  */
 export const AgentSchema: GenMessage<Agent> = /*@__PURE__*/
-  messageDesc(file_testmesh_api_v1_record, 15);
+  messageDesc(file_testmesh_api_v1_record, 17);
 
 /**
  * JoinToken lets agents join, until it ends or was used as often as it may.
@@ -1170,7 +1310,7 @@ export type JoinToken = Message<"testmesh.api.v1.JoinToken"> & {
  * Use `create(JoinTokenSchema)` to create a new message.
  */
 export const JoinTokenSchema: GenMessage<JoinToken> = /*@__PURE__*/
-  messageDesc(file_testmesh_api_v1_record, 16);
+  messageDesc(file_testmesh_api_v1_record, 18);
 
 /**
  * Artifact is a file that a run stored.
@@ -1219,7 +1359,7 @@ export type Artifact = Message<"testmesh.api.v1.Artifact"> & {
  * Use `create(ArtifactSchema)` to create a new message.
  */
 export const ArtifactSchema: GenMessage<Artifact> = /*@__PURE__*/
-  messageDesc(file_testmesh_api_v1_record, 17);
+  messageDesc(file_testmesh_api_v1_record, 19);
 
 /**
  * LogLine is a line of a step's log.
@@ -1275,7 +1415,7 @@ export type LogLine = Message<"testmesh.api.v1.LogLine"> & {
  * Use `create(LogLineSchema)` to create a new message.
  */
 export const LogLineSchema: GenMessage<LogLine> = /*@__PURE__*/
-  messageDesc(file_testmesh_api_v1_record, 18);
+  messageDesc(file_testmesh_api_v1_record, 20);
 
 /**
  * Member is a node of the cluster.
@@ -1341,7 +1481,7 @@ export type Member = Message<"testmesh.api.v1.Member"> & {
  * Use `create(MemberSchema)` to create a new message.
  */
 export const MemberSchema: GenMessage<Member> = /*@__PURE__*/
-  messageDesc(file_testmesh_api_v1_record, 19);
+  messageDesc(file_testmesh_api_v1_record, 21);
 
 /**
  * RunStatus is where a run is. The zero status is none of them and never means
