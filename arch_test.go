@@ -38,6 +38,7 @@ var mayImport = map[string][]string{
 	"sdk/redact":     {},
 	"sdk/setting":    {}, // one table of settings: file, environment, flags, reference page
 	"sdk/fault":      {}, // failpoints of test builds, of both the control plane and the agent
+	"sdk/systemd":    {}, // what a service tells its manager, of both too
 
 	// The three parts meet on the wire, never in the source. The root of a part
 	// wires its leaves; a leaf imports no sibling, it declares what it reads.
