@@ -32,6 +32,8 @@ type planner struct {
 	blobs    blobStore
 	builtins []*testmeshv1.Descriptor
 
+	plans plans
+
 	mu    sync.Mutex
 	known *catalog.Catalog // of the descriptors of key
 	key   string
@@ -59,29 +61,29 @@ func (p *planner) environment(ctx context.Context, workspace, name string) (e *a
 	return e, err
 }
 
-func (p *planner) load(ctx context.Context, workspace string, s *apiv1.Source, beside []api.File) (*bundle.Loader, *bundled, error) {
-	files, err := p.bundle(ctx, s.GetBundle())
-	if err != nil {
-		return nil, nil, said(err)
+// named is the text of the environment of a source; "": it names none.
+func (p *planner) named(ctx context.Context, workspace, name string) (string, error) {
+	if name == "" {
+		return "", nil
 	}
-	c, err := p.catalog(ctx)
-	if err != nil {
-		return nil, nil, err
+	e, err := p.environment(ctx, workspace, name)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
+		return "", said(err)
 	}
+	if err != nil {
+		return "", &api.Error{Kind: api.NotFound, Field: "source.environment", Message: fmt.Sprintf("there is no environment %q", name), Cause: err}
+	}
+	return e.GetText(), nil
+}
+
+func (p *planner) load(ctx context.Context, s *apiv1.Source, files []*apiv1.BundleFile, environment string, c *catalog.Catalog, beside []api.File) (*bundle.Loader, *bundled, error) {
 	from := &bundled{ctx: ctx, blobs: p.blobs, beside: beside}
 	for _, f := range beside {
 		files = append(files, f.BundleFile)
 	}
 	o := bundle.Options{FS: bundle.New(files, from.open), Source: s, Catalog: c, Lenient: true}
 	if name := s.GetEnvironment(); name != "" {
-		e, err := p.environment(ctx, workspace, name)
-		if err != nil && !errors.Is(err, store.ErrNotFound) {
-			return nil, nil, said(err)
-		}
-		if err != nil {
-			return nil, nil, &api.Error{Kind: api.NotFound, Field: "source.environment", Message: fmt.Sprintf("there is no environment %q", name), Cause: err}
-		}
-		env, problems := flow.ParseEnvironment(flow.EnvironmentPath(name), []byte(e.GetText()))
+		env, problems := flow.ParseEnvironment(flow.EnvironmentPath(name), []byte(environment))
 		if bad := problems.Errors(); len(bad) > 0 {
 			return nil, nil, asError("source.environment", bad)
 		}
@@ -135,22 +137,22 @@ func (c *bundled) blame(field string, problems source.Problems) error {
 }
 
 // catalog is what the built-in plugins and those of the agents can do: of each the
-// newest version.
-func (p *planner) catalog(ctx context.Context) (*catalog.Catalog, error) {
+// newest version. The key is of the descriptors that it is made of.
+func (p *planner) catalog(ctx context.Context) (c *catalog.Catalog, key string, err error) {
 	// Making one takes longer than all else that a batch needs, and they seldom change.
 	digests, err := p.store.DescriptorDigests(ctx)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
-	key := strings.Join(digests, " ")
+	key = strings.Join(digests, " ")
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.known != nil && p.key == key {
-		return p.known, nil
+		return p.known, key, nil
 	}
 	described, err := p.store.Descriptors(ctx)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	newest := map[string]*testmeshv1.Descriptor{}
 	for _, d := range described { // by name and version
@@ -171,22 +173,53 @@ func (p *planner) catalog(ctx context.Context) (*catalog.Catalog, error) {
 	for i, name := range names {
 		list[i] = newest[name]
 	}
-	c, err := catalog.New(list...)
-	if err == nil {
+	if c, err = catalog.New(list...); err == nil {
 		p.known, p.key = c, key
 	}
-	return c, err
+	return c, key, err
 }
 
-// Plan makes the runs of a source: the same ones every time, but for their ids.
-func (p *planner) Plan(ctx context.Context, workspace string, s *apiv1.Source, beside ...api.File) ([]*clusterv1.NewRun, error) {
-	l, from, err := p.load(ctx, workspace, s, beside)
+// specs are what the runs of a source run.
+func (p *planner) specs(ctx context.Context, workspace string, s *apiv1.Source, beside []api.File) ([]*apiv1.Spec, error) {
+	// Also where the plan is known: a bundle that is gone is refused.
+	files, err := p.bundle(ctx, s.GetBundle())
+	if err != nil {
+		return nil, said(err)
+	}
+	c, descriptors, err := p.catalog(ctx)
+	if err != nil {
+		return nil, err
+	}
+	environment, err := p.named(ctx, workspace, s.GetEnvironment())
+	if err != nil {
+		return nil, err
+	}
+	key, err := keyOf(workspace, s, environment, descriptors)
+	if err != nil {
+		return nil, err
+	}
+	if specs, known := p.plans.get(key); known && len(beside) == 0 {
+		return specs, nil
+	}
+	l, from, err := p.load(ctx, s, files, environment, c, beside)
 	if err != nil {
 		return nil, err
 	}
 	specs, problems := l.Plan()
 	if len(problems) > 0 {
 		return nil, from.blame("source.flows", problems)
+	}
+	if len(beside) == 0 { // whose bundle is another one in the end
+		p.plans.put(key, specs)
+	}
+	return specs, nil
+}
+
+// Plan makes the runs of a source: the same ones every time, but for their ids.
+func (p *planner) Plan(ctx context.Context, workspace string, s *apiv1.Source, beside ...api.File) ([]*clusterv1.NewRun, error) {
+	specs, err := p.specs(ctx, workspace, s, beside)
+	if err != nil {
+		return nil, err
 	}
 	of := map[string]string{}
 	for _, r := range s.GetOnly() {
@@ -215,7 +248,7 @@ func (p *planner) Flows(ctx context.Context, digest string) ([]*clusterv1.Pushed
 	if err != nil {
 		return nil, said(err)
 	}
-	c, err := p.catalog(ctx)
+	c, _, err := p.catalog(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -244,7 +277,7 @@ func (p *planner) Flows(ctx context.Context, digest string) ([]*clusterv1.Pushed
 
 // Describe says what a flow of some files is queued with.
 func (p *planner) Describe(ctx context.Context, files []*apiv1.BundleFile, file string, index int) (*apiv1.GetFlowResponse, error) {
-	c, err := p.catalog(ctx)
+	c, _, err := p.catalog(ctx)
 	if err != nil {
 		return nil, err
 	}
