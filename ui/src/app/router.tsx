@@ -1,13 +1,12 @@
 import { createRootRoute, createRoute, createRouter, Link, lazyRouteComponent, redirect } from "@tanstack/react-router";
 import { Empty } from "../components/notice";
 import type { FlowQuery } from "../features/flows/flows-page";
-import type { RunView } from "../features/run/run-view";
+import type { QueueSearch } from "../features/queue/queue-page";
 import { RunsPage } from "../features/runs/runs-page";
 import type { RunQuery } from "../lib/query-text";
 import { Crash } from "./crash";
+import { printSearch, readSearch, runView, text } from "./search";
 import { Shell } from "./shell";
-
-const text = (value: unknown): string | undefined => (typeof value === "string" && value !== "" ? value : undefined);
 
 const root = createRootRoute({
   component: Shell,
@@ -39,21 +38,22 @@ const runsRoute = createRoute({
     tag: text(search.tag),
     flow: text(search.flow),
     since: text(search.since),
+    batch: text(search.batch),
   }),
+});
+
+const queueRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/runs/queue",
+  component: lazyRouteComponent(() => import("../features/queue/queue-page"), "QueuePage"),
+  validateSearch: (search): QueueSearch => ({ file: text(search.file), index: text(search.index), tag: text(search.tag) }),
 });
 
 const runRoute = createRoute({
   getParentRoute: () => root,
   path: "/runs/$id",
   component: lazyRouteComponent(() => import("../features/run/run-page"), "RunPage"),
-  validateSearch: (search): RunView => ({
-    view: text(search.view),
-    step: text(search.step),
-    tab: text(search.tab),
-    try: text(search.try),
-    line: text(search.line),
-    attempt: text(search.attempt),
-  }),
+  validateSearch: runView,
 });
 
 const flowsRoute = createRoute({
@@ -69,17 +69,12 @@ const fleetRoute = createRoute({
   component: lazyRouteComponent(() => import("../features/fleet/fleet-page"), "FleetPage"),
 });
 
-// Addresses carry texts alone, as a person would write them: ?status=failed&since=2h.
 export const router = createRouter({
-  routeTree: root.addChildren([home, runsRoute, runRoute, flowsRoute, fleetRoute]),
+  routeTree: root.addChildren([home, runsRoute, queueRoute, runRoute, flowsRoute, fleetRoute]),
   defaultPreload: "intent",
   defaultErrorComponent: Crash,
-  parseSearch: (search) => Object.fromEntries(new URLSearchParams(search)),
-  stringifySearch: (search) => {
-    const pairs = Object.entries(search).filter((pair): pair is [string, string] => typeof pair[1] === "string" && pair[1] !== "");
-    const params = new URLSearchParams(pairs).toString();
-    return params === "" ? "" : `?${params}`;
-  },
+  parseSearch: readSearch,
+  stringifySearch: printSearch,
 });
 
 declare module "@tanstack/react-router" {

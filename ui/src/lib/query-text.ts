@@ -7,9 +7,10 @@ export interface RunQuery {
   tag?: string;
   flow?: string;
   since?: string;
+  batch?: string;
 }
 
-const keys = ["status", "env", "tag", "flow", "since"] as const;
+const keys = ["status", "env", "tag", "flow", "since", "batch"] as const;
 
 export const statuses = ["queued", "offered", "running", "finishing", "passed", "failed", "errored", "cancelled", "skipped"] as const;
 
@@ -18,6 +19,8 @@ const groups: Record<string, readonly string[]> = {
   active: ["queued", "offered", "running", "finishing"],
   ended: ["passed", "failed", "errored", "cancelled", "skipped"],
 };
+
+const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 const units: Record<string, number> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
 
@@ -39,6 +42,7 @@ export function check(query: RunQuery): string {
   const bad = query.status?.split(",").find((one) => statusNames(one).length === 0);
   if (bad !== undefined) return `There is no status “${bad}”: there are ${[...statuses, ...Object.keys(groups)].join(", ")}.`;
   if (query.since !== undefined && sinceMillis(query.since) === null) return `since:${query.since} is no time: write 30m, 2h, 7d or a date.`;
+  if (query.batch !== undefined && !uuid.test(query.batch)) return `batch:${query.batch} is no id of a batch.`;
   return "";
 }
 

@@ -17,7 +17,7 @@ export interface RowsRead extends Partial<Rows> {
 
 // The bounds are those of the language and of one request.
 export const mostRows = 100_000;
-export const mostBytes = 8 << 20;
+export const mostBytes = 4 << 20;
 
 const endings = ".csv, .json, .jsonl, .ndjson, .yaml, .yml";
 export const acceptedFiles = endings.replaceAll(" ", "");

@@ -3,13 +3,13 @@ import { useVirtualizer } from "@tanstack/react-virtual";
 import { type MouseEvent, useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { Button } from "../../components/button";
 import { Icon } from "../../components/icon";
+import { columns, RunRow } from "../../components/run-row";
 import type { Run } from "../../gen/testmesh/api/v1/record_pb";
 import { plural } from "../../lib/format";
 import { group } from "../../lib/row-order";
 import { useShortcuts } from "../../lib/shortcuts";
 import { useNarrow } from "../../lib/use-narrow";
 import { BatchRow } from "./batch-row";
-import { columns, RunRow } from "./run-row";
 import { mostRows, type RunRows } from "./use-run-rows";
 
 type Item = { kind: "batch"; id: string; list: Run[] } | { kind: "run"; id: string; run: Run; inside: boolean };

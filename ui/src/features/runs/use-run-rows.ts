@@ -92,6 +92,7 @@ interface Filter {
   environment: string;
   tags: string;
   flow: string;
+  batchId: string;
   since?: { seconds: bigint; nanos: number };
 }
 
@@ -104,6 +105,7 @@ function filterOf(query: RunQuery): Filter {
     environment: query.env ?? "",
     tags: query.tag ?? "",
     flow: query.flow ?? "",
+    batchId: query.batch ?? "",
     since,
   };
 }
@@ -114,6 +116,7 @@ function liveRequest(filter: Filter): object {
     environment: filter.environment,
     tags: filter.tags,
     flow: filter.flow,
+    batch_id: filter.batchId,
     since: filter.since && new Date(Number(filter.since.seconds) * 1000).toISOString(),
     page_size: headSize,
   };

@@ -1,9 +1,9 @@
 import { memo } from "react";
-import { Ago, Since } from "../../components/clock";
-import { Glyph, StatusMark } from "../../components/status-mark";
-import type { Run } from "../../gen/testmesh/api/v1/record_pb";
-import { duration, millis } from "../../lib/format";
-import { hasEnded, markOf, runWord } from "../../lib/status";
+import type { Run } from "../gen/testmesh/api/v1/record_pb";
+import { duration, millis } from "../lib/format";
+import { hasEnded, markOf, runWord } from "../lib/status";
+import { Ago, Since } from "./clock";
+import { Glyph, StatusMark } from "./status-mark";
 
 // columns are those of the rows and of their heading.
 export const columns = "grid grid-cols-[104px_minmax(0,1fr)_minmax(0,112px)_minmax(0,112px)_72px_84px] items-center gap-3";
