@@ -113,11 +113,13 @@ func TestTheServerAnswersAsItsDocumentSays(t *testing.T) {
 		{id: "Flow_Push", body: fmt.Sprintf(`{"bundle":%q,"force":true}`, digest)},
 		{id: "Flow_ListFlows", query: "tags=smoke&page_size=1"},
 		{id: "Flow_GetFlow", in: map[string]string{"file": "flows/hello.testmesh.yaml"}, query: "index=0"},
+		{id: "Flow_ListRevisions", in: map[string]string{"file": "flows/hello.testmesh.yaml"}, query: "page_size=1"},
 		{id: "Environment_PutEnvironment", in: map[string]string{"name": "staging"}, body: `{"text":"env:\n  A: b\n","secrets":{"PASSWORD":"hunter22"}}`},
 		{id: "Environment_ListEnvironments"},
 		{id: "Environment_GetEnvironment", in: map[string]string{"name": "staging"}},
 		{id: "Environment_DeleteEnvironment", in: map[string]string{"name": "staging"}},
 		{id: "Run_CreateBatch", body: sources},
+		{id: "Run_PreviewBatch", body: `{"source":{"priority":2},"stored":{"tags":"smoke"},"rows":{"name":"rows.csv","content":"bmFtZSxxdHkKYWRhLDIK"}}`},
 		{id: "Run_ListBatches", query: "page_size=1"},
 		{id: "Run_GetBatch", in: map[string]string{"id": run.GetBatchId()}, query: "read=READ_STRONG"},
 		{id: "Run_ListRuns", query: "status=RUN_STATUS_PASSED&status=RUN_STATUS_QUEUED&since=2020-01-01T00:00:00Z&page_size=2"},
@@ -132,6 +134,7 @@ func TestTheServerAnswersAsItsDocumentSays(t *testing.T) {
 		{id: "Agent_ListJoinTokens"},
 		{id: "Agent_ListAgents", query: "labels[zone]=one"},
 		{id: "Agent_GetAgent", in: map[string]string{"id": "AGENT"}},
+		{id: "Agent_MatchAgents", body: `{"target":{"match":{"zone":{"values":["one","two"]}}},"flows":{"tags":"smoke"}}`},
 		{id: "Agent_SetAgent", in: map[string]string{"id": "AGENT"}, body: `{"change":"AGENT_CHANGE_PAUSE","note":"a while","duration":"60s"}`},
 		{id: "Agent_RevokeJoinToken", in: map[string]string{"id": "TOKEN"}},
 		{id: "Log_ListArtifacts", in: one},
@@ -210,7 +213,7 @@ func remember(body []byte, token, agent string) (string, string) {
 		if got.Token.ID != "" {
 			token = got.Token.ID
 		}
-		if len(got.Agents) > 0 {
+		if len(got.Agents) > 0 && got.Agents[0].ID != "" {
 			agent = got.Agents[0].ID
 		}
 	}
