@@ -3,6 +3,7 @@ package api_test
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -284,6 +285,24 @@ func TestAnswersAreCompressed(t *testing.T) {
 		if a.header.Get("Content-Encoding") == "" && len(a.body) > 2000 || a.status != http.StatusOK {
 			t.Errorf("got status %d, %d bytes and %v", a.status, len(a.body), a.header)
 		}
+	}
+	list := func(size string, edit ...func(*http.Request)) answer {
+		return n.call("POST", "/testmesh.api.v1.RunService/ListRuns", `{"pageSize": `+size+`}`, edit...)
+	}
+	for range 10 {
+		n.queue()
+	}
+	if a := list("1", packed); a.header.Get("Content-Encoding") != "" || !json.Valid(a.body) {
+		t.Errorf("an answer of one packet: got it as %q, %d bytes", a.header.Get("Content-Encoding"), len(a.body))
+	}
+	a, plain := list("10", packed), list("10")
+	if a.header.Get("Content-Encoding") != "gzip" || len(a.body) >= len(plain.body) {
+		t.Errorf("an answer of several packets: got it as %q, %d bytes of %d", a.header.Get("Content-Encoding"), len(a.body), len(plain.body))
+	}
+	if z, err := gzip.NewReader(bytes.NewReader(a.body)); err != nil {
+		t.Error(err)
+	} else if text, err := io.ReadAll(z); err != nil || !json.Valid(text) {
+		t.Errorf("unpacked it is no JSON: %v", err)
 	}
 	doc := n.call("GET", "/api/v1/openapi.json", "", packed)
 	z, err := gzip.NewReader(bytes.NewReader(doc.body))

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"connectrpc.com/connect"
 	"github.com/hashicorp/raft"
 
 	"github.com/testmesh/testmesh/proto/testmesh/cluster/v1/clusterv1connect"
@@ -197,7 +198,8 @@ func (k *links) client(address string) clusterv1connect.NodeServiceClient {
 	defer k.mu.Unlock()
 	c := k.clients[address]
 	if c == nil {
-		c = clusterv1connect.NewNodeServiceClient(k.http, "http://"+address)
+		// Between nodes time is worth more than bytes: nothing is packed.
+		c = clusterv1connect.NewNodeServiceClient(k.http, "http://"+address, connect.WithAcceptCompression("gzip", nil, nil))
 		k.clients[address] = c
 	}
 	return c
