@@ -90,6 +90,20 @@ func (g *guard) DeleteRange(low, high uint64) error {
 	return g.write("shorten the log", func() error { return g.disk.DeleteRange(low, high) })
 }
 
+// GetLog has nothing that was deleted. raft-wal 0.4.0 goes on finding in its newest file,
+// of 64 MiB, what was taken out of the beginning: a node that joins would be sent every
+// entry that there ever was instead of the state.
+func (g *guard) GetLog(index uint64, l *raft.Log) error {
+	first, err := g.disk.FirstIndex()
+	if err != nil {
+		return err
+	}
+	if index < first {
+		return raft.ErrLogNotFound
+	}
+	return g.disk.GetLog(index, l)
+}
+
 // The keys of raft, and ours for what two of them mean together.
 const (
 	keyVoteTerm  = "LastVoteTerm"

@@ -1,8 +1,10 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/hashicorp/raft"
 	"github.com/hashicorp/raft-wal/metadb"
@@ -69,6 +71,30 @@ func TestALogThatWasShortenedOpensAgain(t *testing.T) {
 		t.Error(err)
 	}
 	if err := meta.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// What was taken out of the beginning of the log is gone at once, not with the next
+// start: a node that has to have it is sent the state in its place.
+func TestEntriesThatWereDeletedAreGone(t *testing.T) {
+	meta := &metadb.BoltMetaDB{}
+	log, err := openLog(t.TempDir(), meta)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := newGuard(log, time.Minute, func(why string) { t.Error(why) }, nil)
+	if err := errors.Join(g.StoreLogs(entries(1, 1, 10)), g.DeleteRange(1, 6)); err != nil {
+		t.Fatal(err)
+	}
+	for i := uint64(1); i <= 10; i++ {
+		var l raft.Log
+		err := g.GetLog(i, &l)
+		if gone := errors.Is(err, raft.ErrLogNotFound); gone != (i <= 6) || !gone && (err != nil || l.Index != i) {
+			t.Errorf("entry %d: got entry %d and the error %v", i, l.Index, err)
+		}
+	}
+	if err := errors.Join(log.Close(), meta.Close()); err != nil {
 		t.Error(err)
 	}
 }
