@@ -34,7 +34,7 @@ type RemoteRun struct {
 	// those are.
 	Select             func(f StoredFlow) bool
 	Vars               map[string]string
-	Data               string // path of a file of the bundle
+	Data               string // path of one of Files; with Select it is the only one
 	Iterations, Repeat int
 	Parallel           int
 	Delay              time.Duration
@@ -104,8 +104,8 @@ func (s *State) remoteRun(ctx context.Context, p *project, f *runFlags, pl *plan
 
 // storedRun queues what the control plane has stored, and reports it.
 func (s *State) storedRun(ctx context.Context, p *project, f *runFlags, args []string, style text.Style) error {
-	if f.explain || f.lastFailed || f.data != "" {
-		return usage("", "--explain, --last-failed and --data are about files of this machine: --stored has none")
+	if f.explain || f.lastFailed {
+		return usage("", "--explain and --last-failed are about files of this machine: --stored has none")
 	}
 	filter, err := f.selection.compile()
 	if err != nil {

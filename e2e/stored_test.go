@@ -137,7 +137,22 @@ func TestPushAndPull(t *testing.T) {
 	bob.said(0, "revision 1: 2 written, 0 removed, 0 kept", "pull")
 	bob.file("flows/alpha.testmesh.yaml", strings.Replace(alpha, "Alpha", "Alpha two", 1))
 	bob.said(0, "changed  flows/alpha.testmesh.yaml", "status")
-	bob.said(0, "revision 2: 0 added", "push")
+	bob.said(0, "revision 2: 0 added, 1 changed, 0 deleted", "push")
+	// What it was is there still.
+	var kept struct {
+		Revisions []struct {
+			Revision string `json:"revision"`
+			Current  bool   `json:"current"`
+		} `json:"revisions"`
+	}
+	if ada.decode(&kept, "flows", "revisions", "flows/alpha.testmesh.yaml"); len(kept.Revisions) != 2 || kept.Revisions[0].Revision != "2" || !kept.Revisions[0].Current || kept.Revisions[1].Revision != "1" {
+		t.Errorf("got the revisions %v", kept)
+	}
+	ada.said(0, "1 *", "flows", "revisions", "flows/beta.testmesh.yaml")
+	if got := ada.run(0, "flows", "show", "flows/alpha.testmesh.yaml", "--revision", "1"); got != alpha {
+		t.Errorf("revision 1 is %q", got)
+	}
+	ada.said(6, "there is no revision of flows/alpha.testmesh.yaml 9", "flows", "show", "flows/alpha.testmesh.yaml", "--revision", "9")
 
 	// Ada has not seen it.
 	ada.file("flows/beta.testmesh.yaml", strings.Replace(beta, "Beta", "Beta two", 1))
@@ -195,6 +210,15 @@ func TestStoredFlowsAreRunAndRunAgain(t *testing.T) {
 	elsewhere.said(4, "nothing is selected", "run", "--remote", "--stored", "--tag", "none")
 	elsewhere.said(6, "no environment", "run", "--remote", "--stored", "--env", "moon")
 	elsewhere.said(2, "write --remote --stored", "run", "--stored")
+	elsewhere.file("rows.csv", "name\nada\ngrace\n")
+	elsewhere.said(0, "PASS  2 passed", "run", "--remote", "--stored", "Alpha", "--data", "rows.csv")
+	elsewhere.file("broken.jsonl", "{}\n{]\n")
+	elsewhere.said(6, "broken.jsonl:2", "run", "--remote", "--stored", "Alpha", "--data", "broken.jsonl")
+	// Who would take it is known before.
+	elsewhere.said(0, "1 of 1 agents fit", "agents", "match", "--flow", "flows/alpha.testmesh.yaml")
+	elsewhere.said(0, "it has no label zone, wanted moon or mars", "agents", "match", "zone=moon", "zone=mars")
+	elsewhere.said(0, "os is linux, which the run does not want", "agents", "match", "os!=linux")
+	elsewhere.said(2, "is no LABEL=VALUE", "agents", "match", "moon")
 
 	var list struct {
 		Runs []struct {

@@ -35,7 +35,7 @@ func (c *commands) agents() *cobra.Command {
 		},
 	}
 	f.flags(cmd)
-	cmd.AddCommand(c.getAgent(), c.token(), c.tokens(), c.agentPlugins())
+	cmd.AddCommand(c.getAgent(), c.matchAgents(), c.token(), c.tokens(), c.agentPlugins())
 	cmd.AddCommand(
 		c.setAgent("pause", apiv1.AgentChange_AGENT_CHANGE_PAUSE), c.setAgent("resume", apiv1.AgentChange_AGENT_CHANGE_RESUME),
 		c.setAgent("drain", apiv1.AgentChange_AGENT_CHANGE_DRAIN), c.setAgent("revoke", apiv1.AgentChange_AGENT_CHANGE_REVOKE),

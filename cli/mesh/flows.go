@@ -18,7 +18,7 @@ func (c *commands) flows() *cobra.Command {
 	req := &apiv1.ListFlowsRequest{}
 	cmd := &cobra.Command{
 		Use: "flows", Short: "List the flows that a control plane has stored", Args: cobra.NoArgs,
-		Example: "  testmesh flows --tag smoke\n  testmesh flows show flows/checkout.testmesh.yaml",
+		Example: "  testmesh flows --tag smoke\n  testmesh flows show flows/checkout.testmesh.yaml\n  testmesh flows revisions flows/checkout.testmesh.yaml",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cl, err := c.client(f)
 			if err != nil {
@@ -41,7 +41,7 @@ func (c *commands) flows() *cobra.Command {
 	fl.StringVarP(&req.Tags, "tag", "t", "", "only flows with these tags, as an expression")
 	fl.StringVar(&req.Suite, "suite", "", "only flows of this suite")
 	fl.StringVar(&req.Name, "name", "", "only flows with this in their name")
-	cmd.AddCommand(c.showFlow())
+	cmd.AddCommand(c.showFlow(), c.revisions())
 	return cmd
 }
 
@@ -93,29 +93,4 @@ func flowOf(text string) (file string, index int32) {
 		return text, 0
 	}
 	return text[:at], int32(n) - 1
-}
-
-func (c *commands) showFlow() *cobra.Command {
-	f := &connection{}
-	cmd := &cobra.Command{
-		Use: "show FILE", Short: "Print the file of a stored flow", Args: cobra.ExactArgs(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			cl, err := c.client(f)
-			if err != nil {
-				return err
-			}
-			file, index := flowOf(args[0])
-			res, err := cl.Flows.GetFlow(cmd.Context(), &apiv1.GetFlowRequest{File: file, Index: index})
-			if err != nil {
-				return refused(err)
-			}
-			if f.output == "json" {
-				return c.print(f, res, nil)
-			}
-			_, err = io.WriteString(c.Stdout, res.GetSource())
-			return err
-		},
-	}
-	f.flags(cmd)
-	return cmd
 }

@@ -24,6 +24,8 @@ type Batch struct {
 	// Files are what the source's flows are in, where it names no bundle.
 	Files  map[string][]byte
 	Source *apiv1.Source
+	// Rows replace those of every flow; nil: they have their own.
+	Rows *apiv1.RowsFile
 	Emit   func(*event.Event) error
 	Note   func(format string, args ...any)
 }
@@ -50,7 +52,7 @@ func Run(ctx context.Context, b Batch) (*Result, error) {
 		}
 		b.Source.Bundle = digest
 	}
-	created, err := b.Client.Runs.CreateBatch(ctx, &apiv1.CreateBatchRequest{Source: b.Source})
+	created, err := b.Client.Runs.CreateBatch(ctx, &apiv1.CreateBatchRequest{Source: b.Source, Rows: b.Rows})
 	if err != nil {
 		return nil, said(err)
 	}

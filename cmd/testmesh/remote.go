@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"errors"
+	"path"
 
 	"google.golang.org/protobuf/types/known/durationpb"
 
@@ -22,12 +23,16 @@ func remote(ctx context.Context, s *cli.State, r cli.RemoteRun) (res cli.RemoteR
 		return res, err
 	}
 	src := source(r)
+	var rows *apiv1.RowsFile
 	if r.Select != nil {
 		if err := stored(ctx, c, r, src); err != nil || len(src.GetFlows()) == 0 {
 			return cli.RemoteResult{ExitCode: batch.ExitNothing}, err
 		}
+		if r.Data != "" { // the only file that is sent
+			rows, src.Data = &apiv1.RowsFile{Name: path.Base(r.Data), Content: r.Files[r.Data]}, ""
+		}
 	}
-	got, err := mesh.Run(ctx, mesh.Batch{Client: c, Files: r.Files, Source: src, Emit: r.Emit, Note: r.Note})
+	got, err := mesh.Run(ctx, mesh.Batch{Client: c, Files: r.Files, Source: src, Rows: rows, Emit: r.Emit, Note: r.Note})
 	if err != nil {
 		return res, err
 	}
