@@ -65,6 +65,10 @@ type Config struct {
 	Listen string
 	// PostOnly sends events as requests, and opens no WebSocket.
 	PostOnly bool
+	// AtRest is called now and then for as long as the agent has no run, the first time
+	// some seconds after its start or its last one: the place to give memory back. Nil:
+	// nothing is.
+	AtRest func(first bool)
 	// Fault is nil but in test builds.
 	Fault *fault.Set
 }
@@ -89,6 +93,10 @@ type Agent struct {
 	bundles *bundles
 	health  *health
 
+	// drained is closed once nothing new is to be taken.
+	drained chan struct{}
+	drain   sync.Once
+
 	mu      sync.Mutex
 	batches map[string]*engine.Batch
 }
@@ -106,7 +114,7 @@ func New(cfg Config) (*Agent, error) {
 		}
 	}
 	cfg.Server = strings.TrimSuffix(cfg.Server, "/")
-	a := &Agent{cfg: cfg, budget: stream.NewBudget(0, cfg.Fault), batches: map[string]*engine.Batch{}}
+	a := &Agent{cfg: cfg, budget: stream.NewBudget(0, cfg.Fault), batches: map[string]*engine.Batch{}, drained: make(chan struct{})}
 	a.signer.Session = uuid.Must(uuid.NewV7()).String()
 	var err error
 	if a.catalog, err = catalog.New(cfg.Descriptors...); err != nil {
@@ -208,12 +216,12 @@ func (a *Agent) Run(ctx context.Context) error {
 		return errors.Join(err, a.cfg.Host.Close())
 	}
 	defer stopListening()
-	if err := a.join(ctx); err != nil {
-		return err
-	}
-	left := a.leftovers()
-	if err := a.hello(ctx, left.lost); err != nil {
-		return err
+	left, err := a.greet(ctx)
+	if err != nil {
+		if errors.Is(err, errEnds) {
+			err = nil // it was told to, and had nothing to do yet
+		}
+		return errors.Join(err, a.cfg.Host.Close())
 	}
 	sending, stop := context.WithCancel(context.WithoutCancel(ctx))
 	sent := make(chan struct{})
@@ -234,8 +242,20 @@ func (a *Agent) Run(ctx context.Context) error {
 	return errors.Join(err, a.cfg.Host.Close())
 }
 
+// greet joins where it must, and begins a session.
+func (a *Agent) greet(ctx context.Context) (*leftovers, error) {
+	if err := a.join(ctx); err != nil {
+		return nil, err
+	}
+	left := a.leftovers()
+	return left, a.hello(ctx, left.lost)
+}
+
 // spools is the folder of streams that are not all acknowledged.
 func (a *Agent) spools() string { return filepath.Join(a.cfg.Dir, "spool") }
 
 // Drain takes nothing new.
-func (a *Agent) Drain() { a.manager.Drain() }
+func (a *Agent) Drain() {
+	a.drain.Do(func() { close(a.drained) })
+	a.manager.Drain()
+}

@@ -40,6 +40,8 @@ type Status struct {
 	Stream string `json:"stream"`
 	// SpoolBytes are on the disk, and not acknowledged.
 	SpoolBytes int64 `json:"spool_bytes"`
+	// Trouble is why the control plane has not been greeted yet, where it was tried.
+	Trouble string `json:"trouble,omitempty"`
 }
 
 // health counts what metrics tell.
@@ -48,6 +50,8 @@ type health struct {
 	calls    atomic.Int64
 	faults   atomic.Int64
 	start    atomic.Int64
+	id       atomic.Pointer[string] // the agent's, once it has joined
+	trouble  atomic.Pointer[string] // why it has not greeted the control plane yet
 
 	mu   sync.Mutex
 	runs map[apiv1.RunStatus]int64
@@ -94,16 +98,32 @@ func moment(ns int64) time.Time {
 func (a *Agent) Status() Status {
 	draining, paused := a.manager.Wishes()
 	s := Status{
-		AgentID: a.signer.AgentID, Name: a.cfg.Name, Version: a.cfg.Version, Server: a.cfg.Server, Answered: moment(a.health.answered.Load()),
+		Name: a.cfg.Name, Version: a.cfg.Version, Server: a.cfg.Server, Answered: moment(a.health.answered.Load()),
 		Began: moment(a.health.start.Load()), Draining: draining, Paused: paused, Slots: a.cfg.Slots, Runs: []string{}, Stream: a.sender.By(),
 		SpoolBytes: a.budget.Taken(),
 	}
 	for _, l := range a.manager.Leases() {
 		s.Runs = append(s.Runs, l.GetRunId())
 	}
+	if id := a.health.id.Load(); id != nil {
+		s.AgentID = *id
+	}
+	if trouble := a.health.trouble.Load(); trouble != nil {
+		s.Trouble = *trouble
+	}
 	slices.Sort(s.Runs)
 	s.Ready = !s.Began.IsZero() && time.Since(s.Answered) < quietFor && !draining
 	return s
+}
+
+// Alive is an error where the agent does not look after its leases any more. It hangs
+// where the agent does.
+func (a *Agent) Alive() error {
+	if a.manager.Stuck() {
+		return errors.New("leases are held, and not looked after")
+	}
+	_ = a.Status() // takes every lock of what an agent does all the time
+	return nil
 }
 
 // listen answers about health, where that is wanted.
@@ -160,6 +180,8 @@ func (s Status) why() string {
 	switch {
 	case s.Draining:
 		return "it is draining"
+	case s.Began.IsZero() && s.Trouble != "":
+		return "it cannot reach the control plane: " + s.Trouble
 	case s.Began.IsZero():
 		return "it has not greeted the control plane yet"
 	}

@@ -13,9 +13,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"time"
 
-	"connectrpc.com/connect"
 	"google.golang.org/protobuf/proto"
 
 	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
@@ -28,6 +26,9 @@ type identity struct {
 	Server  string             `json:"server"`
 	Key     ed25519.PrivateKey `json:"key"`
 }
+
+// ErrNoToken says that the agent has neither a key nor a token to get one by.
+var ErrNoToken = errors.New("this agent has not joined yet: give it a join token, which testmesh agents token makes")
 
 // join reads who the agent is, or becomes somebody by the token. A token that was used
 // with this very key gives the same agent, so that an answer may get lost.
@@ -42,7 +43,7 @@ func (a *Agent) join(ctx context.Context) error {
 		}
 	case errors.Is(err, fs.ErrNotExist):
 		if a.cfg.Token == "" {
-			return errors.New("this agent has not joined yet: give it a join token, which testmesh agents token makes")
+			return ErrNoToken
 		}
 		if _, me.Key, err = ed25519.GenerateKey(rand.Reader); err != nil {
 			return fmt.Errorf("make the agent's key: %w", err)
@@ -55,7 +56,11 @@ func (a *Agent) join(ctx context.Context) error {
 			return err
 		}
 		public := me.Key.Public().(ed25519.PublicKey)
-		res, err := a.gateway.Join(ctx, &apiv1.JoinRequest{Token: a.cfg.Token, PublicKey: public, Name: a.cfg.Name, Version: a.cfg.Version})
+		var res *apiv1.JoinResponse
+		err := a.insist(ctx, func(ctx context.Context) (err error) {
+			res, err = a.gateway.Join(ctx, &apiv1.JoinRequest{Token: a.cfg.Token, PublicKey: public, Name: a.cfg.Name, Version: a.cfg.Version})
+			return err
+		})
 		if err != nil {
 			return fmt.Errorf("join %s: %w", a.cfg.Server, err)
 		}
@@ -65,6 +70,7 @@ func (a *Agent) join(ctx context.Context) error {
 		}
 	}
 	a.signer.AgentID, a.signer.Key = me.AgentID, me.Key
+	a.health.id.Store(&me.AgentID)
 	return nil
 }
 
@@ -113,27 +119,17 @@ func (a *Agent) hello(ctx context.Context, lost []*apiv1.Lease) error {
 		bodies[digest] = body
 		req.Descriptors = append(req.Descriptors, digest)
 	}
-	wait := 200 * time.Millisecond
-	for {
+	err := a.insist(ctx, func(ctx context.Context) error {
 		res, err := a.gateway.Hello(ctx, req)
-		if err == nil {
-			err = a.describe(ctx, res.GetMissingDescriptors(), bodies)
+		if err != nil {
+			return err
 		}
-		if err == nil {
-			return nil
-		}
-		code := connect.CodeOf(err)
-		if code == connect.CodeUnauthenticated || code == connect.CodePermissionDenied || code == connect.CodeNotFound || code == connect.CodeInvalidArgument {
-			return fmt.Errorf("greet %s: %w", a.cfg.Server, err)
-		}
-		a.cfg.Logger.Warn("the control plane cannot be reached", "server", a.cfg.Server, "error", err)
-		select {
-		case <-time.After(wait):
-		case <-ctx.Done():
-			return nil
-		}
-		wait = min(2*wait, 10*time.Second)
+		return a.describe(ctx, res.GetMissingDescriptors(), bodies)
+	})
+	if err != nil {
+		return fmt.Errorf("greet %s: %w", a.cfg.Server, err)
 	}
+	return nil
 }
 
 func (a *Agent) describe(ctx context.Context, missing []string, bodies map[string][]byte) error {

@@ -34,8 +34,11 @@ type Config struct {
 	LookupEnv      func(name string) (string, bool)
 	Environ        []string
 	Signals        <-chan os.Signal
-	Version        string
-	Builtins       []Builtin
+	// Hangups begins to take SIGHUP, which makes a service read its settings again; nil:
+	// it is not taken.
+	Hangups  func() <-chan os.Signal
+	Version  string
+	Builtins []Builtin
 	// Executable is this program's own file, which runs built-in plugins apart.
 	Executable string
 	// Faults are those of a test build; nil: there are none.
@@ -66,15 +69,15 @@ func New(c Config) *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := c.load(table, config); err != nil {
-				return err
+				return lasting{err}
 			}
 			if show {
 				return table.Print(c.Stdout)
 			}
 			if s.Server == "" {
-				return errWhere
+				return lasting{errWhere}
 			}
-			return c.wrap(c.run(cmd.Context(), s))
+			return c.run(cmd.Context(), s, func() (Settings, error) { return c.reload(table, config) })
 		},
 	}
 	table.Flags(cmd.Flags())

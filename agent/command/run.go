@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
@@ -19,29 +20,20 @@ import (
 	"github.com/testmesh/testmesh/agent/probe"
 	testmeshv1 "github.com/testmesh/testmesh/proto/testmesh/v1"
 	"github.com/testmesh/testmesh/sdk/plugin"
+	"github.com/testmesh/testmesh/sdk/systemd"
 )
 
 // run runs an agent until it has been drained, or was stopped.
-func (c *Config) run(ctx context.Context, s Settings) error {
-	log := slog.New(slog.NewTextHandler(c.Stderr, nil))
-	cfg, err := c.agent(s, log)
-	if err != nil {
-		return err
+func (c *Config) run(ctx context.Context, s Settings, again func() (Settings, error)) error {
+	l := &life{config: c, log: slog.New(slog.NewTextHandler(c.Stderr, nil)), manager: systemd.New(c.LookupEnv, os.Getpid()), again: again}
+	if l.manager != nil && c.Hangups != nil {
+		l.reloads = c.Hangups()
 	}
-	one, err := agent.New(cfg)
-	if err != nil {
-		return errors.Join(err, cfg.Host.Close())
+	err := c.wrap(l.run(ctx, s))
+	if agent.Refused(err) || errors.Is(err, agent.ErrNoToken) {
+		return lasting{err}
 	}
-	ctx, cancel, drain := c.signalled(ctx)
-	defer cancel()
-	go func() {
-		select {
-		case <-drain:
-			one.Drain()
-		case <-ctx.Done():
-		}
-	}()
-	return one.Run(ctx)
+	return err
 }
 
 // agent is what settings make of one.

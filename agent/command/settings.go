@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"time"
 
 	"github.com/testmesh/testmesh/sdk/plugin"
 	"github.com/testmesh/testmesh/sdk/setting"
@@ -17,6 +18,7 @@ type Settings struct {
 	Labels                           map[string]string
 	AllowEnv, Egress                 []string
 	Plugins, Listen, Stream          string
+	Drain                            time.Duration
 }
 
 // How events are sent.
@@ -48,6 +50,7 @@ func Table(s *Settings) *setting.Table {
 		}
 		return nil
 	}})
+	t.Duration(&s.Drain, 0, setting.Spec{Key: "drain", Default: "0s", What: "how long what runs may take to its end once the agent is told to end; then it is cancelled, and torn down; 0s: as long as it takes"})
 	return t
 }
 
@@ -72,4 +75,17 @@ func (c *Config) load(t *setting.Table, file string) error {
 		src.File, src.Text = file, text
 	}
 	return t.Load(src)
+}
+
+// reload reads the settings again: flags as they were given, the file as it is now.
+func (c *Config) reload(given *setting.Table, file string) (s Settings, err error) {
+	table := Table(&s)
+	if err := errors.Join(table.Flagged(given), c.load(table, file)); err != nil {
+		return s, err
+	}
+	if s.Server == "" {
+		return s, errWhere
+	}
+	_, err = c.plugins(s.Plugins)
+	return s, err
 }

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
@@ -91,6 +92,7 @@ type Manager struct {
 	taken    chan struct{} // of one place: there is a lease to keep
 	work     sync.WaitGroup
 	renew    time.Duration
+	beat     atomic.Int64 // when leases were last looked at, by the clock
 }
 
 // New makes a manager.
@@ -137,6 +139,16 @@ func (m *Manager) Hurry() {
 		h.cancel(ErrStopped)
 		h.force()
 	}
+}
+
+// stuckAfter is how long leases may go without being looked at, which is done each tick.
+const stuckAfter = 20 * time.Second
+
+// Stuck says whether leases are held that nobody looks after.
+func (m *Manager) Stuck() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return len(m.held) > 0 && m.cfg.Clock()-time.Duration(m.beat.Load()) > stuckAfter
 }
 
 // Wishes are whether nothing new is taken, and whether the control plane wants none to

@@ -19,6 +19,7 @@ func (m *Manager) renewals(ctx context.Context) {
 			case <-ctx.Done():
 				return
 			case <-m.taken:
+				m.beat.Store(int64(m.cfg.Clock()))
 			}
 		}
 		select {
@@ -26,6 +27,7 @@ func (m *Manager) renewals(ctx context.Context) {
 			return
 		case <-t.C:
 			now := m.cfg.Clock()
+			m.beat.Store(int64(now))
 			m.mu.Lock()
 			for _, h := range m.held {
 				if now > h.until-h.ttl/margin && !m.cfg.Fault.Off("no_self_fence") {

@@ -36,7 +36,7 @@ func main() {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	c := command.Config{
-		Name: "testmesh-agent", Stdout: os.Stdout, Stderr: os.Stderr, LookupEnv: os.LookupEnv, Environ: os.Environ(), Signals: signals,
+		Name: "testmesh-agent", Stdout: os.Stdout, Stderr: os.Stderr, LookupEnv: os.LookupEnv, Environ: os.Environ(), Signals: signals, Hangups: hangups,
 		Version: version, Executable: executable(),
 	}
 	for _, p := range plugins.Builtins(version) {
@@ -49,6 +49,13 @@ func main() {
 	if err := root.ExecuteContext(context.Background()); err != nil {
 		os.Exit(said(err))
 	}
+}
+
+// hangups takes SIGHUP from now on, which else ends the process.
+func hangups() <-chan os.Signal {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGHUP)
+	return c
 }
 
 // said prints an error, once, and gives the exit code.

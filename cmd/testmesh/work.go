@@ -4,6 +4,8 @@ package main
 
 import (
 	"os"
+	"os/signal"
+	"syscall"
 
 	"github.com/testmesh/testmesh/agent/command"
 	"github.com/testmesh/testmesh/agent/pluginhost"
@@ -18,11 +20,18 @@ import (
 // agentConfig is what an agent of this program is made of.
 func agentConfig(s *cli.State) command.Config {
 	c := command.Config{
-		Environ: os.Environ(), Version: version, Executable: executable(), Faults: func() (*fault.Set, error) { return faults(s) },
+		Environ: os.Environ(), Version: version, Executable: executable(), Faults: func() (*fault.Set, error) { return faults(s) }, Hangups: hangups,
 	}
 	for _, p := range plugins.Builtins(version) {
 		c.Builtins = append(c.Builtins, command.Builtin{Descriptor: p.Descriptor, New: p.New, Apart: p.Apart})
 	}
+	return c
+}
+
+// hangups takes SIGHUP from now on, which else ends the process.
+func hangups() <-chan os.Signal {
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, syscall.SIGHUP)
 	return c
 }
 

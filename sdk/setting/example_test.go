@@ -78,6 +78,28 @@ func TestAnExampleKeepsWhatWasSaid(t *testing.T) {
 	}
 }
 
+func TestFlagsOutliveAFileThatIsReadAgain(t *testing.T) {
+	var before, after server
+	given, err := load(t, &before, []string{"--addr", "h:1", "--egress", "deny a, b", "--labels", "zone=eu,us", "--open", "--poll-hold", "5s"}, nil, "slots: 7\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	again := after.table()
+	if err := again.Flagged(given); err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Load(Sources{File: "x.yaml", Text: []byte("slots: 8\naddr: file:1\negress: allow c\n")}); err != nil {
+		t.Fatal(err)
+	}
+	before.Slots = 8
+	if diff := cmp.Diff(before, after); diff != "" {
+		t.Errorf("got others than wanted (-, +):\n%s", diff)
+	}
+	if got := again.From("addr"); got != "--addr" {
+		t.Errorf("addr is from %q", got)
+	}
+}
+
 func TestASecretMayBeInAFile(t *testing.T) {
 	files := map[string]string{"token": "of the file\n", "empty": "", "blank": " \n", "large": strings.Repeat("x", maxSecret+1)}
 	for name, test := range map[string]struct {

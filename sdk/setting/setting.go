@@ -186,6 +186,24 @@ func (s *Sources) variable(e *entry) (text, from string, err error) {
 	return strings.TrimSpace(string(data)), from, nil
 }
 
+// Flagged takes over what flags have said in another table of the same settings, so that
+// variables and file can be read anew below them.
+func (t *Table) Flagged(from *Table) error {
+	var problems []error
+	for i, e := range from.list {
+		if !strings.HasPrefix(e.from, "--") {
+			continue
+		}
+		to := t.list[i]
+		to.from = e.from
+		to.value.reset()
+		for _, one := range said(e.value) {
+			problems = append(problems, to.set(one))
+		}
+	}
+	return errors.Join(problems...)
+}
+
 // From says where the value of a key is from: "--flag", a variable, "file:line:column",
 // or "" for the default.
 func (t *Table) From(key string) string {

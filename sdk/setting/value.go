@@ -134,11 +134,7 @@ func parts(s string) []string {
 type table map[string]string
 
 func (v *table) String() string {
-	var out []string
-	for _, k := range slices.Sorted(maps.Keys(*v)) {
-		out = append(out, k+"="+(*v)[k])
-	}
-	return strings.Join(out, ",")
+	return strings.Join(said(v), ",")
 }
 
 func (v *table) Set(s string) error {
@@ -156,3 +152,19 @@ func (*table) Type() string            { return "name=value" }
 func (v *table) reset()                { *v = nil }
 func (*table) split(s string) []string { return parts(s) }
 func (v *table) plain() any            { return map[string]string(*v) }
+
+// said are the texts that make a value, each for one Set.
+func said(v value) []string {
+	switch v := v.(type) {
+	case *list:
+		return *v
+	case *table:
+		var out []string
+		for _, k := range slices.Sorted(maps.Keys(*v)) {
+			out = append(out, k+"="+(*v)[k])
+		}
+		return out
+	default:
+		return []string{v.String()}
+	}
+}
