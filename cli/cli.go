@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
 	"runtime/debug"
@@ -59,6 +60,12 @@ type State struct {
 	// Mesh starts a control plane, an agent and the demo application in this process;
 	// nil: this program cannot.
 	Mesh func(ctx context.Context, m Mesh) (*Meshed, error)
+	// Page are the files of the page that shows runs in a browser; nil: this program has
+	// none.
+	Page func() (fs.FS, error)
+	// Browser makes what opens an address for the person at this terminal, or nil where
+	// that cannot be done; nil: this program cannot.
+	Browser func(address string) func() error
 	// Demo runs the demo application on a listener until ctx is done.
 	Demo func(ctx context.Context, l net.Listener) error
 }
@@ -177,7 +184,7 @@ func newRoot(s *State) *cobra.Command {
 			root.AddCommand(c)
 		}
 	}
-	add("flows", newRun(s), newWatch(s), newDebug(s), newValidate(s), newFmt(s), newInit(s), newSchema(s))
+	add("flows", newRun(s), newWatch(s), newDebug(s), newValidate(s), newFmt(s), newInit(s), newSchema(s), newShow(s))
 	add("flows", s.Topics...)
 	add("mesh", newDev(s))
 	add("more", newExplain(s), newDemo(s), newVersion(s), newMan(s))

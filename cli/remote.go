@@ -17,6 +17,7 @@ import (
 
 	"github.com/testmesh/testmesh/cli/batch"
 	"github.com/testmesh/testmesh/flow"
+	"github.com/testmesh/testmesh/flow/archive"
 	"github.com/testmesh/testmesh/flow/event"
 	"github.com/testmesh/testmesh/flow/report/text"
 )
@@ -44,6 +45,8 @@ type RemoteRun struct {
 	Seed               int64
 	Target             map[string][]string
 	Trigger            string
+	// WithFiles says that Emit wants the files that runs store, too.
+	WithFiles bool
 	// Emit takes the events of the runs, as they would come from this machine.
 	Emit func(*event.Event) error
 	// Note tells the person what happens meanwhile.
@@ -154,6 +157,10 @@ func (s *State) remotely(ctx context.Context, r *RemoteRun, f *runFlags, pl *pla
 	s = &outer
 	out := &sink{version: s.Version, place: s.repositoryPath(pl.project), templates: pl.templates}
 	closers, err := s.reports(out, f, pl, style, nil)
+	if err == nil && f.record != "" {
+		r.WithFiles = true
+		err = out.addRecord(f.record, s, archive.Options{Source: pl.project.source})
+	}
 	if err != nil {
 		return errorsOf(err, out.close(false))
 	}
@@ -242,6 +249,19 @@ func (s *State) files(p *project) (map[string][]byte, int, error) {
 
 // Report makes reports of events that were recorded, as testmesh run would have.
 func (s *State) Report(cmd *cobra.Command, reports []string, events []*event.Event) error {
+	return s.recordedReports(cmd, reports, noFile, func(emit func(*event.Event) error) error {
+		for _, e := range events {
+			if err := emit(e); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// recordedReports makes reports of the events that each gives. source are the files of
+// the flows as they were then.
+func (s *State) recordedReports(cmd *cobra.Command, reports []string, source func(string) []byte, each func(emit func(*event.Event) error) error) error {
 	style, err := s.style(cmd)
 	if err != nil {
 		return err
@@ -258,16 +278,14 @@ func (s *State) Report(cmd *cobra.Command, reports []string, events []*event.Eve
 	width, _ := s.terminal()
 	for _, spec := range reports {
 		err := out.addReport(spec, s, func(w io.Writer) eventWriter {
-			return text.New(w, text.Options{Format: text.List, Style: text.Style{ASCII: style.ASCII}, Width: width, Source: noFile, Place: p.shown})
+			return text.New(w, text.Options{Format: text.List, Style: text.Style{ASCII: style.ASCII}, Width: width, Source: source, Place: p.shown})
 		})
 		if err != nil {
 			return errors.Join(err, out.close(false))
 		}
 	}
-	for _, e := range events {
-		if err := out.Emit(cmd.Context(), e); err != nil {
-			return errors.Join(err, out.close(false))
-		}
+	if err := each(func(e *event.Event) error { return out.Emit(cmd.Context(), e) }); err != nil {
+		return errors.Join(err, out.close(false))
 	}
 	return out.close(true)
 }

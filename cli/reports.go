@@ -46,6 +46,13 @@ func (s *sink) addReport(spec string, state *State, human func(io.Writer) eventW
 	if kind == "allure" {
 		return s.addAllure(path, state)
 	}
+	var page html.Page
+	if kind == "html" {
+		var err error
+		if page, err = state.recordedPage(); err != nil {
+			return err
+		}
+	}
 	var out io.Writer = state.Stdout
 	if toFile {
 		f, err := openReport(path, state.Dir)
@@ -57,6 +64,10 @@ func (s *sink) addReport(spec string, state *State, human func(io.Writer) eventW
 	}
 	if t := s.templates[kind]; t != nil {
 		s.add(t.New(out, template.Options{Now: time.Now}))
+		return nil
+	}
+	if kind == "html" {
+		s.add(html.New(out, page))
 		return nil
 	}
 	s.add(s.report(kind, out, human))
@@ -153,8 +164,6 @@ func (s *sink) report(kind string, out io.Writer, human func(io.Writer) eventWri
 		return github.New(out, github.Options{Place: s.place})
 	case "csv":
 		return csv.New(out)
-	case "html":
-		return html.New(out)
 	}
 	return human(out)
 }

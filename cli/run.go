@@ -20,6 +20,7 @@ import (
 	"github.com/testmesh/testmesh/agent/probe"
 	"github.com/testmesh/testmesh/cli/batch"
 	"github.com/testmesh/testmesh/flow"
+	"github.com/testmesh/testmesh/flow/archive"
 	"github.com/testmesh/testmesh/flow/event"
 	"github.com/testmesh/testmesh/flow/report/github"
 	"github.com/testmesh/testmesh/flow/report/jsonl"
@@ -46,6 +47,7 @@ type runFlags struct {
 	iterations, repeat       int
 	seed                     int64
 	reports                  []string
+	record                   string
 	noAutoReport             bool
 	locked, isolate          bool
 	format                   string
@@ -92,6 +94,7 @@ func (f *runFlags) flags(fl *pflag.FlagSet) {
 	fl.StringVar(&f.saved, "save-context", "", "write what the steps gave into this file, for --from")
 	fl.Int64Var(&f.seed, "seed", 0, "seed of random values; printed, and random without this flag")
 	fl.StringArrayVar(&f.reports, "report", nil, "add a report: KIND or KIND=PATH, KIND one of "+strings.Join(reportKinds, ", ")+", or a template NAME.report.yaml; may be repeated")
+	fl.StringVar(&f.record, "record", "", "keep all of it in this file, a run archive (.tmrun) that testmesh show opens")
 	fl.BoolVar(&f.noAutoReport, "no-auto-report", false, "no annotations of GitHub Actions unless asked for with --report github")
 	fl.BoolVar(&f.locked, "locked", false, "for CI: refuse plugins that plugins.lock does not name, or that differ from it")
 	fl.BoolVar(&f.isolate, "isolate", false, "run the built-in plugins in processes of their own too")
@@ -117,7 +120,7 @@ func runCommand(cmd *cobra.Command, s *State, f *runFlags, args []string) error 
 	if err != nil {
 		return err
 	}
-	if f.remote && s.Remote == nil && s.Whole != nil {
+	if (f.remote && s.Remote == nil || wantsPage(f.reports) && s.Page == nil) && s.Whole != nil {
 		return usage("", "%w", s.Whole())
 	}
 	p, err := s.project()
@@ -190,7 +193,11 @@ func (s *State) perform(f *runFlags, pl *plan, style text.Style, how performance
 	for _, w := range how.writers {
 		out.add(w)
 	}
+	secret, masker := remembered(pl.secrets.value)
 	closers, err := s.reports(out, f, pl, style, how.screen)
+	if err == nil && f.record != "" {
+		err = out.addRecord(f.record, s, archive.Options{Source: pl.project.source, Mask: masker.Bytes})
+	}
 	if err != nil {
 		return batch.Result{}, errors.Join(err, out.close(false))
 	}
@@ -200,7 +207,7 @@ func (s *State) perform(f *runFlags, pl *plan, style text.Style, how performance
 	}
 	eng, err := engine.New(engine.Config{
 		Stepper: host, Sink: out, Prober: probe.New(), Root: pl.project.path, FS: pl.project.fs,
-		Secret: pl.secrets.value, AgentName: "local", Functions: host,
+		Secret: secret, AgentName: "local", Functions: host,
 	})
 	if err != nil {
 		return batch.Result{}, errors.Join(err, out.close(false))

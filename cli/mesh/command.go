@@ -37,7 +37,10 @@ type Config struct {
 	// been shown where it is about definitions.
 	Project func(cmd *cobra.Command) (*Project, error)
 	// Report writes the reports of some events, as `testmesh run --report` would.
-	Report  func(cmd *cobra.Command, reports []string, events []*event.Event) error
+	Report func(cmd *cobra.Command, reports []string, events []*event.Event) error
+	// Record writes a run archive of some events. records are the runs as the API has
+	// them, in JSON, by their ids.
+	Record  func(cmd *cobra.Command, file string, records map[string][]byte, events []*event.Event) error
 	Signals <-chan os.Signal
 	// Serve runs a node until its context ends; ready is called once it listens.
 	Serve func(ctx context.Context, s Server, ready func(Ready)) error

@@ -27,7 +27,9 @@ type Batch struct {
 	// Rows replace those of every flow; nil: they have their own.
 	Rows *apiv1.RowsFile
 	Emit   func(*event.Event) error
-	Note   func(format string, args ...any)
+	// WithFiles gives the events of stored files their contents.
+	WithFiles bool
+	Note      func(format string, args ...any)
 }
 
 // Result is how a batch ended.
@@ -223,11 +225,25 @@ func (r *remote) give(ctx context.Context, run *apiv1.Run) error {
 		events = append(events, without(r.id, run, events)...)
 	}
 	for _, e := range events {
+		if r.WithFiles {
+			fill(ctx, r.Client, e)
+		}
 		if err := r.Emit(e); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// fill gives an event of a stored file its content. One that is not kept any more stays
+// without: who writes it down says so.
+func fill(ctx context.Context, c *client.Client, e *event.Event) {
+	if e.Artifact == nil || e.Artifact.Data != nil {
+		return
+	}
+	if data, err := c.GetBlob(ctx, e.Artifact.SHA256); err == nil {
+		e.Artifact.Data = data
+	}
 }
 
 // without makes the events that a run lacks of its record.
@@ -271,7 +287,12 @@ func counted(c *apiv1.Counts) event.Counts {
 
 // Events are those of a run's newest attempt, as far as they are there.
 func Events(ctx context.Context, c *client.Client, run string) ([]*event.Event, error) {
-	s, err := c.Runs.Watch(ctx, &apiv1.WatchRequest{RunId: run, NoFollow: true})
+	return attemptEvents(ctx, c, run, 0)
+}
+
+// attemptEvents are those of an attempt; 0: the newest.
+func attemptEvents(ctx context.Context, c *client.Client, run string, attempt int32) ([]*event.Event, error) {
+	s, err := c.Runs.Watch(ctx, &apiv1.WatchRequest{RunId: run, Attempt: attempt, NoFollow: true})
 	if err != nil {
 		return nil, err
 	}

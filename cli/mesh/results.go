@@ -50,12 +50,13 @@ func (c *commands) results() *cobra.Command {
 	f := &connection{}
 	var batch string
 	var reports []string
+	var record string
 	cmd := &cobra.Command{
 		Use:   "results [ID]",
 		Short: "Show how a run ended: verdict, steps, assertions, outputs",
 		Long: "Show how a run ended, or with --batch every run of a batch: verdict, steps, assertions, outputs. --report makes\n" +
 			"the reports of testmesh run of what was recorded then. The exit code is 0 whatever the verdict: it is shown.",
-		Example: "  testmesh results 0198c5b2-…\n  testmesh results --batch 0198c5b2-… --report junit=report.xml",
+		Example: "  testmesh results 0198c5b2-…\n  testmesh results --batch 0198c5b2-… --report junit=report.xml\n  testmesh results 0198c5b2-… --record checkout.tmrun",
 		Args:    cobra.MaximumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if (len(args) == 1) == (batch != "") {
@@ -69,8 +70,8 @@ func (c *commands) results() *cobra.Command {
 			if err != nil {
 				return refused(err)
 			}
-			if len(reports) > 0 {
-				return c.Report(cmd, reports, recorded(b, list))
+			if len(reports) > 0 || record != "" {
+				return c.keep(cmd, cl, reports, record, b, list)
 			}
 			if f.output == "json" {
 				return c.resultsJSON(list)
@@ -85,6 +86,7 @@ func (c *commands) results() *cobra.Command {
 	f.flags(cmd)
 	cmd.Flags().StringVar(&batch, "batch", "", "all runs of this batch")
 	cmd.Flags().StringArrayVar(&reports, "report", nil, "make a report instead, as testmesh run has them: KIND or KIND=PATH; may be repeated")
+	cmd.Flags().StringVar(&record, "record", "", "keep all of it in this file instead, a run archive (.tmrun) that testmesh show opens")
 	return cmd
 }
 

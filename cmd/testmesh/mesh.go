@@ -20,7 +20,7 @@ func withMesh(s *cli.State) {
 	s.RemoteEnvironment = func(r cli.RemoteRun, name string) (string, error) { return remoteEnvironment(s, r, name) }
 	s.Topics = append(s.Topics, mesh.New(mesh.Config{
 		Stdin: s.Stdin, Stdout: s.Stdout, Stderr: s.Stderr, LookupEnv: s.LookupEnv, Signals: s.Signals, Root: cli.FindRoot(s.Dir),
-		Password: password(s), Report: s.Report,
+		Password: password(s), Report: s.Report, Record: s.Record,
 		Project: func(cmd *cobra.Command) (*mesh.Project, error) {
 			root, files, flows, err := s.Files(cmd)
 			return &mesh.Project{Path: root, Files: files, Flows: flows}, err
@@ -32,6 +32,8 @@ func withMesh(s *cli.State) {
 		Recover: recoverNode,
 		Agent:   agentConfig(s),
 	})...)
+	s.Page = page
+	s.Browser = func(address string) func() error { return browser(s, address) }
 	s.Mesh = func(ctx context.Context, m cli.Mesh) (*cli.Meshed, error) { return dev(ctx, s, m) }
 }
 

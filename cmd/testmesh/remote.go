@@ -32,7 +32,7 @@ func remote(ctx context.Context, s *cli.State, r cli.RemoteRun) (res cli.RemoteR
 			rows, src.Data = &apiv1.RowsFile{Name: path.Base(r.Data), Content: r.Files[r.Data]}, ""
 		}
 	}
-	got, err := mesh.Run(ctx, mesh.Batch{Client: c, Files: r.Files, Source: src, Rows: rows, Emit: r.Emit, Note: r.Note})
+	got, err := mesh.Run(ctx, mesh.Batch{Client: c, Files: r.Files, Source: src, Rows: rows, Emit: r.Emit, WithFiles: r.WithFiles, Note: r.Note})
 	if err != nil {
 		return res, err
 	}

@@ -43,6 +43,7 @@ const (
 	maxSources = 64 << 20
 	// maxFile bounds a stored file, maxUnpacked the whole of an archive.
 	maxFile     = 1 << 30
+	maxHeld     = 16 << 20 // of a file, with its event
 	maxUnpacked = 64 << 30
 	// maxRatio is how much larger than its file an archive may be: DEFLATE makes at
 	// most 1,032 bytes of one, and events hardly more than 50.

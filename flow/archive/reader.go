@@ -287,7 +287,7 @@ func (a *Archive) Stream(out io.Writer, run string, attempt int) error {
 }
 
 // Events gives all there was, in the order of the archive: the batch, and of each run
-// its newest attempt.
+// its newest attempt, with the stored files that are not too large to be held.
 func (a *Archive) Events(emit func(*event.Event) error) error {
 	if a.Started != nil {
 		if err := emit(a.Started); err != nil {
@@ -309,6 +309,9 @@ func (a *Archive) Events(emit func(*event.Event) error) error {
 				if err != nil {
 					return damaged("run %s has a line that is no event", r.ID)
 				}
+				if e.Artifact != nil {
+					e.Artifact.Data = a.held(e.Artifact.SHA256)
+				}
 				if err := emit(e); err != nil {
 					return err
 				}
@@ -316,4 +319,19 @@ func (a *Archive) Events(emit func(*event.Event) error) error {
 		}
 	}
 	return emit(a.Finished)
+}
+
+// held is the content of a stored file that reports may hold in memory; nil: it is not
+// there, or too large.
+func (a *Archive) held(sha256 string) []byte {
+	name := filesDir + sha256
+	f := a.entries[name]
+	if f == nil || f.UncompressedSize64 > maxHeld {
+		return nil
+	}
+	data, err := a.read(name, maxHeld)
+	if err != nil {
+		return nil
+	}
+	return data
 }

@@ -10,6 +10,14 @@ import (
 	"github.com/testmesh/testmesh/flow/value"
 )
 
+const (
+	// maxText and maxTags bound what a record says of a flow: a list shows it.
+	maxText = 4 << 10
+	maxTags = 100
+	// maxOutputs bounds the outputs in a record, which are in the events too.
+	maxOutputs = 128 << 10
+)
+
 // Run is what a run's events say of it, as far as a record of it needs them. It is
 // bounded, whatever the run does.
 type Run struct {
@@ -46,26 +54,54 @@ func (r *Run) Record(end *event.RunFinished) []byte {
 	started := r.Started
 	s := started.RunStarted
 	spec := map[string]any{
-		"flow": started.Flow, "file": s.File, "suite": s.Suite, "environment": s.Environment, "bundle": s.Version,
-		"tags": list(s.Tags), "label": label(s), "iteration": int64(s.Iteration),
+		"flow": cut(started.Flow), "file": cut(s.File), "suite": cut(s.Suite), "environment": cut(s.Environment), "bundle": cut(s.Version),
+		"tags": list(s.Tags[:min(len(s.Tags), maxTags)]), "label": cut(label(s)), "iteration": int64(s.Iteration),
 	}
 	if s.Row != nil {
-		spec["row"] = map[string]any{"index": int64(s.Row.Index), "name": s.Row.Name}
+		spec["row"] = map[string]any{"index": int64(s.Row.Index), "name": cut(s.Row.Name)}
 	}
 	attempt := map[string]any{
-		"number": int64(max(started.Attempt, 1)), "agent_name": r.agent, "started": stamp(r.first), "ended": stamp(r.last), "outcome": "finished",
+		"number": int64(max(started.Attempt, 1)), "agent_name": cut(r.agent), "started": stamp(r.first), "ended": stamp(r.last), "outcome": "finished",
 	}
 	record := map[string]any{
 		"id": started.RunID, "batch_id": started.BatchID, "number": int64(r.Number), "spec": spec,
-		"status": "RUN_STATUS_" + status(end.Status), "reason": end.Reason, "duration_ms": end.DurationMS,
+		"status": "RUN_STATUS_" + status(end.Status), "reason": cut(end.Reason), "duration_ms": end.DurationMS,
 		"created": stamp(r.first), "started": stamp(r.first), "finished": stamp(r.last),
 		"steps": counts(end.Steps), "assertions": counts(end.Assertions), "step_count": int64(r.steps),
 		"attempts": []any{attempt}, "step_summaries": r.summaries(), "orphans": r.orphans(),
 	}
 	if len(end.Outputs) > 0 {
-		record["outputs"] = value.Compact(end.Outputs)
+		if text := value.Compact(end.Outputs); len(text) <= maxOutputs {
+			record["outputs"] = text
+		}
 	}
-	return value.Append(nil, record)
+	return value.Append(nil, dense(record))
+}
+
+// dense leaves out what is empty, as JSON of the API may.
+func dense(m map[string]any) map[string]any {
+	for key, v := range m {
+		switch v := v.(type) {
+		case string:
+			if v == "" {
+				delete(m, key)
+			}
+		case []any:
+			if len(v) == 0 {
+				delete(m, key)
+			}
+			for _, one := range v {
+				if inner, ok := one.(map[string]any); ok {
+					dense(inner)
+				}
+			}
+		case map[string]any:
+			if len(dense(v)) == 0 {
+				delete(m, key)
+			}
+		}
+	}
+	return m
 }
 
 // summaries are the steps that did not pass: a list shows them before the events.
@@ -76,8 +112,8 @@ func (r *Run) summaries() []any {
 			continue
 		}
 		out = append(out, map[string]any{
-			"step_id": f.Step.ID, "name": f.Step.Name, "action": f.Step.Action, "phase": string(f.Step.Phase), "path": list(f.Step.Path),
-			"status": string(f.End.Status), "reason": f.End.Reason, "tries": int64(f.End.Tries), "duration_ms": f.End.DurationMS,
+			"step_id": cut(f.Step.ID), "name": cut(f.Step.Name), "action": cut(f.Step.Action), "phase": string(f.Step.Phase), "path": list(f.Step.Path),
+			"status": string(f.End.Status), "reason": cut(f.End.Reason), "tries": int64(f.End.Tries), "duration_ms": f.End.DurationMS,
 			"message": plain.Message(f.End),
 		})
 	}
@@ -87,7 +123,7 @@ func (r *Run) summaries() []any {
 func (r *Run) orphans() []any {
 	out := []any{}
 	for _, o := range r.Orphans {
-		out = append(out, fmt.Sprintf("%s %s: %s", o.Type, o.ID, o.Reason))
+		out = append(out, cut(fmt.Sprintf("%s %s: %s", o.Type, o.ID, o.Reason)))
 	}
 	if r.Lost > 0 {
 		out = append(out, fmt.Sprintf("and %d more", r.Lost))
@@ -134,10 +170,12 @@ func label(s *event.RunStarted) string {
 	return ""
 }
 
+func cut(s string) string { return plain.Cut(s, maxText) }
+
 func list(texts []string) []any {
 	out := make([]any, len(texts))
 	for i, t := range texts {
-		out[i] = t
+		out[i] = cut(t)
 	}
 	return out
 }

@@ -46,7 +46,7 @@ func TestMemoryDoesNotGrowWithTheBatch(t *testing.T) {
 		"ctrf":     {ctrf.New(io.Discard, ctrf.Options{}), 10},
 		"github":   {github.New(io.Discard, github.Options{Place: func(f string) string { return f }}), 10},
 		"csv":      {csv.New(io.Discard), 10},
-		"html":     {html.New(io.Discard), 10},
+		"html":     {html.New(io.Discard, html.Page{}), 10},
 		"template": {custom.New(io.Discard, template.Options{Now: func() time.Time { return noon }}), 10},
 		"allure":   {allure.New(allure.Options{Create: func(string) (io.WriteCloser, error) { return nowhere{}, nil }}), 200}, // its history id
 		"junit":    {junit.New(io.Discard, junit.Options{}), 5000},                                                            // one document, sorted at the end; bounded by its own limits

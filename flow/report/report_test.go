@@ -170,7 +170,7 @@ func show(t *testing.T, spec string, events []*event.Event, sources map[string][
 	case "csv":
 		w = csv.New(&out)
 	case "html":
-		w = html.New(&out)
+		w = html.New(&out, html.Page{})
 	case "tap":
 		w = tap.New(&out)
 	case "allure":
@@ -186,10 +186,9 @@ func show(t *testing.T, spec string, events []*event.Event, sources map[string][
 	if words[0] == "junit" {
 		keepsDialect(t, out.Bytes())
 	}
-	if words[0] == "html" { // without the style and the script, which do not change with the events
+	if words[0] == "html" { // without the head, which does not change with the events
 		_, page, _ := strings.Cut(out.String(), "<body>\n")
-		page, _, _ = strings.Cut(page, "<script>\n")
-		return page + "\n"
+		return page
 	}
 	return strings.NewReplacer("\x1b", "^[", "\r", "^M").Replace(out.String())
 }

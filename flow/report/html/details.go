@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/testmesh/testmesh/flow/archive"
 	"github.com/testmesh/testmesh/flow/event"
-	"github.com/testmesh/testmesh/flow/report/cause"
 	"github.com/testmesh/testmesh/flow/report/plain"
 )
 
@@ -27,55 +27,30 @@ const (
 	maxSeen = 1000
 )
 
-// run is a run that has not ended, with its events as the script reads them.
+// run is a run that has not ended, with its events as the page reads them.
 type run struct {
-	*cause.Run
+	*archive.Run
 	events bytes.Buffer
 	left   int             // events past the bounds
 	seen   map[string]bool // steps with an exchange, whose result says the same
 }
 
-func newRun(started *event.Event) *run { return &run{Run: cause.New(started), seen: map[string]bool{}} }
+func newRun(started *event.Event, number int) *run {
+	return &run{Run: archive.NewRun(started, number), seen: map[string]bool{}}
+}
 
-// see takes an event of a step.
+// see takes an event of the run.
 func (r *run) see(e *event.Event) {
 	r.See(e)
-	short := *e
-	short.BatchID, short.RunID, short.Flow, short.Attempt = "", "", "", 0
-	limit, key := maxRun, ""
-	if e.Step != nil {
-		key = strings.Join(e.Step.Path, "\x00")
-		step := *e.Step
-		step.ID, step.Name, step.Action = cut(step.ID), cut(step.Name), cut(step.Action)
-		step.Path = texts(step.Path)
-		short.Step = &step
+	limit := maxRun
+	if end := e.StepFinished; end != nil && end.Status != event.Passed && end.Status != event.Skipped || e.Type == event.TypeRunFinished {
+		limit += maxLate
 	}
-	switch e.Type {
-	case event.TypeStepLog:
-		short.Log = &event.Log{Level: cut(e.Log.Level), Message: cut(e.Log.Message), Data: plain.Shorten(e.Log.Data)}
-	case event.TypeStepExchange:
-		if len(r.seen) < maxSeen {
-			r.seen[key] = true
-		}
-		short.Exchange = exchange(e.Exchange)
-	case event.TypeStepRetrying:
-		again := *e.Retrying
-		again.Assertions, again.Error = assertions(again.Assertions), failed(again.Error)
-		short.Retrying = &again
-	case event.TypeStepArtifact:
-		stored := *e.Artifact
-		stored.Name, stored.MediaType, stored.Data = cut(stored.Name), cut(stored.MediaType), nil
-		short.Artifact = &stored
-	case event.TypeStepFinished:
-		if status := e.StepFinished.Status; status != event.Passed && status != event.Skipped {
-			limit += maxLate
-		}
-		short.StepFinished = shortEnd(e.StepFinished, r.seen[key])
-		delete(r.seen, key)
-	default: // what started is seen by what it did
+	short := r.short(e)
+	if short == nil {
 		return
 	}
-	line := event.AppendJSON(nil, &short)
+	line := event.AppendJSON(nil, short)
 	if r.events.Len()+len(line) > limit {
 		r.left++
 		return
@@ -86,6 +61,50 @@ func (r *run) see(e *event.Event) {
 	r.events.Write(line)
 }
 
+// short is an event with its texts and lists within their bounds; nil: the page has no
+// use for it.
+func (r *run) short(e *event.Event) *event.Event {
+	out := *e
+	out.BatchID, out.RunID, out.Flow, out.Attempt = "", "", "", 0
+	key := ""
+	if e.Step != nil {
+		key = strings.Join(e.Step.Path, "\x00")
+		step := *e.Step
+		step.ID, step.Name, step.Action = cut(step.ID), cut(step.Name), cut(step.Action)
+		step.Path = texts(step.Path)
+		out.Step = &step
+	}
+	switch e.Type {
+	case event.TypeStepStarted, event.TypeResourceOrphaned:
+	case event.TypeStepLog:
+		out.Log = &event.Log{Level: cut(e.Log.Level), Message: cut(e.Log.Message), Data: plain.Shorten(e.Log.Data)}
+	case event.TypeStepExchange:
+		if len(r.seen) < maxSeen {
+			r.seen[key] = true
+		}
+		out.Exchange = exchange(e.Exchange)
+	case event.TypeStepRetrying:
+		again := *e.Retrying
+		again.Assertions, again.Error = assertions(again.Assertions), failed(again.Error)
+		out.Retrying = &again
+	case event.TypeStepArtifact:
+		stored := *e.Artifact
+		stored.Name, stored.MediaType, stored.Data = cut(stored.Name), cut(stored.MediaType), nil
+		out.Artifact = &stored
+	case event.TypeStepFinished:
+		out.StepFinished = shortEnd(e.StepFinished, r.seen[key])
+		delete(r.seen, key)
+	case event.TypeRunFinished:
+		end := *e.RunFinished
+		end.Reason = cut(end.Reason)
+		end.Outputs, _ = plain.Shorten(end.Outputs).(map[string]any)
+		out.RunFinished = &end
+	default: // what began a run stands in its record
+		return nil
+	}
+	return &out
+}
+
 // data is the events as a block of data, which no browser runs: without a <, it
 // cannot be left either.
 func (r *run) data(status event.Status, written int) string {
@@ -93,19 +112,27 @@ func (r *run) data(status event.Status, written int) string {
 	if status == event.Passed || status == event.Skipped {
 		limit = maxPassed
 	}
-	if r.events.Len() > 0 && written+r.events.Len() > limit {
-		return "<p>The steps are left out: the page would be too large. The report jsonl has them.</p>\n"
+	if r.events.Len() == 0 {
+		return ""
 	}
-	var b strings.Builder
+	if written+r.events.Len() > limit {
+		return block("events", "", []byte("["+r.note("the steps are left out: the page would be too large")+"]"))
+	}
 	if r.left > 0 {
-		fmt.Fprintf(&b, "<p>%d more events are left out: the run would be too large. The report jsonl has them.</p>\n", r.left)
+		r.events.WriteString(",\n" + r.note(fmt.Sprintf("%d more events are left out: the run would be too large", r.left)))
 	}
-	if r.events.Len() > 0 {
-		b.WriteString(`<script type="application/json">[`)
-		b.Write(bytes.ReplaceAll(r.events.Bytes(), []byte("<"), []byte(`\u003c`)))
-		b.WriteString("]</script>\n")
-	}
-	return b.String()
+	return block("events", "", []byte("["+r.events.String()+"]"))
+}
+
+// note is a line of the log that is the report's own.
+func (r *run) note(message string) string {
+	log := &event.Log{Level: "warn", Message: message + ". A recording (testmesh run --record) has all of it"}
+	return string(event.AppendJSON(nil, &event.Event{Type: event.TypeStepLog, Time: r.Started.Time, Log: log}))
+}
+
+// block is data that stands in the page.
+func block(class, attributes string, data []byte) string {
+	return `<script type="application/json" class="` + class + `"` + attributes + `>` + string(bytes.ReplaceAll(data, []byte("<"), []byte(`\u003c`))) + "</script>\n"
 }
 
 func cut(s string) string { return plain.Cut(s, maxString) }

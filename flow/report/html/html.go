@@ -1,12 +1,12 @@
 // Package html writes one page that a person opens from a disk or a CI server's
-// artifacts: every run with why it ended as it did, and its steps to unfold. The
-// page loads nothing, and what stands in answers is text in it, never markup. It
-// is a view of the event stream and judges nothing.
+// artifacts: the page of a run, as the control plane serves it, with the recording of
+// every run in it. The page loads nothing, and what stands in answers is data in it,
+// never markup. It is a view of the event stream and judges nothing.
 package html
 
 import (
+	"bytes"
 	"crypto/sha256"
-	_ "embed" // of the page's style and script
 	"encoding/base64"
 	"fmt"
 	"html"
@@ -14,48 +14,50 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"github.com/testmesh/testmesh/flow/event"
-	"github.com/testmesh/testmesh/flow/report/cause"
 	"github.com/testmesh/testmesh/flow/report/plain"
+	"github.com/testmesh/testmesh/flow/value"
 )
 
 const (
-	// maxNotes bounds the notes of a batch, maxTags the tags of a run, maxText a
-	// line of the page, in bytes.
+	// maxNotes bounds the notes of a batch, maxText a line of the page, in bytes.
 	maxNotes = 20
-	maxTags  = 20
 	maxText  = 500
+	// maxFile and maxFiles bound the stored files that the page holds: screenshots, not
+	// bodies of a hundred megabytes.
+	maxFile  = 512 << 10
+	maxFiles = 16 << 20
 )
 
-// reveal shows the runs once all are there: a browser that lays out a list while
-// it grows does so again and again, and takes three times as long for 10,000.
-const reveal = "#runs { display: flex }"
-
-//go:embed page.css
-var style string
-
-//go:embed page.js
-var script string
+// Page is the page of a recording as ui builds it: two scripts and a style, which become
+// part of the report's file.
+type Page struct{ Theme, Script, Style []byte }
 
 // Writer writes while a batch runs; it keeps only runs that have not ended, each
 // bounded. It is used by many runs at a time.
 type Writer struct {
-	out io.Writer
+	out  io.Writer
+	page Page
 
-	mu      sync.Mutex
-	started *event.Event
-	runs    map[string]*run
-	counts  event.Counts
-	flaky   int
-	written int // bytes of all details
-	err     error
+	mu       sync.Mutex
+	started  *event.Event
+	runs     map[string]*run
+	number   int
+	counts   event.Counts
+	written  int // bytes of all details
+	files    map[string]bool
+	fileSize int
+	err      error
 }
 
 // New makes a Writer that writes to out, one Write a run.
-func New(out io.Writer) *Writer {
-	return &Writer{out: out, runs: map[string]*run{}, counts: event.Counts{}}
+func New(out io.Writer, page Page) *Writer {
+	for _, script := range []*[]byte{&page.Theme, &page.Script} { // nothing in a script ends it but its end
+		*script = bytes.ReplaceAll(*script, []byte("</script"), []byte(`<\/script`))
+		*script = bytes.ReplaceAll(*script, []byte("<!--"), []byte(`<\!--`))
+	}
+	return &Writer{out: out, page: page, runs: map[string]*run{}, counts: event.Counts{}, files: map[string]bool{}}
 }
 
 // Wants all there is: the page has requests, responses and results.
@@ -69,12 +71,14 @@ func (w *Writer) Write(e *event.Event) error {
 	switch e.Type {
 	case event.TypeBatchStarted:
 		w.started = e
-		w.print(head())
+		w.print(w.head())
 	case event.TypeRunStarted:
-		w.runs[e.RunID] = newRun(e)
+		w.number++
+		w.runs[e.RunID] = newRun(e, w.number)
 	case event.TypeRunFinished:
 		if r != nil {
 			delete(w.runs, e.RunID)
+			r.see(e)
 			w.print(w.run(r, e.RunFinished))
 		}
 	case event.TypeBatchFinished:
@@ -83,179 +87,125 @@ func (w *Writer) Write(e *event.Event) error {
 		if r != nil {
 			r.see(e)
 		}
+		if e.Type == event.TypeStepArtifact {
+			w.print(w.file(e.Artifact))
+		}
 	}
 	return w.err
 }
 
 func (w *Writer) print(text string) {
-	if w.err == nil {
+	if w.err == nil && text != "" {
 		_, w.err = io.WriteString(w.out, text)
 	}
 }
 
-// head opens the page. Only the style and the script with these very bytes are
-// allowed in it, and no address at all.
-func head() string {
+// head opens the page. Only the scripts and the style with these very bytes are allowed
+// in it, pictures that it was given as data, and no address at all.
+func (w *Writer) head() string {
+	p := w.page
 	return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src '` + hash(style) + `' '` + hash(reveal) + `'; script-src '` + hash(script) + `'; base-uri 'none'; form-action 'none'">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; script-src '` + hash(p.Theme) + `' '` + hash(p.Script) + `'; style-src '` + hash(p.Style) +
+		`'; img-src data: blob:; base-uri 'none'; form-action 'none'; require-trusted-types-for 'script'">
 <meta name="viewport" content="width=device-width, initial-scale=1"><meta name="referrer" content="no-referrer"><meta name="color-scheme" content="light dark">
 <title>TestMesh report</title>
-<style>` + style + `</style></head>
+<script>` + string(p.Theme) + `</script>
+<style>` + string(p.Style) + `</style></head>
 <body>
-<main id="runs">
 `
 }
 
 // hash is a source as CSP level 3 names it.
-func hash(text string) string {
-	sum := sha256.Sum256([]byte(text))
+func hash(text []byte) string {
+	sum := sha256.Sum256(text)
 	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// word is a status as the page knows it: what is none of them was not judged.
+func word(s event.Status) event.Status {
+	if slices.Contains(event.Statuses[:], s) {
+		return s
+	}
+	return event.Errored
+}
+
+// run writes a run: its record and its events as data, and for readers without the
+// script why it did not pass.
+func (w *Writer) run(r *run, end *event.RunFinished) string {
+	status := word(end.Status)
+	w.counts[status]++
+	data := block("run", "", r.Record(end)) + r.data(status, w.written)
+	w.written += len(data)
+	if status == event.Passed {
+		return data
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "<noscript><section><h2>%s: %s</h2><p>%s</p>", status, esc(plain.Name(r.Started)), esc(plain.Why(r.Run.Run, end)))
+	for _, f := range r.Failures {
+		fmt.Fprintf(&b, "<h3>%s</h3><pre>%s</pre>", esc(plain.Path(f.Step)), esc(plain.Explain(f)))
+	}
+	b.WriteString("</section></noscript>\n")
+	return data + b.String()
 }
 
 func esc(s string) string { return html.EscapeString(s) }
 
-// word is a status as the page knows it: what is none of them was not judged.
-func word(s event.Status) string {
-	if slices.Contains(event.Statuses[:], s) {
-		return string(s)
+// file is a stored file as data, each content once.
+func (w *Writer) file(a *event.Artifact) string {
+	if a.Data == nil || len(a.Data) > maxFile || w.fileSize+len(a.Data) > maxFiles || w.files[a.SHA256] {
+		return ""
 	}
-	return string(event.Errored)
+	w.files[a.SHA256] = true
+	w.fileSize += len(a.Data)
+	return block("file", ` data-sha256="`+esc(a.SHA256)+`"`, []byte(`"`+base64.StdEncoding.EncodeToString(a.Data)+`"`))
 }
 
-// run writes a run: one line, its failures as text, its events for the script.
-func (w *Writer) run(r *run, end *event.RunFinished) string {
-	s, status := r.Started.RunStarted, word(end.Status)
-	w.counts[event.Status(status)]++
-	var b strings.Builder
-	fmt.Fprintf(&b, `<details class="run %s" data-status="%s"><summary><b class="status">%s</b> <span class="name">%s</span>`, status, status, status, esc(plain.Name(r.Started)))
-	if end.Status == event.Passed && r.Tries > 1 {
-		w.flaky++
-		b.WriteString(` <span class="tag">flaky</span>`)
-	}
-	for _, t := range s.Tags[:min(len(s.Tags), maxTags)] {
-		fmt.Fprintf(&b, ` <span class="tag">%s</span>`, esc(plain.Line(t, maxText)))
-	}
-	fmt.Fprintf(&b, ` <span class="file">%s</span> <span class="time">%s</span>`, esc(place(r, end)), duration(end.DurationMS))
-	if why := plain.Why(r.Run, end); why != "" {
-		fmt.Fprintf(&b, ` <span class="why">%s</span>`, esc(why))
-	}
-	b.WriteString("</summary>\n")
-	for _, f := range r.Failures {
-		failure(&b, f)
-	}
-	aside(&b, r)
-	data := r.data(end.Status, w.written)
-	w.written += len(data)
-	b.WriteString(data)
-	b.WriteString("</details>\n")
-	return b.String()
-}
-
-// place is the file of a run, with the line of what failed in it.
-func place(r *run, end *event.RunFinished) string {
-	file := r.Started.RunStarted.File
-	if f := r.First(); f != nil && end.Status != event.Passed {
-		if line, _ := plain.Place(f); line > 0 {
-			return fmt.Sprintf("%s:%d", plain.Line(f.Step.File, maxText), line)
-		}
-	}
-	return plain.Line(file, maxText)
-}
-
-// failure says what was wrong for readers without the script.
-func failure(b *strings.Builder, f *cause.Failure) {
-	what := word(f.End.Status)
-	status := what
-	switch {
-	case f.Ignored:
-		what += ", ignored"
-	case f.Handler:
-		what += ", in a handler"
-	}
-	fmt.Fprintf(b, `<section class="failure %s"><h2>%s <small>%s · %s</small></h2><pre>%s</pre></section>`+"\n",
-		status, esc(plain.Path(f.Step)), esc(plain.Line(f.Step.Action, maxText)), what, esc(plain.Explain(f)))
-}
-
-// aside says what else was, and what is not in the page.
-func aside(b *strings.Builder, r *run) {
-	say := func(format string, args ...any) { fmt.Fprintf(b, "<p>%s</p>\n", esc(fmt.Sprintf(format, args...))) }
-	if r.Tries > 1 {
-		say("%s passed on try %d", plain.Line(r.Retried, maxText), r.Tries)
-	}
-	if r.Dropped > 0 {
-		say("%d more failures are not listed", r.Dropped)
-	}
-	for _, o := range r.Orphans {
-		say("left behind: %s", plain.Line(o.Type+" "+o.ID+": "+o.Reason, maxText))
-	}
-	if r.Lost > 0 {
-		say("left behind: %d more", r.Lost)
-	}
-}
-
-func duration(ms float64) string {
-	if !(ms >= 0) || ms > 1e12 {
-		ms = 0 // a clock that was set back
-	}
-	switch d := time.Duration(ms * float64(time.Millisecond)); {
-	case d < time.Second:
-		return fmt.Sprintf("%.0f ms", ms)
-	case d < time.Minute:
-		return fmt.Sprintf("%.2f s", d.Seconds())
-	default:
-		return d.Round(time.Second).String()
-	}
-}
-
-// foot closes the page. The verdict is known only here; the style puts it first.
+// foot closes the page. The verdict is known only here, and so is the script, which
+// reads all that stands before it.
 func (w *Writer) foot(e *event.Event) string {
-	end := e.BatchFinished
-	verdict, class := "PASS", "passed"
-	if end.ExitCode != 0 {
-		verdict, class = "FAIL", "failed"
+	verdict := "PASS"
+	if e.BatchFinished.ExitCode != 0 {
+		verdict = "FAIL"
 	}
-	total := 0
-	for _, n := range w.counts {
-		total += n
-	}
-	var b strings.Builder
-	fmt.Fprintf(&b, `</main>
-<style>`+reveal+`</style>
-<header class="%s"><h1><b id="verdict" class="status">%s</b> <span id="counts">`, class, verdict)
+	var said []string
 	for _, status := range event.Statuses {
 		if n := w.counts[status]; n > 0 {
-			fmt.Fprintf(&b, `<span class="count %s">%d %s</span> `, status, n, status)
+			said = append(said, fmt.Sprintf("%d %s", n, status))
 		}
 	}
-	if total == 0 {
-		b.WriteString("no run ")
-	}
-	b.WriteString("</span></h1>\n<p>")
-	if w.started != nil {
-		fmt.Fprintf(&b, "%s · %s · ", w.started.Time.UTC().Format("2006-01-02 15:04:05 UTC"), duration(float64(e.Time.Sub(w.started.Time))/float64(time.Millisecond)))
-	}
-	fmt.Fprintf(&b, "exit code %d", end.ExitCode)
-	if end.Reason != "" {
-		b.WriteString(" · " + esc(plain.Line(end.Reason, maxText)))
-	}
-	if w.flaky > 0 {
-		fmt.Fprintf(&b, " · %d flaky", w.flaky)
-	}
-	if w.started != nil {
-		fmt.Fprintf(&b, " · seed %d", w.started.BatchStarted.Seed)
-	}
-	b.WriteString("</p>\n")
-	if w.started != nil {
-		for _, n := range w.started.BatchStarted.Notes[:min(len(w.started.BatchStarted.Notes), maxNotes)] {
-			fmt.Fprintf(&b, "<p>note: %s</p>\n", esc(plain.Line(n, maxText)))
-		}
-	}
-	b.WriteString(`<noscript><p>Failures are below. Steps, requests and the search need JavaScript, which is off.</p></noscript>
-<div id="controls" hidden><div id="filters" role="group" aria-label="Statuses"></div><input id="search" type="search" placeholder="Search name, file, tag, message" aria-label="Search"><output id="shown"></output></div>
-</header>
-<script>` + script + `</script>
+	return block("batch", "", w.batch(e)) + `<noscript><p><b>` + verdict + `</b> ` + strings.Join(said, ", ") +
+		`. What did not pass stands above; steps, requests and the search need JavaScript, which is off.</p></noscript>
+<div id="root"></div>
+<script type="module">` + string(w.page.Script) + `</script>
 </body></html>
-`)
-	return b.String()
+`
+}
+
+// batch is how it began and ended, as the events say it.
+func (w *Writer) batch(e *event.Event) []byte {
+	out := map[string]any{}
+	put := func(key string, e event.Event) {
+		e.BatchID = ""
+		if v, err := value.Decode(event.AppendJSON(nil, &e)); err == nil {
+			out[key] = v
+		}
+	}
+	if w.started != nil {
+		first := *w.started
+		began := *first.BatchStarted
+		began.Files = nil
+		began.Notes = nil
+		for _, note := range first.BatchStarted.Notes[:min(len(first.BatchStarted.Notes), maxNotes)] {
+			began.Notes = append(began.Notes, plain.Line(note, maxText))
+		}
+		first.BatchStarted = &began
+		put("started", first)
+	}
+	last := *e
+	end := *e.BatchFinished
+	end.Reason = plain.Line(end.Reason, maxText)
+	last.BatchFinished = &end
+	put("finished", last)
+	return value.Append(nil, out)
 }
