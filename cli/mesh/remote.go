@@ -26,7 +26,7 @@ type Batch struct {
 	Source *apiv1.Source
 	// Rows replace those of every flow; nil: they have their own.
 	Rows *apiv1.RowsFile
-	Emit   func(*event.Event) error
+	Emit func(*event.Event) error
 	// WithFiles gives the events of stored files their contents.
 	WithFiles bool
 	Note      func(format string, args ...any)
