@@ -9,6 +9,11 @@ export default defineConfig({
   build: { target: "es2023", assetsInlineLimit: 0, emptyOutDir: false, chunkSizeWarningLimit: 1000, reportCompressedSize: false },
   server: {
     // `npm run dev` beside `testmesh dev`: the API is the real one.
-    proxy: Object.fromEntries(["/api", "/testmesh.api.v1"].map((path) => [path, { target: "http://127.0.0.1:7070", ws: true, changeOrigin: true }])),
+    proxy: Object.fromEntries(
+      ["/api", "/testmesh.api.v1"].map((path) => [
+        path,
+        { target: process.env.TESTMESH_SERVER ?? "http://127.0.0.1:7070", ws: true, changeOrigin: true, rewriteWsOrigin: true },
+      ]),
+    ),
   },
 });

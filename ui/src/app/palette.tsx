@@ -53,6 +53,9 @@ export function Palette({ close, shortcuts }: { close: () => void; shortcuts: ()
             </Command.Item>
           </Command.Group>
           <Command.Group heading="Do" className={heading}>
+            <Command.Item className={item} onSelect={act(() => void navigate({ to: "/runs/queue" }))}>
+              Queue a run
+            </Command.Item>
             <Command.Item className={item} onSelect={act(() => chooseTheme("light"))}>
               Light theme
             </Command.Item>

@@ -1,5 +1,6 @@
 import { createRootRoute, createRoute, createRouter, Link, lazyRouteComponent, redirect } from "@tanstack/react-router";
 import { Empty } from "../components/notice";
+import type { FlowView } from "../features/flows/flow-page";
 import type { FlowQuery } from "../features/flows/flows-page";
 import type { QueueSearch } from "../features/queue/queue-page";
 import { RunsPage } from "../features/runs/runs-page";
@@ -63,6 +64,18 @@ const flowsRoute = createRoute({
   validateSearch: (search): FlowQuery => ({ name: text(search.name), tag: text(search.tag) }),
 });
 
+const flowRoute = createRoute({
+  getParentRoute: () => root,
+  path: "/flows/show",
+  component: lazyRouteComponent(() => import("../features/flows/flow-page"), "FlowPage"),
+  validateSearch: (search): FlowView => ({
+    file: text(search.file),
+    index: text(search.index),
+    view: text(search.view),
+    revision: text(search.revision),
+  }),
+});
+
 const fleetRoute = createRoute({
   getParentRoute: () => root,
   path: "/fleet",
@@ -70,7 +83,7 @@ const fleetRoute = createRoute({
 });
 
 export const router = createRouter({
-  routeTree: root.addChildren([home, runsRoute, queueRoute, runRoute, flowsRoute, fleetRoute]),
+  routeTree: root.addChildren([home, runsRoute, queueRoute, runRoute, flowsRoute, flowRoute, fleetRoute]),
   defaultPreload: "intent",
   defaultErrorComponent: Crash,
   parseSearch: readSearch,

@@ -23,6 +23,7 @@ export function Shell() {
   useShortcuts("Everywhere", [
     { keys: "mod+k", does: "Go to, or do", run: () => setOpen("palette") },
     { keys: "?", does: "These shortcuts", run: () => setOpen("shortcuts") },
+    { keys: "n", does: "Queue a run", run: () => void navigate({ to: "/runs/queue" }) },
     { keys: "g r", does: "Runs", run: () => void navigate({ to: "/runs" }) },
     { keys: "g f", does: "Flows", run: () => void navigate({ to: "/flows" }) },
     { keys: "g a", does: "Fleet", run: () => void navigate({ to: "/fleet" }) },

@@ -9,14 +9,15 @@ const kinds: Record<Kind, string> = {
   quiet: "border-transparent bg-transparent text-text-2 hover:bg-hover hover:text-text",
 };
 
+const shape =
+  "inline-flex h-7 shrink-0 items-center justify-center gap-1.5 whitespace-nowrap rounded-sm border px-2.5 font-medium transition-opacity disabled:opacity-50";
+
+// A link that is drawn as a button: it goes somewhere, and can be opened in another tab.
+export const linkLook = `${shape} ${kinds.plain}`;
+export const primaryLook = `${shape} ${kinds.primary}`;
+
 export function Button({ kind = "plain", className = "", ...rest }: ComponentProps<"button"> & { kind?: Kind }) {
-  return (
-    <button
-      type="button"
-      {...rest}
-      className={`inline-flex h-7 shrink-0 items-center justify-center gap-1.5 whitespace-nowrap rounded-sm border px-2.5 font-medium transition-opacity disabled:opacity-50 ${kinds[kind]} ${className}`}
-    />
-  );
+  return <button type="button" {...rest} className={`${shape} ${kinds[kind]} ${className}`} />;
 }
 
 export function Kbd({ children }: { children: string }) {

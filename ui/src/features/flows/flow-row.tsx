@@ -1,24 +1,21 @@
-import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import { useEffect, useRef, useState } from "react";
-import { Button } from "../../components/button";
+import { linkLook } from "../../components/button";
 import { Ago } from "../../components/clock";
+import { Sparkline } from "../../components/sparkline";
 import { StatusMark } from "../../components/status-mark";
-import { type Flow, type Run, RunStatus } from "../../gen/testmesh/api/v1/record_pb";
-import { runs } from "../../lib/api";
+import { Tags } from "../../components/tags";
+import type { Flow } from "../../gen/testmesh/api/v1/record_pb";
 import { duration, millis } from "../../lib/format";
-import { median } from "../../lib/stats";
 import { markOf, runWord } from "../../lib/status";
+import { lately, useLately } from "./use-lately";
 
-// lately is how many runs of a flow its row speaks of.
-const lately = 20;
-const refresh = 10_000;
-
-const ended = [RunStatus.PASSED, RunStatus.FAILED, RunStatus.ERRORED, RunStatus.CANCELLED];
+// flowColumns are those of the rows and of their heading.
+export const flowColumns = "md:grid md:grid-cols-[minmax(0,1fr)_9.5rem_6.5rem_4rem_4.5rem_4rem] md:items-center md:gap-3";
 
 // FlowRow is a flow with how its newest runs ended. They are asked for once the row is on
 // the screen: there may be a thousand.
-export function FlowRow({ flow, run }: { flow: Flow; run: () => void }) {
+export function FlowRow({ flow }: { flow: Flow }) {
   const row = useRef<HTMLLIElement>(null);
   const [seen, setSeen] = useState(false);
   useEffect(() => {
@@ -26,79 +23,41 @@ export function FlowRow({ flow, run }: { flow: Flow; run: () => void }) {
     if (row.current !== null) watch.observe(row.current);
     return () => watch.disconnect();
   }, []);
-  const newest = useQuery({
-    queryKey: ["flow-runs", flow.name],
-    queryFn: () => runs.listRuns({ flow: flow.name, status: ended, pageSize: lately }),
-    enabled: seen,
-    refetchInterval: seen && refresh,
-  });
-  const list = newest.data?.runs ?? [];
-  const last = list[0];
+  const { loaded, list, last, passed, judged, rate, p50 } = useLately(flow.name, seen);
+  const at = { file: flow.file, index: flow.index === 0 ? undefined : String(flow.index) };
   return (
-    <li ref={row} className="flex min-h-9 flex-wrap items-center gap-x-3 gap-y-1 border-line border-b px-3 py-1">
-      <span className="w-24">
+    <li ref={row} className={`flex min-h-10 flex-wrap items-center gap-x-3 gap-y-1 border-line border-b px-3 py-1.5 ${flowColumns}`}>
+      <span className="flex w-full min-w-0 items-center gap-2">
+        <Link to="/flows/show" search={at} className="min-w-0 truncate font-medium hover:underline">
+          {flow.name}
+        </Link>
+        <span className="mono hidden min-w-0 shrink truncate text-text-2 xl:inline">{flow.file}</span>
+        <span className="hidden sm:inline">
+          <Tags tags={flow.tags} />
+        </span>
+      </span>
+      <span className="flex items-center gap-1.5">
         {last !== undefined && (
-          <Link
-            to="/runs/$id"
-            params={{ id: last.id }}
-            title="Its newest run"
-            className="inline-flex min-h-6 items-center rounded-sm hover:underline"
-          >
+          <Link to="/runs/$id" params={{ id: last.id }} title="Its newest run" className="inline-flex min-h-6 items-center gap-1.5 hover:underline">
             <StatusMark mark={markOf(runWord[last.status])} word={runWord[last.status]} />
+            <span className="text-text-2">
+              <Ago at={millis(last.finished)} />
+            </span>
           </Link>
         )}
-        {newest.isSuccess && last === undefined && <span className="text-text-2">no runs</span>}
+        {loaded && last === undefined && <span className="text-text-2">not run yet</span>}
       </span>
-      <Link
-        to="/runs"
-        search={{ flow: flow.name }}
-        title="Its runs"
-        className="inline-flex min-h-6 items-center rounded-sm font-medium hover:underline"
-      >
-        {flow.name}
+      <span className="hidden md:block">{list.length > 0 && <Sparkline list={list} most={lately} />}</span>
+      <span className="text-right" title={judged > 0 ? `${passed} of the newest ${judged} passed` : undefined}>
+        {rate}
+        {rate !== "" && <span className="text-text-2 md:sr-only"> passed</span>}
+      </span>
+      <span className="text-right text-text-2" title="Half of them took no longer">
+        {judged > 0 && duration(p50)}
+      </span>
+      <Link to="/runs/queue" search={at} aria-label={`Run ${flow.name}`} className={`${linkLook} ml-auto`}>
+        Run
       </Link>
-      <span className="mono min-w-0 truncate text-text-2">{flow.file}</span>
-      {flow.tags.map((tag) => (
-        <span key={tag} className="rounded-sm border border-line px-1 text-text-2 text-xs">
-          {tag}
-        </span>
-      ))}
-      <span className="ml-auto flex items-center gap-3 text-text-2">
-        {list.length > 0 && <Lately list={list} />}
-        <span className="hidden w-28 text-right md:inline">
-          pushed <Ago at={millis(flow.updated)} />
-        </span>
-        <Button onClick={run} aria-label={`Run ${flow.name}`}>
-          Run
-        </Button>
-      </span>
     </li>
-  );
-}
-
-const looks: Partial<Record<RunStatus, string>> = {
-  [RunStatus.PASSED]: "h-2 bg-passed",
-  [RunStatus.FAILED]: "h-4 bg-failed",
-  [RunStatus.ERRORED]: "h-3 bg-errored",
-  [RunStatus.CANCELLED]: "h-1 bg-control",
-};
-
-// Lately are the newest runs as bars, the newest to the right, and what they come to.
-function Lately({ list }: { list: Run[] }) {
-  const passed = list.filter((run) => run.status === RunStatus.PASSED).length;
-  return (
-    <>
-      <span aria-hidden="true" className="flex h-4 w-24 items-end justify-end gap-px">
-        {[...list].reverse().map((run) => (
-          <span key={run.id} className={`w-1 ${looks[run.status] ?? ""}`} />
-        ))}
-      </span>
-      <span className="w-24 text-right">
-        {passed} of {list.length} passed
-      </span>
-      <span className="w-14 text-right" title="Half of them took no longer">
-        {duration(median(list.map((run) => run.durationMs)))}
-      </span>
-    </>
   );
 }

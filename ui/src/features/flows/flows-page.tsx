@@ -1,14 +1,15 @@
 import { useQuery } from "@tanstack/react-query";
-import { useNavigate, useSearch } from "@tanstack/react-router";
-import { useEffect, useState } from "react";
+import { Link, useNavigate, useSearch } from "@tanstack/react-router";
+import { type RefObject, useEffect, useRef } from "react";
+import { primaryLook } from "../../components/button";
 import { CommandLine } from "../../components/command-line";
+import { Icon } from "../../components/icon";
 import { Empty, Loading, Notice } from "../../components/notice";
-import type { Flow } from "../../gen/testmesh/api/v1/record_pb";
 import { flows } from "../../lib/api";
 import { plural } from "../../lib/format";
 import { problemOf } from "../../lib/problem";
-import { FlowRow } from "./flow-row";
-import { QueueRun } from "./queue-run";
+import { useShortcuts } from "../../lib/shortcuts";
+import { FlowRow, flowColumns } from "./flow-row";
 
 export interface FlowQuery {
   name?: string;
@@ -21,7 +22,7 @@ const refresh = 5_000;
 // FlowsPage are the stored flows, with how each ended last, and a way to run one.
 export function FlowsPage() {
   const query = useSearch({ from: "/flows" });
-  const [running, setRunning] = useState<Flow | null>(null);
+  const input = useRef<HTMLInputElement>(null);
   const list = useQuery({
     queryKey: ["flows", query.name ?? "", query.tag ?? ""],
     queryFn: () => flows.listFlows({ name: query.name ?? "", tags: query.tag ?? "", pageSize: 1_000 }),
@@ -31,25 +32,35 @@ export function FlowsPage() {
   useEffect(() => {
     document.title = "Flows · TestMesh";
   }, []);
+  useShortcuts("Flows", [{ keys: "/", does: "Find by name", run: () => input.current?.select() }]);
   const stored = list.data?.flows ?? [];
   const filtered = query.name !== undefined || query.tag !== undefined;
   return (
     <div className="flex min-h-full flex-col bg-bg">
-      <Filters query={query} count={stored.length} more={list.data?.nextPageToken !== undefined && list.data.nextPageToken !== ""} />
+      <Filters query={query} input={input} count={stored.length} more={(list.data?.nextPageToken ?? "") !== ""} />
       {list.error !== null && <Notice problem={problemOf(list.error)} />}
-      {list.isPending && <Loading what="Flows" />}
+      {list.isPending && list.error === null && <Loading what="Flows" />}
       {list.isSuccess && stored.length === 0 && (filtered ? <Empty title="No flow is like that" /> : <FirstFlow />)}
+      {stored.length > 0 && (
+        <div aria-hidden="true" className={`hidden h-7 border-line border-b px-3 text-text-2 text-xs ${flowColumns}`}>
+          <span>Flow</span>
+          <span>Last run</span>
+          <span className="text-right">Newest 20</span>
+          <span className="text-right">Passed</span>
+          <span className="text-right">Median</span>
+          <span />
+        </div>
+      )}
       <ul aria-label="Flows">
         {stored.map((flow) => (
-          <FlowRow key={`${flow.file} ${flow.index}`} flow={flow} run={() => setRunning(flow)} />
+          <FlowRow key={`${flow.file} ${flow.index}`} flow={flow} />
         ))}
       </ul>
-      {running !== null && <QueueRun flow={running} close={() => setRunning(null)} />}
     </div>
   );
 }
 
-function Filters({ query, count, more }: { query: FlowQuery; count: number; more: boolean }) {
+function Filters({ query, input, count, more }: { query: FlowQuery; input: RefObject<HTMLInputElement | null>; count: number; more: boolean }) {
   const navigate = useNavigate();
   const change = (next: FlowQuery) => void navigate({ to: "/flows", search: { ...query, ...next }, replace: true });
   const field = "h-7 min-w-0 rounded-sm border border-control bg-bg px-2 placeholder:text-text-3";
@@ -57,22 +68,30 @@ function Filters({ query, count, more }: { query: FlowQuery; count: number; more
     <div className="flex flex-wrap items-center gap-2 border-line border-b px-3 py-2">
       <h1 className="w-16 text-lg font-semibold">Flows</h1>
       <input
+        ref={input}
         value={query.name ?? ""}
         onChange={(event) => change({ name: event.target.value })}
+        onKeyDown={(event) => event.key === "Escape" && event.currentTarget.blur()}
         placeholder="Name"
         aria-label="A part of the name"
-        className={`${field} w-48`}
+        className={`${field} order-1 w-full sm:order-none sm:w-56`}
       />
       <input
         value={query.tag ?? ""}
         onChange={(event) => change({ tag: event.target.value })}
         placeholder="Tags, as smoke && !slow"
         aria-label="Tags"
-        className={`${field} mono w-56`}
+        spellCheck={false}
+        className={`${field} mono order-1 w-full sm:order-none sm:w-64`}
       />
       <span role="status" className="text-text-2">
         {more ? `the first ${plural(count, "flow")}` : count > 0 && plural(count, "flow")}
       </span>
+      {count > 0 && (
+        <Link to="/runs/queue" search={query.tag === undefined ? {} : { tag: query.tag }} className={`${primaryLook} ml-auto`}>
+          <Icon name="plus" /> Queue a run
+        </Link>
+      )}
     </div>
   );
 }

@@ -27,14 +27,14 @@ export function InputFields({ form, values, secrets, set, problems, columns, man
     <div className="grid gap-x-4 gap-y-3 p-3 sm:grid-cols-2">
       {form.map((input) => {
         const text = (input.secret ? secrets : values)[input.name] ?? "";
-        const rows = columns.includes(input.name) ? "The data file has it." : "";
-        const of = many ? `For ${input.flows.join(", ")}.` : "";
+        const rows = columns.includes(input.name) ? "The data file has it" : "";
+        const of = many ? `For ${input.flows.join(", ")}` : "";
         return (
           <Field
             key={input.name}
             label={<code>{input.name}</code>}
             mark={[words[input.type] ?? input.type, input.preset === null && rows === "" ? "needed" : ""].filter(Boolean).join(" · ")}
-            hint={[input.description, rows, of].filter(Boolean).join(" ")}
+            hint={[input.description.replace(/[.]?\s*$/, ""), rows, of].filter(Boolean).join(". ")}
             problem={problems.get(`input ${input.name}`)}
             className={input.type === "object" || input.type === "array" ? "sm:col-span-2" : ""}
           >

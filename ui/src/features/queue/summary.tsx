@@ -12,7 +12,9 @@ const listed = 6;
 export function Summary({ queue, submit, tried }: { queue: Queue; submit: () => void; tried: boolean }) {
   const { plan, problems, queue: sending } = queue;
   const runs = plan.isSuccess && problems.size === 0 ? plan.data.runs : null;
-  const wrong = [...problems.values()];
+  const wrong = [...problems].map(([field, problem]) =>
+    field.startsWith("input ") && !problem.startsWith(field.slice(6)) ? `${field.slice(6)}: ${problem}` : problem,
+  );
   return (
     <div className="flex flex-col gap-3">
       <Panel title="What will be queued" side={runs !== null && plural(runs, "run")}>

@@ -1,9 +1,10 @@
 import { useNavigate } from "@tanstack/react-router";
 import { useVirtualizer } from "@tanstack/react-virtual";
-import { type MouseEvent, useCallback, useEffect, useMemo, useRef, useState } from "react";
+import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { Button } from "../../components/button";
 import { Icon } from "../../components/icon";
 import { columns, RunRow } from "../../components/run-row";
+import { useFollow } from "../../components/use-follow";
 import type { Run } from "../../gen/testmesh/api/v1/record_pb";
 import { plural } from "../../lib/format";
 import { group } from "../../lib/row-order";
@@ -71,13 +72,7 @@ export function RunList({ rows, hold }: { rows: RunRows; hold: (held: boolean) =
     (id: string) => setClosed((was) => (was.has(id) ? new Set([...was].filter((one) => one !== id)) : new Set([...was, id]))),
     [],
   );
-  // A click on a row stays within the page, unless it asks for another tab.
-  const follow = (event: MouseEvent<HTMLElement>) => {
-    const id = event.target instanceof Element ? event.target.closest<HTMLElement>("[data-run]")?.dataset.run : undefined;
-    if (id === undefined || event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
-    event.preventDefault();
-    void navigate({ to: "/runs/$id", params: { id } });
-  };
+  const follow = useFollow();
   const open = () => {
     const item = items.find((one) => one.id === selected);
     if (item?.kind === "batch") toggle(item.id);
