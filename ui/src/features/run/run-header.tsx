@@ -45,9 +45,13 @@ export function RunHeader({ run, step, recording }: { run: Run; step: string; re
         <Fact name="agent">{attempt?.agentName}</Fact>
         {run.attempts.length > 1 && <Fact name="attempts">{String(run.attempts.length)}</Fact>}
         {hasEnded(run.status) && <Fact name="assertions">{counted(run)}</Fact>}
-        <span>
-          queued <Ago at={millis(run.created)} />
-        </span>
+        {recorded === null ? (
+          <span>
+            queued <Ago at={millis(run.created)} />
+          </span>
+        ) : (
+          <Fact name="started">{new Date(millis(run.started)).toLocaleString()}</Fact>
+        )}
         {run.spec?.tags.map((tag) => (
           <span key={tag} className="rounded-sm border border-line px-1 text-xs">
             {tag}
