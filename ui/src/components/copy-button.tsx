@@ -1,4 +1,5 @@
-import { useEffect, useState } from "react";
+import { type MouseEvent, useEffect, useState } from "react";
+import { copyText } from "../lib/copy-text";
 import { Button } from "./button";
 import { Icon } from "./icon";
 
@@ -11,14 +12,11 @@ export function CopyButton({ text, children, label }: { text: () => string; chil
     const timer = setTimeout(() => setSaid(""), 1_600);
     return () => clearTimeout(timer);
   }, [said]);
-  const copy = () => {
-    navigator.clipboard.writeText(text()).then(
-      () => setSaid("Copied"),
-      () => setSaid("Not allowed"),
-    );
+  const copy = async (event: MouseEvent<HTMLButtonElement>) => {
+    setSaid((await copyText(text(), event.currentTarget)) ? "Copied" : "Not allowed");
   };
   return (
-    <Button kind="quiet" onClick={copy} aria-label={label ?? children} title={label}>
+    <Button kind="quiet" onClick={(event) => void copy(event)} aria-label={label ?? children} title={label}>
       <Icon name={said === "Copied" ? "check" : "copy"} />
       {said || children}
       <span role="status" className="sr-only">

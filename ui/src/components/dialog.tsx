@@ -21,7 +21,7 @@ export function Dialog({ title, close, children, wide }: { title: string; close:
       ref={ref}
       aria-labelledby={id}
       tabIndex={-1}
-      onClose={close}
+      onClose={(event) => !event.currentTarget.open && close()} // one that was opened again meanwhile stays
       onClick={(event) => event.target === ref.current && close()}
       className={`m-auto max-h-[85dvh] w-[calc(100vw-24px)] ${wide ? "max-w-2xl" : "max-w-md"} overflow-visible rounded-md outline-none border border-line bg-raised p-0 text-text shadow-overlay`}
     >

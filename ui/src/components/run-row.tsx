@@ -38,7 +38,7 @@ export const RunRow = memo(function RunRow({ run, narrow, selected, inside }: Pr
   }
   return (
     <a href={`/runs/${run.id}`} data-run={run.id} className={`${columns} ${look}`}>
-      <span className={inside ? "pl-5" : ""}>
+      <span className={`flex items-center ${inside ? "pl-5" : ""}`}>
         <StatusMark mark={markOf(word)} word={word} />
       </span>
       <span className="flex min-w-0 items-center gap-2">

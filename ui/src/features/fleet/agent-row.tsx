@@ -1,4 +1,3 @@
-import { Link } from "@tanstack/react-router";
 import { useState } from "react";
 import { Button } from "../../components/button";
 import { Ago } from "../../components/clock";
@@ -6,8 +5,9 @@ import { Icon } from "../../components/icon";
 import { StatusMark } from "../../components/status-mark";
 import { AgentChange } from "../../gen/testmesh/api/v1/api_pb";
 import { type Agent, AgentState } from "../../gen/testmesh/api/v1/record_pb";
-import { millis, plural, shortId } from "../../lib/format";
+import { millis, plural } from "../../lib/format";
 import { agentMark, agentWord } from "../../lib/status";
+import { AgentDetails } from "./agent-details";
 import { ChangeAgent } from "./change-agent";
 
 // AgentRow is an agent: how it is, what it may take, and what it has.
@@ -27,7 +27,7 @@ export function AgentRow({ agent }: { agent: Agent }) {
         >
           <Icon name="chevron" className={`text-text-3 ${open ? "rotate-90" : ""}`} />
         </button>
-        <span className="w-24">
+        <span className="w-22">
           <StatusMark mark={agentMark[agent.state]} word={agentWord[agent.state]} />
         </span>
         <span className="min-w-24 font-medium">{agent.name}</span>
@@ -51,7 +51,7 @@ export function AgentRow({ agent }: { agent: Agent }) {
           </Button>
         </span>
       </div>
-      {open && <Details agent={agent} />}
+      {open && <AgentDetails agent={agent} />}
       {change !== null && <ChangeAgent agent={agent} change={change} close={() => setChange(null)} />}
     </li>
   );
@@ -69,45 +69,5 @@ function Labels({ agent }: { agent: Agent }) {
         </span>
       ))}
     </span>
-  );
-}
-
-function Details({ agent }: { agent: Agent }) {
-  return (
-    <dl className="grid grid-cols-[max-content_minmax(0,1fr)] gap-x-4 gap-y-1.5 border-line border-t bg-canvas px-4 py-3">
-      <dt className="text-text-2">Runs</dt>
-      <dd className="flex flex-wrap gap-x-3">
-        {agent.leases.length === 0 && "none"}
-        {agent.leases.map((run) => (
-          <Link key={run} to="/runs/$id" params={{ id: run }} className="mono text-accent underline">
-            {shortId(run)}
-          </Link>
-        ))}
-      </dd>
-      <dt className="text-text-2">Facts</dt>
-      <dd className="flex flex-wrap gap-1">
-        {Object.entries(agent.facts).map(([name, value]) => (
-          <span key={name} title="Reported by the agent" className="rounded-sm border border-line px-1.5 text-xs">
-            {name}={value}
-          </span>
-        ))}
-      </dd>
-      <dt className="text-text-2">Plugins</dt>
-      <dd>{plural(agent.plugins.length, "plugin")}</dd>
-      <dt className="text-text-2">Version</dt>
-      <dd>{agent.version}</dd>
-      <dt className="text-text-2">Joined</dt>
-      <dd>
-        <Ago at={millis(agent.joined)} />
-      </dd>
-      {agent.pausedUntil !== undefined && (
-        <>
-          <dt className="text-text-2">Paused until</dt>
-          <dd>{new Date(millis(agent.pausedUntil)).toLocaleString()}</dd>
-        </>
-      )}
-      <dt className="text-text-2">Id</dt>
-      <dd className="mono break-all">{agent.id}</dd>
-    </dl>
   );
 }

@@ -5,6 +5,7 @@ import { Dialog } from "../../components/dialog";
 import { AgentChange } from "../../gen/testmesh/api/v1/api_pb";
 import type { Agent } from "../../gen/testmesh/api/v1/record_pb";
 import { agents } from "../../lib/api";
+import { freshKey } from "../../lib/fresh-key";
 import { problemOf } from "../../lib/problem";
 
 const words: Partial<Record<AgentChange, { verb: string; says: string }>> = {
@@ -23,6 +24,7 @@ const spans = [
 // ChangeAgent pauses, resumes or drains an agent, with a note for the others.
 export function ChangeAgent({ agent, change, close }: { agent: Agent; change: AgentChange; close: () => void }) {
   const [note, setNote] = useState("");
+  const [key] = useState(freshKey);
   const [seconds, setSeconds] = useState(0);
   const { verb, says } = words[change] ?? { verb: "Change", says: "" };
   const set = useMutation({
@@ -32,7 +34,7 @@ export function ChangeAgent({ agent, change, close }: { agent: Agent; change: Ag
         change,
         note,
         duration: seconds > 0 ? { seconds: BigInt(seconds), nanos: 0 } : undefined,
-        idempotencyKey: crypto.randomUUID(),
+        idempotencyKey: key,
       }),
     onSuccess: close,
   });

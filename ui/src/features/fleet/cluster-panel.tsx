@@ -1,20 +1,14 @@
 import { Ago } from "../../components/clock";
+import { Panel } from "../../components/panel";
 import { Glyph } from "../../components/status-mark";
-import { GetClusterResponseSchema } from "../../gen/testmesh/api/v1/api_pb";
+import type { GetClusterResponse } from "../../gen/testmesh/api/v1/api_pb";
 import { millis, shortId } from "../../lib/format";
-import { decode, useLive } from "../../lib/use-live";
 
 // ClusterPanel is the nodes of the control plane: who leads, and how far each is.
-export function ClusterPanel() {
-  const { list } = useLive("cluster", {});
-  if (list === null) return null;
-  const cluster = decode(GetClusterResponseSchema, list.value);
+export function ClusterPanel({ cluster }: { cluster: GetClusterResponse }) {
   const cell = "border-line border-b px-3 py-1.5 text-left font-normal whitespace-nowrap";
   return (
-    <section className="panel min-w-0" aria-labelledby="cluster">
-      <h2 id="cluster" className="border-line border-b px-3 py-2 font-semibold">
-        Control plane
-      </h2>
+    <Panel title="Control plane" side={`version ${cluster.version}`}>
       {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard */}
       <div className="overflow-x-auto" tabIndex={0} role="region" aria-label="Nodes">
         <table className="w-full border-collapse">
@@ -54,9 +48,8 @@ export function ClusterPanel() {
           <>
             Last snapshot <Ago at={millis(cluster.lastSnapshot)} />.
           </>
-        )}{" "}
-        Version {cluster.version}.
+        )}
       </p>
-    </section>
+    </Panel>
   );
 }

@@ -1,34 +1,54 @@
 import { Link } from "@tanstack/react-router";
-import { QueueStatsResponseSchema } from "../../gen/testmesh/api/v1/api_pb";
+import { Fact, Facts } from "../../components/facts";
+import { type GetClusterResponse, QueueStatsResponseSchema } from "../../gen/testmesh/api/v1/api_pb";
+import { type Agent, AgentState } from "../../gen/testmesh/api/v1/record_pb";
 import { duration, durationMillis } from "../../lib/format";
 import { decode, useLive } from "../../lib/use-live";
 
-// QueuePanel is what waits, and for how long.
-export function QueuePanel() {
+// QueuePanel is what waits and for how long, and what there is to take it.
+export function QueuePanel({ agents, cluster }: { agents: Agent[]; cluster: GetClusterResponse | null }) {
   const { list } = useLive("queue", {});
   if (list === null) return null;
   const queue = decode(QueueStatsResponseSchema, list.value);
   const oldest = durationMillis(queue.oldestWait);
+  const online = agents.filter((agent) => agent.state === AgentState.ONLINE);
+  const slots = online.reduce((sum, agent) => sum + agent.slots, 0);
+  const taken = agents.reduce((sum, agent) => sum + agent.leases.length, 0);
+  const reachable = cluster?.members.filter((member) => member.reachable).length ?? 0;
   return (
-    <section aria-label="Queue" className="panel flex flex-wrap gap-x-8 gap-y-2 px-3 py-2">
-      <Count name="waiting" value={queue.depth.toLocaleString("en")} status="queued,offered" />
-      <Count name="running" value={queue.running.toLocaleString("en")} status="running,finishing" />
-      <span>
-        <span className="text-base font-semibold">{oldest > 0 ? duration(oldest) : "none"}</span> <span className="text-text-2">oldest wait</span>
-      </span>
-      {queue.quarantined > 0 && (
-        <span className="text-flaky-text">
-          <span className="text-base font-semibold">{queue.quarantined}</span> quarantined
-        </span>
+    <Facts label="At a glance">
+      <Fact name="Waiting">
+        <Count n={queue.depth} status="queued,offered" />
+      </Fact>
+      <Fact name="Oldest wait">{oldest > 0 ? duration(oldest) : "none waits"}</Fact>
+      <Fact name="Running">
+        <Count n={queue.running} status="running,finishing" />
+      </Fact>
+      <Fact name="Agents online">
+        {online.length} <span className="font-normal text-text-2">of {agents.length}</span>
+      </Fact>
+      <Fact name="Slots taken">
+        {taken} <span className="font-normal text-text-2">of {slots}</span>
+      </Fact>
+      {cluster !== null && (
+        <Fact name="Nodes reachable">
+          {reachable} <span className="font-normal text-text-2">of {cluster.members.length}</span>
+        </Fact>
       )}
-    </section>
+      {queue.quarantined > 0 && (
+        <Fact name="Quarantined">
+          <span className="text-flaky-text">{queue.quarantined}</span>
+        </Fact>
+      )}
+    </Facts>
   );
 }
 
-function Count({ name, value, status }: { name: string; value: string; status: string }) {
+function Count({ n, status }: { n: number; status: string }) {
+  if (n === 0) return <>0</>;
   return (
-    <Link to="/runs" search={{ status }} className="rounded-sm hover:underline">
-      <span className="text-base font-semibold">{value}</span> <span className="text-text-2">{name}</span>
+    <Link to="/runs" search={{ status }} className="underline decoration-line underline-offset-2 hover:decoration-current">
+      {n.toLocaleString("en")}
     </Link>
   );
 }

@@ -1,6 +1,6 @@
 import { Link } from "@tanstack/react-router";
-import type { ReactNode } from "react";
 import { Ago } from "../../components/clock";
+import { Fact, Facts } from "../../components/facts";
 import { Sparkline } from "../../components/sparkline";
 import { StatusMark } from "../../components/status-mark";
 import type { GetFlowResponse } from "../../gen/testmesh/api/v1/api_pb";
@@ -14,7 +14,7 @@ export function FlowFacts({ answer }: { answer: GetFlowResponse }) {
   const { flow } = answer;
   const { list, last, passed, judged, rate, p50 } = useLately(flow?.name ?? "", true);
   return (
-    <dl className="mx-3 my-2 grid grid-cols-2 gap-px overflow-hidden rounded-md border border-line bg-line sm:grid-cols-3 xl:grid-cols-6">
+    <Facts label="How it does" className="mx-3 my-2">
       <Fact name="Last run">
         {last === undefined ? (
           "none yet"
@@ -62,16 +62,7 @@ export function FlowFacts({ answer }: { answer: GetFlowResponse }) {
         )}
       </Fact>
       <Fact name="Asks for">{asks(answer)}</Fact>
-    </dl>
-  );
-}
-
-function Fact({ name, children }: { name: string; children: ReactNode }) {
-  return (
-    <div className="min-w-0 bg-bg px-3 py-2">
-      <dt className="text-text-2 text-xs">{name}</dt>
-      <dd className="truncate font-medium">{children}</dd>
-    </div>
+    </Facts>
   );
 }
 

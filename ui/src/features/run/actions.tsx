@@ -7,6 +7,7 @@ import { Dialog } from "../../components/dialog";
 import { Icon } from "../../components/icon";
 import type { Run } from "../../gen/testmesh/api/v1/record_pb";
 import { runs } from "../../lib/api";
+import { freshKey } from "../../lib/fresh-key";
 import { problemOf } from "../../lib/problem";
 import type { Recording } from "../../lib/recording";
 import { useShortcuts } from "../../lib/shortcuts";
@@ -23,7 +24,7 @@ const expansion = 5_000;
 
 // again queues a batch, and finds its run where it has one alone.
 async function again(run: Run, what: Again): Promise<string> {
-  const { batch } = await runs.rerun({ batchId: run.batchId, ...what, idempotencyKey: crypto.randomUUID() });
+  const { batch } = await runs.rerun({ batchId: run.batchId, ...what, idempotencyKey: freshKey() });
   const until = Date.now() + expansion;
   while (batch !== undefined && what.runId !== undefined && Date.now() < until) {
     const made = await runs.listRuns({ batchId: batch.id, pageSize: 2 });
@@ -90,7 +91,7 @@ export function Actions({ run, step, recording }: { run: Run; step: string; reco
 
 function CancelDialog({ run, close }: { run: Run; close: () => void }) {
   const [reason, setReason] = useState("");
-  const cancel = useMutation({ mutationFn: () => runs.cancel({ runIds: [run.id], reason, idempotencyKey: crypto.randomUUID() }), onSuccess: close });
+  const cancel = useMutation({ mutationFn: () => runs.cancel({ runIds: [run.id], reason, idempotencyKey: freshKey() }), onSuccess: close });
   const submit = (event: FormEvent) => {
     event.preventDefault();
     cancel.mutate();

@@ -1,13 +1,16 @@
+import { Link } from "@tanstack/react-router";
 import { type FormEvent, type RefObject, useEffect, useState } from "react";
+import { primaryLook } from "../../components/button";
+import { Choice } from "../../components/choice";
 import { Icon } from "../../components/icon";
 import { parseQuery, printQuery, type RunQuery } from "../../lib/query-text";
 
 const quick = [
-  { status: undefined, word: "All" },
-  { status: "failed", word: "Failed" },
-  { status: "errored", word: "Errored" },
-  { status: "active", word: "Active" },
-  { status: "passed", word: "Passed" },
+  { value: undefined, word: "All" },
+  { value: "failed", word: "Failed" },
+  { value: "errored", word: "Errored" },
+  { value: "active", word: "Active" },
+  { value: "passed", word: "Passed" },
 ];
 
 // QueryBar is the address as one line of text. What is not understood is said, and stays
@@ -55,18 +58,12 @@ export function QueryBar({
             className="mono h-7 w-full rounded-sm border border-control bg-bg pr-2 pl-8 placeholder:text-text-3"
           />
         </form>
-        <div role="group" aria-label="Status" className="flex gap-1 overflow-x-auto">
-          {quick.map((one) => (
-            <button
-              key={one.word}
-              type="button"
-              aria-pressed={query.status === one.status}
-              onClick={() => change({ ...query, status: one.status })}
-              className={`h-7 rounded-sm px-2 ${query.status === one.status ? "bg-selected font-medium text-text" : "text-text-2 hover:bg-hover hover:text-text"}`}
-            >
-              {one.word}
-            </button>
-          ))}
+        <div className="flex items-center gap-2">
+          <Choice label="Status" options={quick} value={query.status} choose={(status) => change({ ...query, status })} />
+          <Link to="/runs/queue" className={`${primaryLook} ml-auto`}>
+            <Icon name="plus" /> <span className="hidden sm:inline md:hidden xl:inline">Queue a run</span>
+            <span className="sm:hidden md:inline xl:hidden">Queue</span>
+          </Link>
         </div>
       </div>
       <p id="query-problem" role="alert" className={problem === "" ? "sr-only" : "text-failed-text"}>

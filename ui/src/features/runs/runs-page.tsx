@@ -1,6 +1,6 @@
-import { useNavigate, useSearch } from "@tanstack/react-router";
+import { Link, useNavigate, useSearch } from "@tanstack/react-router";
 import { useCallback, useEffect, useRef } from "react";
-import { Button } from "../../components/button";
+import { Button, linkLook } from "../../components/button";
 import { CommandLine } from "../../components/command-line";
 import { Empty, Loading, Notice } from "../../components/notice";
 import { check, printQuery, type RunQuery } from "../../lib/query-text";
@@ -79,7 +79,10 @@ function FirstRun() {
     <Empty title="Nothing was run here yet">
       <p className="text-text-2">In a folder with flows, in another terminal:</p>
       <CommandLine text={`testmesh run --remote --server ${location.origin} .`} label="the command" />
-      <p className="text-text-2">The runs appear here as they are queued.</p>
+      <p className="text-text-2">The runs appear here as they are queued. Flows that are stored are queued from this page:</p>
+      <Link to="/runs/queue" className={linkLook}>
+        Queue a run
+      </Link>
     </Empty>
   );
 }
