@@ -246,10 +246,10 @@ func (n *Node) announce(ctx context.Context) {
 	}
 }
 
-// errRemoved ends a node that was taken out of its cluster.
-var errRemoved = errors.New("this node was removed from its cluster: it ends, and its data directory is of no use any more")
+// ErrRemoved ends a node that was taken out of its cluster.
+var ErrRemoved = errors.New("this node was removed from its cluster: it ends, and its data directory is of no use any more")
 
-// watchMembership returns errRemoved once this node is no member any more.
+// watchMembership returns ErrRemoved once this node is no member any more.
 func (n *Node) watchMembership(ctx context.Context) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -259,7 +259,7 @@ func (n *Node) watchMembership(ctx context.Context) error {
 			return nil
 		case <-tick.C:
 			if n.cluster.Dismissed(ctx) {
-				return errRemoved
+				return ErrRemoved
 			}
 		}
 	}

@@ -321,7 +321,7 @@ func TestANodeThatIsRemovedEnds(t *testing.T) {
 	if _, err := others[0].client.Cluster.RemoveNode(t.Context(), &apiv1.RemoveNodeRequest{Id: leader.node.ID()}); err != nil {
 		t.Fatal(err)
 	}
-	if err := <-leader.ended; !errors.Is(err, errRemoved) {
+	if err := <-leader.ended; !errors.Is(err, ErrRemoved) {
 		t.Errorf("the removed node ended with %v", err)
 	}
 	votes(t, others[0], 2)

@@ -34,6 +34,9 @@ func (lasting) ExitCode() int { return ExitLasting }
 
 func (e lasting) Unwrap() error { return e.error }
 
+// Lasting makes an error end the program with that code.
+func Lasting(err error) error { return lasting{err} }
+
 // life is a process that runs an agent, and after a reload another one.
 type life struct {
 	config  *Config

@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/testmesh/testmesh/agent/command"
 	"github.com/testmesh/testmesh/sdk/setting"
 )
 
@@ -132,17 +134,17 @@ func (c *commands) server() *cobra.Command {
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := c.load(table, config, "TESTMESH_SERVER_CONFIG"); err != nil {
-				return err
+				return command.Lasting(err)
 			}
 			if show {
 				return table.Print(c.Stdout)
 			}
 			if err := s.check(); err != nil {
-				return err
+				return command.Lasting(err)
 			}
 			ctx, cancel := c.interruptible(cmd.Context())
 			defer cancel()
-			return c.Serve(ctx, s, c.ready)
+			return c.Serve(ctx, s, func(r Ready) { c.ready(r, s.Dir) })
 		},
 	}
 	table.Flags(cmd.Flags())
@@ -168,13 +170,17 @@ func (c *commands) load(t *setting.Table, file, variable string) error {
 }
 
 // ready says where a node is; the lines are for programs too, and so is their order.
-func (c *commands) ready(r Ready) {
+func (c *commands) ready(r Ready, dir string) {
 	fmt.Fprintf(c.Stdout, "Control plane  %s\n", r.API)
 	fmt.Fprintf(c.Stdout, "Node           %s\n", r.Node)
 	if r.Cluster != "" {
 		fmt.Fprintf(c.Stdout, "Cluster        %s\n", r.Cluster)
 	}
-	if r.AdminKey != "" {
+	_, service := c.LookupEnv("NOTIFY_SOCKET") // what it prints is kept in a log, which others may read
+	switch {
+	case r.AdminKey != "" && service:
+		fmt.Fprintf(c.Stdout, "Administrator  the key is in %s\n", filepath.Join(dir, "admin.key"))
+	case r.AdminKey != "":
 		fmt.Fprintf(c.Stdout, "Administrator  %s  (keep it: it is not shown again)\n", r.AdminKey)
 	}
 	next := "agents"

@@ -15,12 +15,14 @@ import (
 	"sync"
 	"time"
 
+	"github.com/testmesh/testmesh/agent/command"
 	"github.com/testmesh/testmesh/cli"
 	"github.com/testmesh/testmesh/cli/batch"
 	"github.com/testmesh/testmesh/cli/mesh"
 	"github.com/testmesh/testmesh/controlplane"
 	"github.com/testmesh/testmesh/controlplane/cluster"
 	"github.com/testmesh/testmesh/controlplane/dispatch"
+	"github.com/testmesh/testmesh/sdk/systemd"
 )
 
 // serve runs a node.
@@ -88,7 +90,19 @@ func serve(ctx context.Context, s *cli.State, srv mesh.Server, ready func(mesh.R
 		return err
 	}
 	ready(r)
-	return node.Run(ctx)
+	tending, stop := context.WithCancel(ctx)
+	ended, as := make(chan struct{}), tended{node.Pulse(), node.Doing}
+	go func() {
+		defer close(ended)
+		tend(tending, systemd.New(s.LookupEnv, os.Getpid()), as, log)
+	}()
+	err = node.Run(ctx)
+	stop()
+	<-ended
+	if errors.Is(err, controlplane.ErrRemoved) {
+		return command.Lasting(err)
+	}
+	return err
 }
 
 func blobs(b mesh.Blobs) (controlplane.BlobConfig, error) {
