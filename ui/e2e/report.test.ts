@@ -124,7 +124,12 @@ test("without JavaScript the verdict and the failures can be read", async () => 
   const { page } = await openTab(browser, { javaScriptEnabled: false });
   await page.goto(pathToFileURL(many).href);
   const said = (await page.locator("noscript").allInnerTexts()).join("\n"); // what is seen, and no more
-  for (const text of ["FAIL 1 passed, 1 failed, 1 errored, 1 skipped", "errored: unjudged", "E-CONN connection refused: 127.0.0.1:1", "expected 404"]) {
+  for (const text of [
+    "FAIL 1 passed, 1 failed, 1 errored, 1 skipped",
+    "errored: unjudged",
+    "E-CONN connection refused: 127.0.0.1:1",
+    "expected 404",
+  ]) {
     expect(said).toContain(text);
   }
 });

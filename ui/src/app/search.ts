@@ -23,5 +23,6 @@ export function runView(search: Record<string, unknown>): RunView {
     try: text(search.try),
     line: text(search.line),
     attempt: text(search.attempt),
+    with: text(search.with),
   };
 }

@@ -1,6 +1,7 @@
 import { Value } from "../../components/json-view";
 import { StatusMark } from "../../components/status-mark";
 import type { Assertion } from "../../lib/events";
+import { ChangesTable } from "./changes-table";
 
 // AssertionView is one claim, with what each part of it was where it did not hold.
 export function AssertionView({ assertion }: { assertion: Assertion }) {
@@ -62,34 +63,8 @@ function Operands({ assertion }: { assertion: Assertion }) {
 function Diff({ assertion }: { assertion: Assertion }) {
   if (assertion.diff === undefined) return null;
   return (
-    <div className="mt-2 overflow-x-auto pl-5.5">
-      <table className="w-full border-collapse text-left">
-        <thead className="text-text-2 text-xs">
-          <tr>
-            {["Where", "Expected", "Got"].map((head) => (
-              <th key={head} scope="col" className="border-line border-b py-1 pr-4 font-normal">
-                {head}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {assertion.diff.map((change) => (
-            <tr key={change.path} className="align-top">
-              <th scope="row" className="mono border-line border-b py-1 pr-4">
-                {change.path}
-              </th>
-              <td className="border-line border-b py-1 pr-4">
-                {"expected" in change ? <Value value={change.expected} /> : <em className="text-text-2">nothing</em>}
-              </td>
-              <td className="border-line border-b py-1 pr-4">
-                {"actual" in change ? <Value value={change.actual} /> : <em className="text-text-2">nothing</em>}
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
-      {(assertion.diff_more ?? 0) > 0 && <p className="mt-1 text-text-2">and {assertion.diff_more} more differences</p>}
+    <div className="mt-2 pl-5.5">
+      <ChangesTable changes={assertion.diff} more={assertion.diff_more ?? 0} heads={["Where", "Expected", "Got"]} />
     </div>
   );
 }

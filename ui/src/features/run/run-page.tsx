@@ -3,15 +3,17 @@ import { useEffect } from "react";
 import { Loading, Notice } from "../../components/notice";
 import { Tabs } from "../../components/tabs";
 import { type Run, RunSchema } from "../../gen/testmesh/api/v1/record_pb";
+import { useShortcuts } from "../../lib/shortcuts";
 import { markOf, runWord } from "../../lib/status";
 import { decode, useLive } from "../../lib/use-live";
 import { AttemptsView } from "./attempts-view";
+import { CompareView } from "./compare-view";
 import { FilesView } from "./files-view";
 import { LogView } from "./log-view";
 import { RunHeader } from "./run-header";
 import type { RunView } from "./run-view";
 import { StepsView } from "./steps-view";
-import { useRecording } from "./use-recording";
+import { newestAttempt, useRecording } from "./use-recording";
 import { Waiting } from "./waiting";
 
 const titles: Record<string, string> = { passed: "✓", failed: "✗", errored: "!", running: "◐" };
@@ -25,11 +27,6 @@ export function RunPage() {
   return <Shown key={id} run={decode(RunSchema, list.value)} gone={error?.message ?? ""} />;
 }
 
-// newestAttempt is the newest that has a stream: one that has started.
-function newestAttempt(run: Run): number {
-  return run.attempts.findLast((attempt) => attempt.started !== undefined)?.number ?? 0;
-}
-
 function Shown({ run, gone }: { run: Run; gone: string }) {
   const view = useSearch({ from: "/runs/$id" });
   const navigate = useNavigate();
@@ -41,6 +38,7 @@ function Shown({ run, gone }: { run: Run; gone: string }) {
     document.title = `${titles[mark] ?? "○"} ${run.spec?.flow ?? "Run"} · TestMesh`;
   }, [mark, run.spec?.flow]);
   const at = view.view ?? "steps";
+  useShortcuts("The run", [{ keys: "c", does: "Compare with the last pass", run: () => go({ view: "compare", with: undefined }) }]);
   return (
     <div className="flex min-h-0 min-w-0 flex-1 flex-col bg-bg">
       <RunHeader run={run} step={view.step ?? ""} recording={recording} />
@@ -55,6 +53,7 @@ function Shown({ run, gone }: { run: Run; gone: string }) {
           { id: "log", label: "Log", count: recording.log.length },
           { id: "files", label: "Files", count: recording.files.length },
           { id: "attempts", label: "Attempts", count: run.attempts.length },
+          { id: "compare", label: "Compare" },
         ]}
       />
       {error !== null && <Notice problem={{ title: error.message, hint: "What the run said cannot be read now.", requestId: "" }} />}
@@ -62,6 +61,7 @@ function Shown({ run, gone }: { run: Run; gone: string }) {
         {at === "steps" && <StepsView run={run} recording={recording} version={version} loaded={loaded || attempt === 0} view={view} go={go} />}
         {at === "log" && <LogView recording={recording} version={version} line={view.line ?? ""} go={go} live={recording.ended === 0} />}
         {at === "files" && <FilesView recording={recording} go={go} />}
+        {at === "compare" && <CompareView run={run} recording={recording} version={version} view={view} go={go} />}
         {at === "attempts" && <AttemptsView run={run} at={attempt} go={go} />}
       </div>
     </div>

@@ -1,7 +1,13 @@
 import { useEffect, useMemo, useState, useSyncExternalStore } from "react";
+import type { Run } from "../../gen/testmesh/api/v1/record_pb";
 import type { LiveError } from "../../lib/live-frame";
 import { Recording } from "../../lib/recording";
 import { useLiveSocket } from "../../lib/use-live";
+
+// newestAttempt is the newest that has a stream: one that has started; 0: none yet.
+export function newestAttempt(run: Run): number {
+  return run.attempts.findLast((attempt) => attempt.started !== undefined)?.number ?? 0;
+}
 
 interface Place {
   recording: Recording;
