@@ -41,6 +41,7 @@ type work struct {
 // Prepare fetches and compiles what is offered, as the control plane did when it was
 // planned.
 func (a *Agent) Prepare(ctx context.Context, o *apiv1.Offer) (lease.Work, error) {
+	a.offers.Add(1)
 	spec := o.GetRun().GetSpec()
 	dir, err := a.bundles.folder(ctx, spec.GetBundle(), o.GetFiles())
 	if err != nil {

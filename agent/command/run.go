@@ -48,7 +48,7 @@ func (c *Config) agent(s Settings, log *slog.Logger) (cfg agent.Config, err erro
 	}
 	cfg = agent.Config{
 		Server: s.Server, Dir: s.Dir, Name: s.Name, Token: s.Token, Slots: s.Slots, CAFile: s.CAFile, Facts: facts(c.Version, s.Labels),
-		Prober: probe.Within(rules), Version: c.Version, Logger: log, Listen: s.Listen, PostOnly: s.Stream == streamPost,
+		Prober: probe.Within(rules), Version: c.Version, Logger: log, Listen: s.Listen, PostOnly: s.Stream == streamPost, AtRest: giveBack,
 		Env: func(name string) (string, bool) {
 			if !allowed[name] && !strings.HasPrefix(name, "TESTMESH_SECRET_") {
 				return "", false
