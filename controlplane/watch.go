@@ -62,7 +62,16 @@ func (w *watch) tell(ctx context.Context, s *store.Store, c store.Change) {
 	for _, id := range c.Batches {
 		batches[id] = true
 	}
+	made := map[string]bool{}
+	for _, m := range c.Made { // their batches are named
+		for _, r := range m.Runs {
+			made[r.GetId()] = true
+		}
+	}
 	for _, id := range c.Runs {
+		if made[id] {
+			continue
+		}
 		if r, err := s.Run(ctx, id); err == nil {
 			batches[r.GetBatchId()] = true
 		}

@@ -208,8 +208,12 @@ func (n *Node) changes() (<-chan dispatch.Change, func()) {
 	go func() {
 		defer close(to)
 		for c := range from {
+			made := make([]dispatch.Made, len(c.Made))
+			for i, m := range c.Made {
+				made[i] = dispatch.Made(m)
+			}
 			select {
-			case to <- dispatch.Change{Runs: c.Runs, Batches: c.Batches, Agents: c.Agents, Lost: c.Lost}:
+			case to <- dispatch.Change{Runs: c.Runs, Batches: c.Batches, Agents: c.Agents, Made: made, Lost: c.Lost}:
 			case <-done:
 				return
 			}

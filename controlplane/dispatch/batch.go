@@ -36,6 +36,45 @@ type lane struct {
 	ended time.Time
 }
 
+func newBatch(record *apiv1.Batch) *batch {
+	return &batch{
+		id: record.GetId(), source: record.GetSource(), expanded: record.GetExpanded(), live: map[string]bool{},
+		flows: map[string]*progress{}, runs: map[string]apiv1.RunStatus{}, lanes: map[string]*lane{},
+	}
+}
+
+// made takes in batches that were made whole, and gives the ids of them and their runs.
+// It reads nothing: there may be a thousand a second.
+func (l *lead) made(list []Made) (ids map[string]bool) {
+	ids = map[string]bool{}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, m := range list {
+		id := m.Batch.GetId()
+		if l.batches[id] != nil {
+			continue // it was read since, and that is newer
+		}
+		b := newBatch(m.Batch)
+		for _, r := range m.Runs {
+			b.note(r)
+		}
+		l.batches[id], ids[id] = b, true
+		for _, r := range m.Runs {
+			l.wait(b, r)
+			ids[r.GetId()] = true
+		}
+	}
+	return ids
+}
+
+// wait puts a run into the queue.
+func (l *lead) wait(b *batch, r *apiv1.Run) {
+	l.queue.put(r)
+	if len(r.GetSpec().GetAfter()) > 0 || b.source.GetStopOnFailure() {
+		l.bound[r.GetId()] = true
+	}
+}
+
 // batch finds or reads what a run belongs to.
 func (l *lead) batch(ctx context.Context, r *apiv1.Run) (*batch, error) {
 	if b := l.batches[r.GetBatchId()]; b != nil {
@@ -45,10 +84,7 @@ func (l *lead) batch(ctx context.Context, r *apiv1.Run) (*batch, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read batch %s: %w", r.GetBatchId(), err)
 	}
-	b := &batch{
-		id: record.GetId(), source: record.GetSource(), expanded: record.GetExpanded(), live: map[string]bool{},
-		flows: map[string]*progress{}, runs: map[string]apiv1.RunStatus{}, lanes: map[string]*lane{},
-	}
+	b := newBatch(record)
 	l.batches[b.id] = b
 	all, err := l.cfg.State.RunsOfBatch(ctx, b.id)
 	if err != nil {

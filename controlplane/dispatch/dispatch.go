@@ -31,7 +31,15 @@ type State interface {
 // Change is what commands touched; Lost: read all anew.
 type Change struct {
 	Runs, Batches, Agents []string
-	Lost                  bool
+	// Made are batches that were made whole: they need not be read.
+	Made []Made
+	Lost bool
+}
+
+// Made is a batch with its source and all of its runs, none of which has begun.
+type Made struct {
+	Batch *apiv1.Batch
+	Runs  []*apiv1.Run
 }
 
 // Proposer has commands applied, and gives their answers.

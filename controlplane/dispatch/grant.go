@@ -280,10 +280,15 @@ func (l *lead) offer(ctx context.Context, choices []choice, granted []*apiv1.Run
 func (l *lead) endHopeless(ctx context.Context) error {
 	l.mu.Lock()
 	e := &clusterv1.EndRuns{}
-	for _, id := range slices.Sorted(maps.Keys(l.queue.items)) {
-		r := l.queue.items[id].run
+	for _, id := range slices.Sorted(maps.Keys(l.bound)) {
+		i := l.queue.items[id]
+		if i == nil {
+			delete(l.bound, id) // it waits no longer
+			continue
+		}
+		r := i.run
 		b := l.batches[r.GetBatchId()]
-		if b == nil || r.GetStatus() != apiv1.RunStatus_RUN_STATUS_QUEUED || len(r.GetSpec().GetAfter()) == 0 && !b.source.GetStopOnFailure() {
+		if b == nil || r.GetStatus() != apiv1.RunStatus_RUN_STATUS_QUEUED {
 			continue
 		}
 		if _, hopeless := b.before(r); hopeless != "" && len(e.GetRuns()) < maxGrants {

@@ -27,6 +27,7 @@ type lead struct {
 	leases  map[string]*lease // by run
 	agents  map[string]*agent
 	expand  map[string]bool // batches that runs are to be made of
+	bound   map[string]bool // runs that may be skipped because of what others come to
 }
 
 // lease is a granted attempt.
@@ -74,7 +75,7 @@ type parked struct {
 func newLead(cfg Config, term uint64) *lead {
 	return &lead{
 		cfg: cfg, term: term, kick: make(chan struct{}, 1), done: make(chan struct{}), queue: newQueue(),
-		batches: map[string]*batch{}, leases: map[string]*lease{}, agents: map[string]*agent{}, expand: map[string]bool{},
+		batches: map[string]*batch{}, leases: map[string]*lease{}, agents: map[string]*agent{}, expand: map[string]bool{}, bound: map[string]bool{},
 	}
 }
 
@@ -101,7 +102,7 @@ func (l *lead) rebuild(ctx context.Context) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.queue, l.batches, l.leases = newQueue(), map[string]*batch{}, map[string]*lease{}
+	l.queue, l.batches, l.leases, l.bound = newQueue(), map[string]*batch{}, map[string]*lease{}, map[string]bool{}
 	for _, a := range agents {
 		l.agent(a.GetId()).record = a
 	}
@@ -188,7 +189,11 @@ func (l *lead) changed(ctx context.Context, c Change) error {
 	if c.Lost {
 		return l.rebuild(ctx)
 	}
+	made := l.made(c.Made)
 	for _, id := range c.Runs {
+		if made[id] {
+			continue
+		}
 		r, err := l.cfg.State.Run(ctx, id)
 		if err != nil {
 			return fmt.Errorf("read run %s: %w", id, err)
@@ -211,6 +216,9 @@ func (l *lead) changed(ctx context.Context, c Change) error {
 		l.mu.Unlock()
 	}
 	for _, id := range c.Batches {
+		if made[id] {
+			continue
+		}
 		b, err := l.cfg.State.Batch(ctx, id)
 		if err != nil {
 			return fmt.Errorf("read batch %s: %w", id, err)
@@ -255,7 +263,7 @@ func (l *lead) take(ctx context.Context, r *apiv1.Run) error {
 	case r.GetQuarantined():
 		l.queue.remove(r.GetId())
 	default:
-		l.queue.put(r)
+		l.wait(b, r)
 	}
 	return nil
 }

@@ -22,20 +22,43 @@ func (a *applying) createBatch(c *clusterv1.CreateBatch) *clusterv1.Answer {
 		Id: c.GetId(), Workspace: a.command.GetWorkspace(), Status: apiv1.BatchStatus_BATCH_STATUS_ACTIVE,
 		Counts: &apiv1.Counts{}, Created: a.command.GetTime(), Actor: a.command.GetActor(),
 	}
+	if len(c.GetRuns()) > maxExpand {
+		return tooMany()
+	}
 	a.exec("INSERT INTO sources (batch, source) VALUES (?, ?)", b.GetId(), a.packed(c.GetSource()))
 	a.exec("INSERT INTO bundle_uses (bundle, batch) VALUES (?, ?)", c.GetSource().GetBundle(), b.GetId())
-	a.exec("INSERT INTO batches (id, workspace, created, status, expanded, made, record) VALUES (?, ?, ?, ?, 0, 0, ?)",
-		b.GetId(), b.GetWorkspace(), a.now(), int(b.GetStatus()), a.packed(b))
+	runs := a.makeRuns(b, 0, c.GetRuns(), a.priority(c.GetSource()))
+	b.Runs, b.Expanded = int32(len(runs)), len(runs) > 0
+	a.exec("INSERT INTO batches (id, workspace, created, status, expanded, made, record) VALUES (?, ?, ?, ?, ?, ?, ?)",
+		b.GetId(), b.GetWorkspace(), a.now(), int(b.GetStatus()), b.GetExpanded(), len(runs), a.packed(b))
 	a.touched.batch(b.GetId())
-	if len(c.GetRuns()) > 0 {
-		answer := a.expandBatch(&clusterv1.ExpandBatch{BatchId: b.GetId(), First: 1, Runs: c.GetRuns(), Done: true})
-		if answer.GetFault() != nil {
-			return answer
-		}
-		b = answer.GetBatch()
-	}
 	b.Source = c.GetSource()
+	if len(runs) > 0 {
+		a.touched.whole(b, runs)
+	}
 	return &clusterv1.Answer{Batch: b}
+}
+
+func tooMany() *clusterv1.Answer {
+	return fault(codes.InvalidArgument, "runs", "too_many", "at most %d runs can be added at once", maxExpand)
+}
+
+// makeRuns adds runs to a batch that has so many.
+func (a *applying) makeRuns(b *apiv1.Batch, made int, list []*clusterv1.NewRun, priority int32) []*apiv1.Run {
+	runs := make([]*apiv1.Run, len(list))
+	for i, n := range list {
+		r := &apiv1.Run{
+			Id: n.GetId(), Workspace: b.GetWorkspace(), BatchId: b.GetId(), Number: int32(made + i + 1), Spec: n.GetSpec(),
+			Status: apiv1.RunStatus_RUN_STATUS_QUEUED, Priority: priority, Created: a.command.GetTime(),
+			RerunOf: n.GetRerunOf(), Locks: n.GetSpec().GetLocks(),
+		}
+		a.exec(`INSERT INTO runs (id, workspace, batch, number, status, created, flow, environment, agent, quarantined, verdict, why, record)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, '', 0, 0, '', ?)`, r.GetId(), r.GetWorkspace(), r.GetBatchId(), r.GetNumber(), int(r.GetStatus()),
+			a.now(), r.GetSpec().GetFlow(), r.GetSpec().GetEnvironment(), a.packed(r))
+		a.touched.run(r.GetId())
+		runs[i] = r
+	}
+	return runs
 }
 
 // priority of the runs of a source; in a test build they may all be alike.
@@ -105,25 +128,16 @@ func (a *applying) expandBatch(c *clusterv1.ExpandBatch) *clusterv1.Answer {
 	case b.GetExpanded(), int(c.GetFirst()) != made+1:
 		return &clusterv1.Answer{Batch: b} // it was applied before
 	case len(c.GetRuns()) > maxExpand:
-		return fault(codes.InvalidArgument, "runs", "too_many", "at most %d runs can be added at once", maxExpand)
+		return tooMany()
 	}
 	source := &apiv1.Source{}
 	a.record(source, "SELECT source FROM sources WHERE batch = ?", b.GetId())
-	for _, n := range c.GetRuns() {
-		made++
-		r := &apiv1.Run{
-			Id: n.GetId(), Workspace: b.GetWorkspace(), BatchId: b.GetId(), Number: int32(made), Spec: n.GetSpec(),
-			Status: apiv1.RunStatus_RUN_STATUS_QUEUED, Priority: a.priority(source), Created: a.command.GetTime(),
-			RerunOf: n.GetRerunOf(), Locks: n.GetSpec().GetLocks(),
-		}
-		a.exec(`INSERT INTO runs (id, workspace, batch, number, status, created, flow, environment, agent, quarantined, verdict, why, record)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, '', 0, 0, '', ?)`, r.GetId(), r.GetWorkspace(), r.GetBatchId(), r.GetNumber(), int(r.GetStatus()),
-			a.now(), r.GetSpec().GetFlow(), r.GetSpec().GetEnvironment(), a.packed(r))
-		a.touched.run(r.GetId())
+	for _, r := range a.makeRuns(b, made, c.GetRuns(), a.priority(source)) {
 		if b.GetReason() != "" { // it was cancelled while its runs were made
 			a.end(&state{run: r}, apiv1.RunStatus_RUN_STATUS_CANCELLED, b.GetReason(), b)
 		}
 	}
+	made += len(c.GetRuns())
 	b.Runs = int32(made)
 	b.Expanded = c.GetDone()
 	if c.GetProblem() != "" {

@@ -4,6 +4,8 @@ import (
 	"maps"
 	"slices"
 	"sync"
+
+	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
 )
 
 // waiting is how many changes a slow reader may be behind before it is told to read
@@ -16,12 +18,30 @@ type Change struct {
 	Index uint64
 	// Runs, Batches and Agents by id, in alphabetical order.
 	Runs, Batches, Agents []string
+	// Made are batches that came to be with all of their runs, and were not touched since:
+	// whoever follows need not read them.
+	Made []Made
 	// Lost says that changes before this one were not delivered: read all anew.
 	Lost bool
 }
 
+// Made is a batch with its source and all of its runs, in their order. Nobody changes
+// them any more.
+type Made struct {
+	Batch *apiv1.Batch
+	Runs  []*apiv1.Run
+}
+
+// madeMost bounds the runs that one change brings along, because a slow reader may have
+// many changes before it.
+const madeMost = 512
+
 // touched collects what entries touch.
-type touched struct{ runs, batches, agents map[string]bool }
+type touched struct {
+	runs, batches, agents map[string]bool
+	made                  map[string]Made   // by batch
+	of                    map[string]string // of which of these a run is
+}
 
 func mark(set *map[string]bool, id string) {
 	if *set == nil {
@@ -30,13 +50,39 @@ func mark(set *map[string]bool, id string) {
 	(*set)[id] = true
 }
 
-func (t *touched) run(id string)   { mark(&t.runs, id) }
-func (t *touched) batch(id string) { mark(&t.batches, id) }
+func (t *touched) run(id string) {
+	mark(&t.runs, id)
+	delete(t.made, t.of[id])
+}
+
+func (t *touched) batch(id string) {
+	mark(&t.batches, id)
+	delete(t.made, id)
+}
+
 func (t *touched) agent(id string) { mark(&t.agents, id) }
+
+// whole notes a batch that was just made with all of its runs.
+func (t *touched) whole(b *apiv1.Batch, runs []*apiv1.Run) {
+	if len(t.of)+len(runs) > madeMost {
+		return
+	}
+	if t.made == nil {
+		t.made, t.of = map[string]Made{}, map[string]string{}
+	}
+	t.made[b.GetId()] = Made{b, runs}
+	for _, r := range runs {
+		t.of[r.GetId()] = b.GetId()
+	}
+}
 
 func (a *applying) change(index uint64) Change {
 	list := func(set map[string]bool) []string { return slices.Sorted(maps.Keys(set)) }
-	return Change{Index: index, Runs: list(a.touched.runs), Batches: list(a.touched.batches), Agents: list(a.touched.agents)}
+	c := Change{Index: index, Runs: list(a.touched.runs), Batches: list(a.touched.batches), Agents: list(a.touched.agents)}
+	for _, id := range slices.Sorted(maps.Keys(a.touched.made)) {
+		c.Made = append(c.Made, a.touched.made[id])
+	}
+	return c
 }
 
 // feed hands changes to those who follow them, and never waits for one.
