@@ -88,7 +88,7 @@ const maxBlob = 256 << 20
 
 // fetch reads a content of the control plane.
 func (a *Agent) fetch(ctx context.Context, sum string, into io.Writer) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.cfg.Server+"/api/v1/blobs/"+sum, nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.nodes.Base()+"/api/v1/blobs/"+sum, nil)
 	if err != nil {
 		return err
 	}
@@ -106,7 +106,7 @@ func (a *Agent) fetch(ctx context.Context, sum string, into io.Writer) error {
 
 // store sends a content to the control plane.
 func (a *Agent) store(ctx context.Context, data []byte) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPut, a.cfg.Server+"/api/v1/blobs/"+sum(data), bytes.NewReader(data))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, a.nodes.Base()+"/api/v1/blobs/"+sum(data), bytes.NewReader(data))
 	if err != nil {
 		return err
 	}

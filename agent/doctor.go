@@ -53,7 +53,7 @@ type answer struct {
 }
 
 func (d *Doctor) get(ctx context.Context) (a answer, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.agent.cfg.Server+"/", nil)
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, d.agent.nodes.Base()+"/", nil)
 	if err != nil {
 		return a, err
 	}
@@ -132,7 +132,7 @@ func (d *Doctor) Stream(ctx context.Context) (string, error) {
 	if _, err := d.agent.gateway.Hello(ctx, &apiv1.HelloRequest{Session: d.agent.signer.Session, Version: d.agent.cfg.Version, Slots: 1}); err != nil {
 		return "", err
 	}
-	address := d.agent.cfg.Server + "/api/v1/agent/stream"
+	address := d.agent.nodes.Base() + "/api/v1/agent/stream"
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
 		return "", err

@@ -26,7 +26,8 @@ type Status struct {
 	AgentID string `json:"agent_id"`
 	Name    string `json:"name"`
 	Version string `json:"version"`
-	Server  string `json:"server"`
+	// Server is the node that it asks now, of those that it was told.
+	Server string `json:"server"`
 	// Ready: it has greeted the control plane, which answered not long ago.
 	Ready bool `json:"ready"`
 	// Answered is when the control plane last did.
@@ -98,7 +99,7 @@ func moment(ns int64) time.Time {
 func (a *Agent) Status() Status {
 	draining, paused := a.manager.Wishes()
 	s := Status{
-		Name: a.cfg.Name, Version: a.cfg.Version, Server: a.cfg.Server, Answered: moment(a.health.answered.Load()),
+		Name: a.cfg.Name, Version: a.cfg.Version, Server: a.nodes.Address(), Answered: moment(a.health.answered.Load()),
 		Began: moment(a.health.start.Load()), Draining: draining, Paused: paused, Slots: a.cfg.Slots, Runs: []string{}, Stream: a.sender.By(),
 		SpoolBytes: a.budget.Taken(),
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"connectrpc.com/connect"
@@ -59,7 +60,7 @@ func (a *Agent) insist(ctx context.Context, call func(ctx context.Context) error
 			a.cfg.Logger.Warn("the control plane cannot be reached; the agent waits and tries again", "server", a.cfg.Server, "error", err)
 		}
 		select {
-		case <-time.After(wait):
+		case <-time.After(wait/2 + rand.N(wait/2)): // not all agents of a site at once
 		case <-a.drained:
 			return errEnds
 		case <-ctx.Done():

@@ -159,14 +159,15 @@ func (q queue) Stats(ctx context.Context, workspace, environment string) (res *a
 	return res, said(err)
 }
 
-// Poll holds an agent's poll, whoever leads meanwhile. An agent is never told that
-// there is no leader: it has nothing to do about it.
+// Poll holds an agent's poll, whoever leads meanwhile. Only where this node knows of no
+// leader for longer than an election takes, the agent is told: it may know another node.
 func (q queue) Poll(ctx context.Context, agent string, req *apiv1.PollRequest) (*apiv1.PollResponse, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer context.AfterFunc(q.stopping, cancel)() // a node that ends lets go of its agents
 	end := time.Now().Add(min(req.GetHold().AsDuration(), dispatch.MaxHold))
 	req = proto.CloneOf(req)
+	alone := time.Now().Add(patience)
 	for {
 		req.Hold = durationpb.New(max(time.Until(end), 0))
 		res, err := q.poll(ctx, agent, req)
@@ -175,6 +176,8 @@ func (q queue) Poll(ctx context.Context, agent string, req *apiv1.PollRequest) (
 			return res, q.caughtUp(ctx, res.GetOffers())
 		case !transient(err):
 			return nil, said(err)
+		case time.Now().After(alone):
+			return &apiv1.PollResponse{Leaderless: true}, nil
 		case time.Now().After(end), ctx.Err() != nil:
 			return &apiv1.PollResponse{}, nil
 		}

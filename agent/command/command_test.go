@@ -150,10 +150,12 @@ func TestTheDoctorSaysWhatToDo(t *testing.T) {
 		args []string
 		want []string
 	}{
-		"a clock that is off":         {[]string{"--server", skewed.URL}, []string{"✓  connection", "✗  clock: it is 1h0m", "hint: set the clock", "✗  key: this agent has not joined"}},
-		"nobody is there":             {[]string{"--server", "http://127.0.0.1:1"}, []string{"✗  connection", "a firewall", "-  clock: not looked at"}},
-		"an authority nobody knows":   {[]string{"--server", secret.URL}, []string{"✗  TLS", "ca_file"}},
-		"an address that is none":     {[]string{"--server", "mesh"}, []string{"✗  settings", "-  name: not looked at"}},
+		"a clock that is off":       {[]string{"--server", skewed.URL}, []string{"✓  connection", "✗  clock: it is 1h0m", "hint: set the clock", "✗  key: this agent has not joined"}},
+		"nobody is there":           {[]string{"--server", "http://127.0.0.1:1"}, []string{"✗  connection", "a firewall", "-  clock: not looked at"}},
+		"an authority nobody knows": {[]string{"--server", secret.URL}, []string{"✗  TLS", "ca_file"}},
+		"the second of two nodes": {
+			[]string{"--server", skewed.URL + ",http://127.0.0.1:1"}, []string{skewed.URL + "\n✓  folder", "http://127.0.0.1:1\n✓  settings", "✗  connection: dial tcp 127.0.0.1:1"},
+		},
 		"a token that waits":          {[]string{"--server", skewed.URL, "--token", "tmj_x"}, []string{"✓  key: it has not joined yet"}},
 		"plugins that are not there":  {[]string{"--server", skewed.URL, "--plugins", "/nowhere"}, []string{"✗  plugins"}},
 		"a folder that is not to be":  {[]string{"--server", skewed.URL, "--data", "/proc/agent"}, []string{"✗  folder"}},

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/testmesh/testmesh/agent"
+	"github.com/testmesh/testmesh/sdk/client"
 )
 
 const (
@@ -46,20 +47,21 @@ func (c *Config) doctor() *cobra.Command {
 		if s.Server == "" {
 			return errWhere
 		}
+		addresses, err := client.ReadAddresses(s.Server)
+		if err != nil {
+			return err
+		}
 		bad := 0
-		for _, one := range c.checks(s) {
-			ctx, cancel := context.WithTimeout(cmd.Context(), checkWithin)
-			found, err := one.run(ctx)
-			cancel()
-			switch {
-			case errors.Is(err, errSkipped):
-				fmt.Fprintf(c.Stdout, "-  %s: %v\n", one.name, err)
-			case err != nil:
-				bad++
-				fmt.Fprintf(c.Stdout, "✗  %s: %v\n   hint: %s\n", one.name, err, one.hint)
-			default:
-				fmt.Fprintf(c.Stdout, "✓  %s: %s\n", one.name, found)
+		for i, one := range addresses {
+			s.Server = one.String()
+			list := c.checks(s)
+			if i > 0 { // what is not about the way there was looked at
+				list = way(list)
 			}
+			if len(addresses) > 1 {
+				fmt.Fprintf(c.Stdout, "%s\n", s.Server)
+			}
+			bad += c.try(cmd.Context(), list)
 		}
 		if bad > 0 {
 			fmt.Fprintf(c.Stdout, "\n%d of these keep the agent from working\n", bad)
@@ -67,6 +69,30 @@ func (c *Config) doctor() *cobra.Command {
 		}
 		return nil
 	})
+}
+
+// try looks at each, and counts what is wrong.
+func (c *Config) try(ctx context.Context, list []check) (bad int) {
+	for _, one := range list {
+		within, cancel := context.WithTimeout(ctx, checkWithin)
+		found, err := one.run(within)
+		cancel()
+		switch {
+		case errors.Is(err, errSkipped):
+			fmt.Fprintf(c.Stdout, "-  %s: %v\n", one.name, err)
+		case err != nil:
+			bad++
+			fmt.Fprintf(c.Stdout, "✗  %s: %v\n   hint: %s\n", one.name, err, one.hint)
+		default:
+			fmt.Fprintf(c.Stdout, "✓  %s: %s\n", one.name, found)
+		}
+	}
+	return bad
+}
+
+// way are the checks that differ from address to address.
+func way(list []check) []check {
+	return slices.DeleteFunc(list, func(c check) bool { return c.name == "folder" || c.name == "plugins" || c.name == "labels" })
 }
 
 func (c *Config) checks(s Settings) []check {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/testmesh/testmesh/sdk/client"
 	"github.com/testmesh/testmesh/sdk/plugin"
 	"github.com/testmesh/testmesh/sdk/setting"
 )
@@ -30,7 +31,10 @@ const (
 // Table is where settings come from: flags, variables and a file.
 func Table(s *Settings) *setting.Table {
 	t := setting.New("TESTMESH_AGENT")
-	t.String(&s.Server, setting.Spec{Key: "server", Env: "TESTMESH_SERVER", What: "address of the control plane"})
+	t.String(&s.Server, setting.Spec{
+		Key: "server", Env: "TESTMESH_SERVER", What: "address of the control plane, or of several of its nodes with commas between: the agent stays with one, and goes on to the next where it must",
+		Check: func(value string) error { _, err := client.ReadAddresses(value); return err },
+	})
 	t.String(&s.Token, setting.Spec{Key: "token", Env: "TESTMESH_JOIN_TOKEN", Secret: true, What: "join token, needed once"})
 	t.String(&s.Dir, setting.Spec{Key: "data", Default: ".testmesh/agent", What: "folder of the agent's key, bundles and spools; one process uses it at a time"})
 	t.String(&s.Name, setting.Spec{Key: "name", What: "name that people see (default the machine's)"})

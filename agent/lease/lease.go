@@ -70,6 +70,9 @@ const (
 	// pause lies between two polls after an error; it grows to pauseMost.
 	pause     = 200 * time.Millisecond
 	pauseMost = 10 * time.Second
+	// overdue is how much longer than it is held a poll may take: a machine that is gone
+	// answers nothing at all, not even that it does not.
+	overdue = 5 * time.Second
 	// margin is the part of a lease's time before whose end the agent stops: no step
 	// begins any more.
 	margin = 5

@@ -29,6 +29,7 @@ type plane struct {
 	renew    func(*apiv1.Lease) *apiv1.Renewal
 	renewals int
 	down     bool
+	deaf     bool // polls are never answered
 	returned []string
 }
 
@@ -47,8 +48,12 @@ func newPlane() *plane {
 func (p *plane) Poll(ctx context.Context, req *apiv1.PollRequest) (*apiv1.PollResponse, error) {
 	p.mu.Lock()
 	p.polls = append(p.polls, req)
-	fail := p.pollFail
+	fail, deaf := p.pollFail, p.deaf
 	p.mu.Unlock()
+	if deaf {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	if fail != nil {
 		return nil, fail
 	}
@@ -407,6 +412,37 @@ func TestOffersThatDoNotBegin(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A machine that is gone answers nothing: a poll that is overdue is asked again, as the
+// same one, so that what was offered is not lost; where there are several nodes at
+// another.
+func TestAPollThatIsNeverAnsweredIsAskedAgain(t *testing.T) {
+	p := newPlane()
+	p.deaf = true
+	synctest.Test(t, func(t *testing.T) {
+		m := New(Config{Gateway: p, Session: "s", Slots: 1, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- m.Run(ctx) }()
+		time.Sleep(holdMost + overdue - time.Second)
+		synctest.Wait()
+		if n := len(p.polls); n != 1 {
+			t.Errorf("%d polls before the first is overdue", n)
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		p.set(func() {
+			if len(p.polls) != 2 || p.polls[0].GetPollId() != p.polls[1].GetPollId() {
+				t.Errorf("got the polls %v, want the same one again", p.polls)
+			}
+			p.deaf = false
+		})
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 func TestARevokedAgentEnds(t *testing.T) {

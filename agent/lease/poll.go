@@ -2,6 +2,8 @@ package lease
 
 import (
 	"context"
+	"errors"
+	"math/rand/v2"
 	"time"
 
 	"connectrpc.com/connect"
@@ -45,7 +47,8 @@ func (m *Manager) polls(ctx context.Context) error {
 		}
 		// A poll without room waits for news; it ends as soon as there is room. Every
 		// poll ends when the agent is drained.
-		polling, stop := context.WithCancel(ctx)
+		hold := holding.length()
+		polling, stop := context.WithTimeout(ctx, hold+overdue)
 		go func() {
 			for waiting := true; waiting; {
 				select {
@@ -61,8 +64,8 @@ func (m *Manager) polls(ctx context.Context) error {
 			stop()
 		}()
 		asked := m.cfg.Clock()
-		res, err := m.cfg.Gateway.Poll(polling, &apiv1.PollRequest{Session: m.cfg.Session, PollId: pollID, FreeSlots: int32(max(free, 0)), Hold: durationpb.New(holding.length())})
-		interrupted := polling.Err() != nil && ctx.Err() == nil
+		res, err := m.cfg.Gateway.Poll(polling, &apiv1.PollRequest{Session: m.cfg.Session, PollId: pollID, FreeSlots: int32(max(free, 0)), Hold: durationpb.New(hold)})
+		interrupted := errors.Is(polling.Err(), context.Canceled) && ctx.Err() == nil
 		stop()
 		switch {
 		case err == nil:
@@ -79,12 +82,16 @@ func (m *Manager) polls(ctx context.Context) error {
 		holding.cut(m.cfg.Clock() - asked)
 		m.cfg.Logger.Debug("the control plane cannot be asked", "error", err, "hold", holding.length())
 		select {
-		case <-time.After(wait):
+		case <-time.After(jitter(wait)):
 		case <-ctx.Done():
 		}
 		wait = min(2*wait, pauseMost)
 	}
 }
+
+// jitter is between the half of a pause and the whole: agents that lost the same node do
+// not all come back at once.
+func jitter(d time.Duration) time.Duration { return d/2 + rand.N(d/2+1) }
 
 func (m *Manager) take(ctx context.Context, res *apiv1.PollResponse) {
 	m.directive(res.GetDirective())

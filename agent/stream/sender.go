@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"strings"
@@ -45,8 +46,10 @@ type Poster interface {
 
 // Config is where a sender sends to.
 type Config struct {
-	// Address is the control plane's: https://mesh.example.com.
-	Address string
+	// Address is the control plane's, where it is reached now: https://mesh.example.com.
+	Address func() string
+	// Leave is told of an address at which nothing answers; nil: nobody is.
+	Leave func(address string)
 	// Sign signs the request that opens the socket.
 	Sign   func(req *http.Request) error
 	Dialer *websocket.Dialer
@@ -165,7 +168,7 @@ func (s *Sender) Run(ctx context.Context) {
 		}
 		s.cfg.Logger.Debug("the stream was cut", "error", err)
 		select {
-		case <-time.After(wait):
+		case <-time.After(wait/2 + rand.N(wait/2)): // not all agents of a node that is gone at once
 		case <-ctx.Done():
 		}
 		wait = min(2*wait, retryMost)
@@ -232,7 +235,8 @@ func (s *Sender) use(by string) { s.by.Store(&by) }
 
 // socket sends over one socket until it is cut.
 func (s *Sender) socket(ctx context.Context) error {
-	u, err := url.Parse(s.cfg.Address)
+	address := s.cfg.Address()
+	u, err := url.Parse(address)
 	if err != nil {
 		return err
 	}
@@ -252,6 +256,9 @@ func (s *Sender) socket(ctx context.Context) error {
 		_ = res.Body.Close() // of a refusal: its status says enough
 	}
 	if err != nil {
+		if s.cfg.Leave != nil && res == nil && ctx.Err() == nil { // what answers is there
+			s.cfg.Leave(address)
+		}
 		return err
 	}
 	s.use("websocket")

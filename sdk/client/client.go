@@ -14,10 +14,8 @@ import (
 	"io"
 	"maps"
 	"net/http"
-	"net/url"
 	"os"
 	"slices"
-	"strings"
 
 	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
 	"github.com/testmesh/testmesh/proto/testmesh/api/v1/apiv1connect"
@@ -25,7 +23,8 @@ import (
 
 // Config says which control plane, and as whom.
 type Config struct {
-	// Address of any node: https://mesh.example.com.
+	// Address of any node, or of several with commas between: https://mesh.example.com.
+	// The next one is asked where one cannot be reached.
 	Address string
 	// Key is sent as "Authorization: Bearer"; empty: nothing is.
 	Key string
@@ -53,10 +52,6 @@ const keptConnections = 64
 
 // New makes a client; it connects to nothing yet.
 func New(cfg Config) (*Client, error) {
-	u, err := url.Parse(cfg.Address)
-	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return nil, fmt.Errorf("the address %q is no http:// or https:// address", cfg.Address)
-	}
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	if cfg.CAFile != "" {
 		text, err := os.ReadFile(cfg.CAFile)
@@ -73,8 +68,12 @@ func New(cfg Config) (*Client, error) {
 		transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}
 	}
 	transport.MaxIdleConnsPerHost = keptConnections
-	address := strings.TrimSuffix(cfg.Address, "/")
-	h := &http.Client{Transport: bearer{cfg.Key, transport}}
+	nodes, err := NewNodes(cfg.Address, false, transport)
+	if err != nil {
+		return nil, err
+	}
+	address := nodes.Base()
+	h := &http.Client{Transport: bearer{cfg.Key, nodes}}
 	return &Client{
 		Flows: apiv1connect.NewFlowServiceClient(h, address), Environments: apiv1connect.NewEnvironmentServiceClient(h, address),
 		Runs: apiv1connect.NewRunServiceClient(h, address), Agents: apiv1connect.NewAgentServiceClient(h, address),

@@ -533,7 +533,9 @@ type PollResponse struct {
 	Offers    []*Offer               `protobuf:"bytes,1,rep,name=offers,proto3" json:"offers,omitempty"`
 	Directive *Directive             `protobuf:"bytes,2,opt,name=directive,proto3" json:"directive,omitempty"`
 	// What is new of its leases: cancels, and leases that are its own no longer.
-	News          []*Renewal `protobuf:"bytes,3,rep,name=news,proto3" json:"news,omitempty"`
+	News []*Renewal `protobuf:"bytes,3,rep,name=news,proto3" json:"news,omitempty"`
+	// This node has known of no leader for a while. Another node may.
+	Leaderless    bool `protobuf:"varint,4,opt,name=leaderless,proto3" json:"leaderless,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -587,6 +589,13 @@ func (x *PollResponse) GetNews() []*Renewal {
 		return x.News
 	}
 	return nil
+}
+
+func (x *PollResponse) GetLeaderless() bool {
+	if x != nil {
+		return x.Leaderless
+	}
+	return false
 }
 
 // Offer is a granted run that is not started yet.
@@ -2153,11 +2162,14 @@ const file_testmesh_api_v1_gateway_proto_rawDesc = "" +
 	"\n" +
 	"free_slots\x18\x03 \x01(\x05B\n" +
 	"\xbaH\a\x1a\x05\x18\xe8\a(\x00R\tfreeSlots\x12-\n" +
-	"\x04hold\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x04hold\"\xa6\x01\n" +
+	"\x04hold\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x04hold\"\xc6\x01\n" +
 	"\fPollResponse\x12.\n" +
 	"\x06offers\x18\x01 \x03(\v2\x16.testmesh.api.v1.OfferR\x06offers\x128\n" +
 	"\tdirective\x18\x02 \x01(\v2\x1a.testmesh.api.v1.DirectiveR\tdirective\x12,\n" +
-	"\x04news\x18\x03 \x03(\v2\x18.testmesh.api.v1.RenewalR\x04news\"\xe1\x02\n" +
+	"\x04news\x18\x03 \x03(\v2\x18.testmesh.api.v1.RenewalR\x04news\x12\x1e\n" +
+	"\n" +
+	"leaderless\x18\x04 \x01(\bR\n" +
+	"leaderless\"\xe1\x02\n" +
 	"\x05Offer\x12,\n" +
 	"\x05lease\x18\x01 \x01(\v2\x16.testmesh.api.v1.LeaseR\x05lease\x12&\n" +
 	"\x03run\x18\x02 \x01(\v2\x14.testmesh.api.v1.RunR\x03run\x12<\n" +
