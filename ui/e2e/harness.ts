@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from "node:child_process";
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
-import { createServer, type Server } from "node:http";
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -23,8 +23,12 @@ export interface Mesh {
   queue(...args: string[]): Promise<string>;
   // push stores flows of ui/e2e/flows, as a project of their own.
   push(...names: string[]): Promise<void>;
+  // pushFiles stores a project of these files; what was stored and is none of them goes.
+  pushFiles(files: Record<string, string>): Promise<void>;
   kill(): Promise<void>;
   restart(): Promise<void>;
+  // forget has a new control plane at the same address, which knows nothing of the old.
+  forget(): Promise<void>;
   stop(): Promise<void>;
 }
 
@@ -62,6 +66,14 @@ export async function startMesh(env: Record<string, string> = {}): Promise<Mesh>
       (failed: { stdout?: string; stderr?: string }) => `${failed.stdout ?? ""}${failed.stderr ?? ""}`,
     );
   };
+  const pushFiles = async (files: Record<string, string>) => {
+    const project = mkdtempSync(join(tmpdir(), "testmesh-project-"));
+    mkdirSync(join(project, ".testmesh"));
+    for (const [name, text] of Object.entries(files)) writeFileSync(join(project, name), text);
+    const said = await commandIn(project, "push", "--force");
+    rmSync(project, { recursive: true, force: true });
+    if (!/\d+ added/.test(said)) throw new Error(`push said ${said}`);
+  };
   return {
     get url() {
       return url;
@@ -72,15 +84,17 @@ export async function startMesh(env: Record<string, string> = {}): Promise<Mesh>
     command,
     queue: (...args) => command("run", "--remote", ...args),
     push: async (...names) => {
-      const project = mkdtempSync(join(tmpdir(), "testmesh-project-"));
-      mkdirSync(join(project, ".testmesh"));
-      for (const name of names) copyFileSync(join(root, "ui/e2e/flows", `${name}.testmesh.yaml`), join(project, `${name}.testmesh.yaml`));
-      const said = await commandIn(project, "push");
-      rmSync(project, { recursive: true, force: true });
-      if (!/\d+ added/.test(said)) throw new Error(`push said ${said}`);
+      const files = names.map((name) => [`${name}.testmesh.yaml`, readFileSync(join(root, "ui/e2e/flows", `${name}.testmesh.yaml`), "utf8")]);
+      await pushFiles(Object.fromEntries(files) as Record<string, string>);
     },
+    pushFiles,
     kill: () => end("SIGKILL"),
     restart: () => start(new URL(url).host, new URL(demo).host),
+    forget: async () => {
+      await end("SIGKILL");
+      rmSync(dir, { recursive: true, force: true });
+      await start(new URL(url).host, new URL(demo).host);
+    },
     stop: async () => {
       await end("SIGTERM");
       rmSync(dir, { recursive: true, force: true });
@@ -103,6 +117,37 @@ export function firstLines(child: ChildProcess, until: RegExp): Promise<string> 
   });
 }
 
+const hugeBytes = 200e6;
+
+// pour answers a list of JSON of so many bytes, as fast as it is read, until nobody does.
+function pour(response: ServerResponse, bytes: number): void {
+  const part = `${JSON.stringify("x".repeat(65_533))},`;
+  let left = bytes;
+  const more = () => {
+    while (left > 0 && !response.destroyed) {
+      left -= part.length;
+      if (!response.write(part)) return void response.once("drain", more);
+    }
+    response.end("0]");
+  };
+  response.write("[");
+  more();
+}
+
+// ended gives all that a process says until it ends.
+export function ended(child: ChildProcess): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let said = "";
+    const hear = (part: Buffer) => {
+      said += part.toString();
+    };
+    child.stdout?.on("data", hear);
+    child.stderr?.on("data", hear);
+    child.once("close", () => resolve(said));
+    child.once("error", reject);
+  });
+}
+
 // startHostile is a system under test whose answers would like to be a page.
 export async function startHostile(): Promise<{ url: string; server: Server; heal(): void }> {
   let healed = false;
@@ -114,6 +159,21 @@ export async function startHostile(): Promise<{ url: string; server: Server; hea
     if (request.url === "/numbers") {
       response.setHeader("Content-Type", "application/json");
       response.end(`{"big": 12345678901234567890, "price": 59.80, "html": ${JSON.stringify(html)}, "rtl": "abc \u202Edcba\u202C"}`);
+      return;
+    }
+    if (request.url === "/picture.svg") {
+      response.setHeader("Content-Type", "image/svg+xml");
+      response.end(`<svg xmlns="http://www.w3.org/2000/svg" onload="document.title='owned'"><script>document.title="owned"</script></svg>`);
+      return;
+    }
+    if (request.url === "/terminal") {
+      response.setHeader("Content-Type", "text/plain");
+      response.end("\u001b]0;owned\u0007\u001b[31mred\u001b[0m \u001b[2J and \u202Edetrevni\u202C");
+      return;
+    }
+    if (request.url === "/huge") {
+      response.setHeader("Content-Type", "application/json");
+      pour(response, hugeBytes);
       return;
     }
     if (request.url === "/moody") {
@@ -158,4 +218,66 @@ export async function openTab(browser: Browser, options: BrowserContextOptions =
   });
   page.on("pageerror", (error) => complaints.push(String(error)));
   return { page, complaints };
+}
+
+export interface Server3 {
+  urls: string[];
+  key: string;
+  // lead is the index of the node that leads.
+  lead(): Promise<number>;
+  kill(index: number): Promise<void>;
+  stop(): Promise<void>;
+}
+
+// startThree starts three nodes of a control plane, and waits until all of them vote.
+export async function startThree(): Promise<Server3> {
+  const dir = mkdtempSync(join(tmpdir(), "testmesh-three-"));
+  const nodes: ChildProcess[] = [];
+  const urls: string[] = [];
+  const free = "127.0.0.1:0";
+  const common = ["--addr", free, "--cluster-addr", free, "--accept-blob-loss", "--cluster-steady", "1s"];
+  const start = async (env: Record<string, string>, ...args: string[]) => {
+    const child = spawn(binary, ["server", "--data", join(dir, String(nodes.length)), ...common, ...args], {
+      cwd: root,
+      env: { ...process.env, ...env },
+    });
+    nodes.push(child);
+    const said = await firstLines(child, /Cluster\s+\S+/);
+    urls.push(/Control plane\s+(\S+)/.exec(said)?.[1] ?? "");
+  };
+  await start({}, "--bootstrap");
+  const key = readFileSync(join(dir, "0", "admin.key"), "utf8").trim();
+  const ask = async (...args: string[]) =>
+    (await run(binary, ["cluster", ...args], { env: { ...process.env, TESTMESH_SERVER: urls.at(-1), TESTMESH_KEY: key, NO_COLOR: "1" } })).stdout;
+  for (let i = 1; i < 3; i++) await start({ TESTMESH_NODE_TOKEN: (await ask("token")).trim() }, "--join", urls[0] ?? "");
+  const status = async () => {
+    for (;;) {
+      const said = await ask("status").catch(String);
+      const rows = said.split("\n").filter((line) => /\b(leader|voter)\b/.test(line));
+      if (rows.length === 3 && rows.some((row) => /\bleader\b/.test(row))) return rows;
+      await new Promise((resolve) => setTimeout(resolve, 200)); // the test's own time is the bound
+    }
+  };
+  await status();
+  const kill = async (index: number, signal: NodeJS.Signals = "SIGKILL") => {
+    const child = nodes[index];
+    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
+    await new Promise((resolve) => {
+      child.once("exit", resolve);
+      child.kill(signal);
+    });
+  };
+  return {
+    urls,
+    key,
+    lead: async () => {
+      const leader = (await status()).find((row) => /\bleader\b/.test(row)) ?? "";
+      return urls.findIndex((url) => leader.includes(url));
+    },
+    kill: (index) => kill(index),
+    stop: async () => {
+      await Promise.all(nodes.map((_, index) => kill(index)));
+      rmSync(dir, { recursive: true, force: true });
+    },
+  };
 }

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { binary, firstLines, type Mesh, openTab, root, startBrowser, startHostile, startMesh } from "./harness";
+import { binary, ended, firstLines, type Mesh, openTab, root, startBrowser, startHostile, startMesh } from "./harness";
 
 const flow = (name: string) => `ui/e2e/flows/${name}.testmesh.yaml`;
 
@@ -105,22 +105,22 @@ test("the only agent is paused with a note, and the run says why it waits", asyn
   expect(complaints).toEqual([]);
 });
 
-test("a stored flow is found and queued, for agents with a label", async () => {
+test("a stored flow is found and queued for agents with a label, and both say why it waits", async () => {
   const { page, complaints } = await openTab(browser);
   await page.goto(`${mesh.url}/flows`);
   await page.getByText("No flow is stored here").waitFor();
   await mesh.push("ansi", "nowhere");
-  await page
-    .getByRole("listitem")
-    .filter({ hasText: "Colours of a log" })
-    .getByText(/^(\d+) of \1 passed$/)
-    .waitFor();
+  await page.getByRole("listitem").filter({ hasText: "Colours of a log" }).getByText("100 %").waitFor();
   await page.getByRole("textbox", { name: "A part of the name" }).fill("another");
-  await page.getByRole("button", { name: "Run For another zone" }).click();
-  const dialog = page.getByRole("dialog");
-  await dialog.getByRole("textbox", { name: /Labels/ }).fill("zone=mars-1");
-  await dialog.getByRole("button", { name: "Queue it" }).click();
-  await page.getByRole("link", { name: /queued For another zone/ }).click();
+  await page.getByRole("link", { name: "Run For another zone" }).click();
+  const labels = page.getByRole("textbox", { name: "Agents with labels" });
+  await labels.fill("zone");
+  await page.getByText("write name=value").first().waitFor();
+  await labels.fill("zone=mars-1");
+  await page.getByText("No agent fits now").waitFor();
+  await page.getByRole("list", { name: "Agents" }).getByText("it has no label zone, wanted mars-1").waitFor();
+  await page.getByRole("button", { name: "Queue 1 run" }).click();
+  await page.getByRole("heading", { name: "For another zone", level: 1 }).waitFor();
   await page.getByRole("list", { name: "Agents" }).getByText(/zone/).waitFor();
   await page.getByRole("button", { name: "Cancel" }).click();
   await page.getByRole("button", { name: "Cancel the run" }).click();
@@ -133,9 +133,10 @@ test("an agent is added by the command of the dialog itself", async () => {
   const { page, complaints } = await openTab(browser);
   await page.goto(`${mesh.url}/fleet`);
   await page.getByRole("button", { name: "Add an agent" }).click();
-  await page.getByRole("textbox", { name: "Labels" }).fill("zone");
+  const labels = page.getByRole("textbox", { name: "Labels that it is granted" });
+  await labels.fill("zone");
   await page.getByText("write name=value").waitFor();
-  await page.getByRole("textbox", { name: "Labels" }).fill("zone=eu-1");
+  await labels.fill("zone=eu-1");
   await page.getByRole("button", { name: "Make the join token" }).click();
   const command = (await page.getByRole("region", { name: "the command" }).textContent()) ?? "";
   await page.getByText("Waiting for it to join").waitFor();
@@ -143,9 +144,11 @@ test("an agent is added by the command of the dialog itself", async () => {
   expect(program).toBe("testmesh");
   const agent = spawn(binary, [...args, "--name", "second"], { cwd: data });
   try {
-    await page.getByText("second has joined").waitFor();
+    await page.getByText("second has joined and takes runs").waitFor();
     await page.getByRole("button", { name: "Done" }).click();
-    await page.getByText("zone=eu-1").waitFor();
+    await page.getByRole("list", { name: "Agents" }).getByText("zone=eu-1").waitFor();
+    const again = spawn(binary, [...args, "--name", "third", "--data", join(data, "other")], { cwd: data });
+    expect(await ended(again)).toContain("was used"); // the token, a second time
   } finally {
     const gone = new Promise((resolve) => agent.once("exit", resolve));
     agent.kill("SIGTERM");
@@ -163,6 +166,13 @@ test("what a hostile system answers is shown as data", async () => {
   const steps = page.getByRole("list", { name: "Steps" });
   await steps.getByRole("button", { name: /numbers/ }).click();
   await page.getByRole("tab", { name: /^Exchange/ }).click();
+  await steps.getByRole("button", { name: /picture/ }).click();
+  await page.locator("pre", { hasText: "<script>document.title=" }).waitFor();
+  await steps.getByRole("button", { name: /terminal/ }).click();
+  await page.locator("pre", { hasText: "detrevni" }).waitFor();
+  await steps.getByRole("button", { name: /huge/ }).click();
+  await page.getByText("config.max_body").first().waitFor();
+  await steps.getByRole("button", { name: /numbers/ }).click();
   for (const exact of ["12345678901234567890", "59.80"]) await page.getByText(exact, { exact: true }).waitFor();
   await page.getByText("<script>").first().waitFor();
   await steps.getByRole("button", { name: /page/ }).click();

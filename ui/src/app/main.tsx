@@ -5,6 +5,7 @@ import { StrictMode } from "react";
 import { createRoot } from "react-dom/client";
 import { runs } from "../lib/api";
 import { Live } from "../lib/live";
+import { mayPass } from "../lib/problem";
 import { onSession, refusal } from "../lib/session";
 import { listen } from "../lib/shortcuts";
 import { followSystem } from "../lib/theme";
@@ -12,7 +13,14 @@ import { LiveContext } from "../lib/use-live";
 import { router } from "./router";
 
 const cache = new QueryClient({
-  defaultOptions: { queries: { retry: 2, retryDelay: (n) => Math.min(500 * 2 ** n, 5_000), refetchOnWindowFocus: true, staleTime: 1_000 } },
+  defaultOptions: {
+    queries: {
+      retry: (n, err) => n < 2 && mayPass(err),
+      retryDelay: (n) => Math.min(500 * 2 ** n, 5_000),
+      refetchOnWindowFocus: true,
+      staleTime: 1_000,
+    },
+  },
 });
 
 // A socket that does not open has no reason for a browser; the same question as a call

@@ -43,8 +43,11 @@ export function joinWays({ server, token, version }: Joining): JoinWay[] {
         {
           title: "With the image of agent.Dockerfile",
           text: [
-            "docker run -d --name testmesh-agent --restart on-failure --stop-timeout 960 -v testmesh-agent:/var/lib/testmesh-agent \\",
-            `    -e TESTMESH_SERVER=${server} -e TESTMESH_JOIN_TOKEN=${token} testmesh-agent:${version}`,
+            "docker run -d --name testmesh-agent --restart on-failure --stop-timeout 960 \\",
+            "    -v testmesh-agent:/var/lib/testmesh-agent \\",
+            `    -e TESTMESH_SERVER=${server} \\`,
+            `    -e TESTMESH_JOIN_TOKEN=${token} \\`,
+            `    testmesh-agent:${version}`,
           ].join("\n"),
         },
       ],

@@ -15,6 +15,12 @@ const hints: Partial<Record<Code, string>> = {
   [Code.DeadlineExceeded]: "The server took too long: try again.",
 };
 
+// mayPass says whether the same question may have another answer in a moment.
+export function mayPass(err: unknown): boolean {
+  const passing = [Code.Unavailable, Code.DeadlineExceeded, Code.Aborted, Code.Unknown, Code.ResourceExhausted];
+  return !(err instanceof ConnectError) || passing.includes(err.code);
+}
+
 export function problemOf(err: unknown): Problem {
   if (err instanceof ConnectError) {
     const requestId = err.metadata.get("x-request-id") ?? "";

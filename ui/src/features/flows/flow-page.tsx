@@ -34,7 +34,6 @@ export function FlowPage() {
     queryFn: () => flows.getFlow({ file, index }),
     enabled: file !== "",
     refetchInterval: refresh,
-    retry: 1,
   });
   const name = now.data?.flow?.name ?? file;
   useEffect(() => {

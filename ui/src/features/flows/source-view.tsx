@@ -92,7 +92,6 @@ function useRevision(file: string, index: number, revision: number, enabled: boo
     queryFn: () => flows.getFlow({ file, index, revision: BigInt(revision) }),
     enabled: enabled && revision > 0,
     staleTime: Number.POSITIVE_INFINITY,
-    retry: 1,
   });
 }
 

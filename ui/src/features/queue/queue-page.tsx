@@ -41,6 +41,7 @@ function QueueForm({ name, search }: { name: string; search: QueueSearch }) {
   const queue = useQueue(name, initial, (batch, count) => void open(batch, count));
   useEffect(() => {
     document.title = "Queue a run · TestMesh";
+    form.current?.querySelector<HTMLElement>("[data-first]")?.focus();
   }, []);
   // One run is watched at once; several are watched in their list.
   const open = async (batch: string, count: number) => {
@@ -48,8 +49,8 @@ function QueueForm({ name, search }: { name: string; search: QueueSearch }) {
     if (only === undefined) await navigate({ to: "/runs", search: { batch } });
     else await navigate({ to: "/runs/$id", params: { id: only.id } });
   };
-  const submit = (event?: FormEvent) => {
-    event?.preventDefault();
+  const submit = (event: FormEvent) => {
+    event.preventDefault();
     setTried(true);
     if (queue.problems.size === 0) queue.queue.mutate();
     // The field is told once it is drawn as wrong.
@@ -68,7 +69,7 @@ function QueueForm({ name, search }: { name: string; search: QueueSearch }) {
       <div className="grid items-start gap-3 lg:grid-cols-[minmax(0,1fr)_22rem]">
         <Fields queue={queue} tried={tried} />
         <div className="lg:sticky lg:top-4">
-          <Summary queue={queue} submit={submit} tried={tried} />
+          <Summary queue={queue} tried={tried} />
         </div>
       </div>
     </form>

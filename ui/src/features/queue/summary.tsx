@@ -9,7 +9,7 @@ import type { Queue } from "./use-queue";
 const listed = 6;
 
 // Summary is what would come of it: the runs, and the agents that would take them.
-export function Summary({ queue, submit, tried }: { queue: Queue; submit: () => void; tried: boolean }) {
+export function Summary({ queue, tried }: { queue: Queue; tried: boolean }) {
   const { plan, problems, queue: sending } = queue;
   const runs = plan.isSuccess && problems.size === 0 ? plan.data.runs : null;
   const wrong = [...problems].map(([field, problem]) =>
@@ -56,7 +56,7 @@ export function Summary({ queue, submit, tried }: { queue: Queue; submit: () => 
           <p className="mt-1 text-text-2">What you filled in is kept. Queue it again: it is queued once, however often you try.</p>
         </div>
       )}
-      <Button kind="primary" onClick={submit} disabled={sending.isPending} className="h-9!">
+      <Button kind="primary" type="submit" disabled={sending.isPending} className="h-9!">
         {sending.isPending ? "Queueing…" : runs === null || runs === 0 ? "Queue" : `Queue ${plural(runs, "run")}`}
       </Button>
     </div>
