@@ -13,7 +13,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,6 +24,7 @@ import (
 	"github.com/testmesh/testmesh/agent/lease"
 	"github.com/testmesh/testmesh/agent/stream"
 	"github.com/testmesh/testmesh/flow/catalog"
+	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
 	"github.com/testmesh/testmesh/proto/testmesh/api/v1/apiv1connect"
 	testmeshv1 "github.com/testmesh/testmesh/proto/testmesh/v1"
 	"github.com/testmesh/testmesh/sdk/client"
@@ -40,7 +40,8 @@ type Host interface {
 
 // Config is what an agent is.
 type Config struct {
-	// Server is the address of the control plane.
+	// Server is the address of the control plane, or of several of its nodes with commas
+	// between: the agent stays with one, and goes on to the next where it must.
 	Server string
 	// Dir holds the agent's key, bundles and spools.
 	Dir string
@@ -84,6 +85,7 @@ const (
 // Agent is one.
 type Agent struct {
 	cfg     Config
+	nodes   *client.Nodes
 	http    *http.Client
 	gateway apiv1connect.GatewayServiceClient
 	signer  client.Signer
@@ -115,7 +117,6 @@ func New(cfg Config) (*Agent, error) {
 			cfg.Name = "agent"
 		}
 	}
-	cfg.Server = strings.TrimSuffix(cfg.Server, "/")
 	a := &Agent{cfg: cfg, budget: stream.NewBudget(0, cfg.Fault), batches: map[string]*engine.Batch{}, drained: make(chan struct{})}
 	a.signer.Session = uuid.Must(uuid.NewV7()).String()
 	var err error
@@ -129,13 +130,15 @@ func New(cfg Config) (*Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.calls(secure)
+	if err := a.calls(secure); err != nil {
+		return nil, err
+	}
 	a.bundles = &bundles{dir: filepath.Join(cfg.Dir, "bundles"), fetch: a.fetch}
 	a.manager = lease.New(lease.Config{
 		Gateway: a.gateway, Preparer: a, Session: a.signer.Session, Slots: cfg.Slots, Logger: cfg.Logger, Keep: a.keep, Fault: cfg.Fault,
 	})
 	a.sender, err = stream.NewSender(stream.Config{
-		Address: cfg.Server, PostOnly: cfg.PostOnly, Sign: a.signer.Sign, Poster: a.gateway, Logger: cfg.Logger,
+		Address: a.nodes.Address, Leave: a.nodes.Leave, PostOnly: cfg.PostOnly, Sign: a.signer.Sign, Poster: a.gateway, Logger: cfg.Logger,
 		Dialer: &websocket.Dialer{Proxy: http.ProxyFromEnvironment, TLSClientConfig: secure.TLSClientConfig, HandshakeTimeout: 10 * time.Second},
 	})
 	return a, err
@@ -154,24 +157,42 @@ func transport(caFile string) (*http.Transport, error) {
 	return t, err
 }
 
-// calls makes what asks the control plane.
-func (a *Agent) calls(by http.RoundTripper) {
+// calls makes what asks the control plane. Every call of an agent may be repeated, and
+// each try has a signature of its own.
+func (a *Agent) calls(by http.RoundTripper) (err error) {
 	a.health = newHealth()
-	a.http = &http.Client{Transport: a.health.watched(signing{a, by})}
-	a.gateway = apiv1connect.NewGatewayServiceClient(a.http, a.cfg.Server)
+	if a.nodes, err = client.NewNodes(a.cfg.Server, true, signing{a, by}); err != nil {
+		return err
+	}
+	a.http = &http.Client{Transport: a.health.watched(a.nodes)}
+	a.gateway = gateway{apiv1connect.NewGatewayServiceClient(a.http, a.nodes.Base()), a.nodes}
+	return nil
+}
+
+// gateway goes on to another node where one says that it knows of no leader.
+type gateway struct {
+	apiv1connect.GatewayServiceClient
+	nodes *client.Nodes
+}
+
+func (g gateway) Poll(ctx context.Context, req *apiv1.PollRequest) (*apiv1.PollResponse, error) {
+	asked := g.nodes.Address()
+	res, err := g.GatewayServiceClient.Poll(ctx, req)
+	if res.GetLeaderless() {
+		g.nodes.Leave(asked)
+	}
+	return res, err
 }
 
 // newCaller asks the control plane as an agent does, and is none.
 func newCaller(cfg Config, by http.RoundTripper) (*Agent, error) {
-	cfg.Server = strings.TrimSuffix(cfg.Server, "/")
 	session, err := uuid.NewV7()
 	if err != nil {
 		return nil, err
 	}
 	a := &Agent{cfg: cfg}
 	a.signer.Session = session.String()
-	a.calls(by)
-	return a, nil
+	return a, a.calls(by)
 }
 
 func authorities(file string) (*x509.CertPool, error) {
