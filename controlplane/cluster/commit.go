@@ -37,11 +37,5 @@ func (b *Bounded) AppendEntriesPipeline(id raft.ServerID, target raft.ServerAddr
 	if err != nil {
 		return nil, err // raft compares it
 	}
-	return pipeline{p}, nil
-}
-
-type pipeline struct{ raft.AppendPipeline }
-
-func (p pipeline) AppendEntries(req *raft.AppendEntriesRequest, res *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
-	return p.AppendPipeline.AppendEntries(shown(req), res)
+	return newPipeline(p), nil
 }
