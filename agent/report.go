@@ -8,11 +8,36 @@ import (
 	"connectrpc.com/connect"
 
 	"github.com/testmesh/testmesh/agent/engine"
+	"github.com/testmesh/testmesh/agent/lease"
 	"github.com/testmesh/testmesh/agent/stream"
 	"github.com/testmesh/testmesh/flow/event"
 	"github.com/testmesh/testmesh/flow/value"
 	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
 )
+
+// undecided says whether a run ended because its lease was lost: that says something
+// about this agent and its network, and nothing about the system under test. What had
+// passed or failed before that is a verdict all the same.
+func undecided(ctx context.Context, out engine.Outcome) bool {
+	return errors.Is(context.Cause(ctx), lease.ErrLost) && out.Status != event.Passed && out.Status != event.Failed
+}
+
+// abandon sends what a run did whose lease was lost, and says that it was, so that
+// another agent has it at once. Where nobody hears it, the lease ends by its time.
+func (w *work) abandon(ctx context.Context, spool *stream.Spool) {
+	a, l := w.agent, w.offer.GetLease()
+	defer a.forget(spool)
+	spool.Complete()
+	a.sender.Written()
+	telling, cancel := context.WithTimeout(context.WithoutCancel(ctx), deliverWithin)
+	defer cancel()
+	if fenced, err := a.sender.Drained(telling, spool); err == nil && fenced {
+		return
+	}
+	if err := a.hello(telling, []*apiv1.Lease{l}); err != nil {
+		a.cfg.Logger.Warn("that the lease of a run was lost could not be told", "run", l.GetRunId(), "error", err)
+	}
+}
 
 // report brings the stream and the verdict to the control plane; done: the spool is not
 // needed any more.

@@ -186,6 +186,10 @@ func (w *work) Run(ctx context.Context, started *apiv1.StartResponse, hurry, _ <
 	if err != nil {
 		log.Error("the run could not be begun", "error", err)
 	}
+	if undecided(ctx, out) {
+		w.abandon(ctx, spool)
+		return
+	}
 	if w.report(ctx, spool, sink, out) {
 		a.forget(spool)
 	}
