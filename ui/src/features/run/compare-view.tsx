@@ -155,13 +155,13 @@ function Pair({ pair, go }: { pair: StepPair; go: (view: RunView) => void }) {
     <li className="panel p-3">
       <div className="flex flex-wrap items-center gap-x-3 gap-y-1">
         {after === undefined ? (
-          <h3 className="font-semibold">{before?.name}</h3>
+          <h2 className="font-semibold">{before?.name}</h2>
         ) : (
-          <h3>
+          <h2>
             <Button kind="quiet" className="-ml-2 font-semibold text-text" onClick={() => go({ view: undefined, step: after.key })}>
               {after.name}
             </Button>
-          </h3>
+          </h2>
         )}
         <span className="inline-flex items-center gap-2">
           {before === undefined ? (
@@ -184,10 +184,10 @@ function Pair({ pair, go }: { pair: StepPair; go: (view: RunView) => void }) {
       </div>
       {pair.differences.map((difference) => (
         <section key={difference.name} className="mt-2">
-          <h4 className="mb-0.5 flex items-center gap-1.5 font-medium">
+          <h3 className="mb-0.5 flex items-center gap-1.5 font-medium">
             {difference.name === "Why" && <Glyph mark={markOf(after?.status ?? "errored")} />}
             {difference.name}
-          </h4>
+          </h3>
           {difference.changes.length === 1 && difference.changes[0]?.path === "$" ? (
             <OneChange expected={difference.changes[0].expected} actual={difference.changes[0].actual} />
           ) : (
