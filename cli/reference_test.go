@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -105,6 +106,38 @@ func TestReferencePagesAreWhatTheProgramSays(t *testing.T) {
 				t.Errorf("docs/%s is out of date: go test ./cli -run TestReferencePages -update-docs", name)
 			}
 		})
+	}
+}
+
+// The files of settings that packages bring have every setting, with its default.
+func TestReferencePagesOfPackagesHaveEverySetting(t *testing.T) {
+	var agent, server bytes.Buffer
+	table := mesh.ServerSettings(&mesh.Server{})
+	err := errors.Join(agentcommand.SettingsFile(&agent), table.Load(setting.Sources{File: "defaults", Text: []byte("data: /var/lib/testmesh\n")}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server.WriteString("# Settings of the TestMesh control plane that runs as a service (testmesh-server.service).\n" +
+		"# Lines that begin with # and no blank are settings with their defaults: take the # away\n" +
+		"# to change one, then: systemctl restart testmesh-server\n" +
+		"# Variables in /etc/testmesh/server.env win over this file. Secrets belong there.\n")
+	if err := table.Example(&server); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"agent.yaml": agent.String(), "server.yaml": server.String()} {
+		file := filepath.Join("..", "packaging", name)
+		if *updateDocs {
+			if err := os.WriteFile(file, []byte(want), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		got, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(got) != want {
+			t.Errorf("packaging/%s is out of date: go test ./cli -run TestReferencePages -update-docs", name)
+		}
 	}
 }
 

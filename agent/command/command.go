@@ -34,6 +34,8 @@ type Config struct {
 	LookupEnv      func(name string) (string, bool)
 	Environ        []string
 	Signals        <-chan os.Signal
+	// User is the id of who runs the program.
+	User func() int
 	// Hangups begins to take SIGHUP, which makes a service read its settings again; nil:
 	// it is not taken.
 	Hangups  func() <-chan os.Signal
@@ -83,7 +85,7 @@ func New(c Config) *cobra.Command {
 	table.Flags(cmd.Flags())
 	cmd.Flags().StringVar(&config, "config", "", "file of settings (YAML); flags and variables win over it (or TESTMESH_AGENT_CONFIG)")
 	cmd.Flags().BoolVar(&show, "print-config", false, "print the settings as they are, each with where it is from, and end")
-	cmd.AddCommand(c.status(), c.doctor(), c.probe())
+	cmd.AddCommand(c.status(), c.doctor(), c.probe(), c.install(), c.uninstall())
 	return cmd
 }
 

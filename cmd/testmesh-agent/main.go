@@ -36,7 +36,7 @@ func main() {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
 	c := command.Config{
-		Name: "testmesh-agent", Stdout: os.Stdout, Stderr: os.Stderr, LookupEnv: os.LookupEnv, Environ: os.Environ(), Signals: signals, Hangups: hangups,
+		Name: "testmesh-agent", Stdout: os.Stdout, Stderr: os.Stderr, LookupEnv: os.LookupEnv, Environ: os.Environ(), Signals: signals, Hangups: hangups, User: os.Geteuid,
 		Version: version, Executable: executable(),
 	}
 	for _, p := range plugins.Builtins(version) {

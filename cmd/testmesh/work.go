@@ -20,7 +20,7 @@ import (
 // agentConfig is what an agent of this program is made of.
 func agentConfig(s *cli.State) command.Config {
 	c := command.Config{
-		Environ: os.Environ(), Version: version, Executable: executable(), Faults: func() (*fault.Set, error) { return faults(s) }, Hangups: hangups,
+		Environ: os.Environ(), Version: version, Executable: executable(), Faults: func() (*fault.Set, error) { return faults(s) }, Hangups: hangups, User: os.Geteuid,
 	}
 	for _, p := range plugins.Builtins(version) {
 		c.Builtins = append(c.Builtins, command.Builtin{Descriptor: p.Descriptor, New: p.New, Apart: p.Apart})
