@@ -15,6 +15,7 @@ type batch struct {
 	expanded bool
 	live     map[string]bool // runs that have not ended
 	with     int             // of them with agents
+	served   int64           // when one was last given to an agent, in the order of these
 	flows    map[string]*progress
 	runs     map[string]apiv1.RunStatus // as they were last noted
 	bad      bool                       // a run did not pass

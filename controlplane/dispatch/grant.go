@@ -84,8 +84,10 @@ func (l *lead) choose() (choices []choice) {
 			}
 			if b := l.batches[i.run.GetBatchId()]; b != nil {
 				b.with++ // until the change that says so; see offer
+				l.served++
+				b.served = l.served
 			}
-			l.queue.remove(i.run.GetId())
+			l.queue.given(i)
 			choices = append(choices, choice{i, id, a.waiting})
 		}
 	}
@@ -136,7 +138,8 @@ func (l *lead) unavailable(a *agent) string {
 }
 
 // best is the run that an agent should have next: of the most urgent, one of the
-// workspace that has the least.
+// workspace that has the least, and there one of the batch that has the least, or had
+// nothing for the longest time.
 func (l *lead) best(id string, a *agent, now time.Time, held map[string]string, busy map[string]int) (found *item) {
 	urgency := 0.0
 	for _, key := range slices.Sorted(maps.Keys(l.queue.buckets)) {
@@ -150,12 +153,21 @@ func (l *lead) best(id string, a *agent, now time.Time, held map[string]string, 
 		}
 		u := i.urgency(now)
 		better := found == nil || int(u) > int(urgency) || int(u) == int(urgency) &&
-			cmp.Or(cmp.Compare(busy[b.workspace], busy[found.bucket.workspace]), before(i, found)) < 0
+			cmp.Or(cmp.Compare(busy[b.workspace], busy[found.bucket.workspace]), l.fair(i, found), older(i, found)) < 0
 		if better {
 			found, urgency = i, u
 		}
 	}
 	return found
+}
+
+// fair compares what the batches of two runs have.
+func (l *lead) fair(a, b *item) int {
+	x, y := l.batches[a.run.GetBatchId()], l.batches[b.run.GetBatchId()]
+	if x == nil || y == nil || x == y {
+		return 0
+	}
+	return cmp.Or(cmp.Compare(x.with, y.with), cmp.Compare(x.served, y.served))
 }
 
 // ready is the most urgent run of a bucket that nothing but an agent is missing to: of
@@ -167,14 +179,14 @@ func (l *lead) ready(b *bucket, agent string, now time.Time, held map[string]str
 			break
 		}
 		if known && i.run.GetPriority() == priority {
-			continue // the one before it has waited longer
+			continue // it is the turn of the one before it
 		}
 		if rests(i.run, agent, now) != "" || l.hindered(i, agent, now, held) != "" {
 			continue
 		}
 		known, priority = true, i.run.GetPriority()
-		if found == nil || int(i.urgency(now)) > int(found.urgency(now)) {
-			found = i
+		if found == nil || int(i.urgency(now)) > int(found.urgency(now)) || int(i.urgency(now)) == int(found.urgency(now)) && older(i, found) < 0 {
+			found = i // of a lower priority, and has waited for so long that it is worth as much
 		}
 	}
 	return found

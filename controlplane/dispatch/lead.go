@@ -28,6 +28,7 @@ type lead struct {
 	agents  map[string]*agent
 	expand  map[string]bool // batches that runs are to be made of
 	bound   map[string]bool // runs that may be skipped because of what others come to
+	served  int64           // counts what was given to agents
 }
 
 // lease is a granted attempt.

@@ -79,7 +79,7 @@ func TestABatchThatIsMadeWholeRuns(t *testing.T) {
 		d.stored(made("b", &apiv1.Source{}, flow("first"), flow("second", "first"), flow("third")))
 		d.stored(made("c", &apiv1.Source{StopOnFailure: true, Parallelism: 1}, flow("one"), flow("two")))
 		synctest.Wait()
-		d.offered("a", 4, "b/first b/third c/one")
+		d.offered("a", 4, "b/first c/one b/third") // batches take turns
 		for _, id := range []string{"b/first", "c/one"} {
 			d.start(id)
 			d.end(id, apiv1.RunStatus_RUN_STATUS_FAILED)

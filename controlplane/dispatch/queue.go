@@ -21,6 +21,7 @@ type item struct {
 	run     *apiv1.Run
 	created time.Time
 	bucket  *bucket
+	turn    int64
 }
 
 // bucket holds the waiting runs that any agent fits alike: of one workspace, with one
@@ -31,7 +32,35 @@ type bucket struct {
 	target    *apiv1.Target
 	env       string
 	plugins   []string
-	items     []*item // by priority, then age
+	items     []*item // by priority, then turn
+	turns     map[int32]*turns
+}
+
+// turns lets the batches of a bucket take turns, those of each priority for themselves:
+// the first run of a batch that comes goes before the second of every batch that was
+// there, however many that one has. The order is known when a run comes, so that the next
+// one is found without looking at all batches.
+type turns struct {
+	now  int64            // of the run that was given to an agent last
+	last map[string]int64 // of each batch that waits
+	open map[string]int   // how many runs of it wait
+}
+
+// enter gives a run of a batch its turn: one that had it already goes first.
+func (t *turns) enter(batch string, again bool) int64 {
+	t.open[batch]++
+	if again {
+		return t.now
+	}
+	t.last[batch] = max(t.now, t.last[batch]) + 1
+	return t.last[batch]
+}
+
+func (t *turns) leave(batch string) {
+	if t.open[batch]--; t.open[batch] <= 0 {
+		delete(t.open, batch)
+		delete(t.last, batch)
+	}
 }
 
 // queue are the runs that wait.
@@ -42,12 +71,22 @@ type queue struct {
 
 func newQueue() *queue { return &queue{items: map[string]*item{}, buckets: map[string]*bucket{}} }
 
+// before is the order of the runs of a bucket.
 func before(a, b *item) int {
-	return cmp.Or(cmp.Compare(b.run.GetPriority(), a.run.GetPriority()), a.created.Compare(b.created),
-		cmp.Compare(a.run.GetBatchId(), b.run.GetBatchId()), cmp.Compare(a.run.GetNumber(), b.run.GetNumber()))
+	return cmp.Or(cmp.Compare(b.run.GetPriority(), a.run.GetPriority()), cmp.Compare(a.turn, b.turn), older(a, b))
+}
+
+// older is by when they were queued.
+func older(a, b *item) int {
+	return cmp.Or(a.created.Compare(b.created), cmp.Compare(a.run.GetBatchId(), b.run.GetBatchId()), cmp.Compare(a.run.GetNumber(), b.run.GetNumber()))
 }
 
 func (q *queue) put(r *apiv1.Run) {
+	old := q.items[r.GetId()]
+	if old != nil && old.run.GetPriority() == r.GetPriority() && old.bucket.key == bucketKey(r) {
+		old.run = r // it keeps its turn
+		return
+	}
 	q.remove(r.GetId())
 	b := q.buckets[bucketKey(r)]
 	if b == nil {
@@ -55,6 +94,7 @@ func (q *queue) put(r *apiv1.Run) {
 		q.buckets[b.key] = b
 	}
 	i := &item{run: r, created: r.GetCreated().AsTime(), bucket: b}
+	i.turn = b.of(r.GetPriority()).enter(r.GetBatchId(), latest(r) != nil)
 	at, _ := slices.BinarySearchFunc(b.items, i, before)
 	b.items = slices.Insert(b.items, at, i)
 	q.items[r.GetId()] = i
@@ -67,6 +107,7 @@ func (q *queue) remove(id string) {
 	}
 	delete(q.items, id)
 	b := i.bucket
+	b.of(i.run.GetPriority()).leave(i.run.GetBatchId())
 	at, found := slices.BinarySearchFunc(b.items, i, before)
 	if !found || b.items[at] != i {
 		at = slices.Index(b.items, i)
@@ -77,8 +118,28 @@ func (q *queue) remove(id string) {
 	}
 }
 
+// given takes a run out of the queue whose turn it was.
+func (q *queue) given(i *item) {
+	t := i.bucket.of(i.run.GetPriority())
+	t.now = max(t.now, i.turn)
+	q.remove(i.run.GetId())
+}
+
+// of are the turns of a priority.
+func (b *bucket) of(priority int32) *turns {
+	t := b.turns[priority]
+	if t == nil {
+		t = &turns{last: map[string]int64{}, open: map[string]int{}}
+		b.turns[priority] = t
+	}
+	return t
+}
+
 func newBucket(r *apiv1.Run) *bucket {
-	return &bucket{key: bucketKey(r), workspace: r.GetWorkspace(), target: r.GetSpec().GetTarget(), env: r.GetSpec().GetEnvironment(), plugins: r.GetSpec().GetPlugins()}
+	return &bucket{
+		turns: map[int32]*turns{},
+		key:   bucketKey(r), workspace: r.GetWorkspace(), target: r.GetSpec().GetTarget(), env: r.GetSpec().GetEnvironment(), plugins: r.GetSpec().GetPlugins(),
+	}
 }
 
 func bucketKey(r *apiv1.Run) string {

@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -38,7 +39,7 @@ func (l *lead) why(ctx context.Context, id string) (*apiv1.WhyResponse, error) {
 		return res, nil
 	}
 	for other := range maps.Values(l.queue.items) {
-		if before(other, i) < 0 {
+		if ahead(other, i) {
 			res.Ahead++
 		}
 	}
@@ -74,6 +75,15 @@ func (l *lead) why(ctx context.Context, id string) (*apiv1.WhyResponse, error) {
 		res.Reason = "it is the next"
 	}
 	return res, nil
+}
+
+// ahead says whether a run comes before another one, as far as that is known before an
+// agent asks: those that other agents take have turns of their own.
+func ahead(a, b *item) bool {
+	if a.bucket == b.bucket {
+		return before(a, b) < 0
+	}
+	return cmp.Or(cmp.Compare(b.run.GetPriority(), a.run.GetPriority()), older(a, b)) < 0
 }
 
 // Presence is how an agent was last heard of.
