@@ -197,7 +197,7 @@ func (a *simAgent) run(ctx context.Context, l *simLease, rng *rand.Rand) {
 	}()
 	sent := time.Now()
 	res, err := a.w.propose(ctx, &clusterv1.Command{Body: &clusterv1.Command_StartRun{StartRun: &clusterv1.StartRun{
-		RunId: l.GetRunId(), Attempt: l.GetAttempt(), Fence: l.GetFence(), Incarnation: l.GetIncarnation(),
+		RunId: l.GetRunId(), Attempt: l.GetAttempt(), Fence: l.GetFence(), Incarnation: l.GetIncarnation(), TokenSha256: []byte("token"),
 	}}})
 	if err != nil || res.GetFault() != nil {
 		return

@@ -26,6 +26,7 @@ import (
 	"github.com/testmesh/testmesh/controlplane/store"
 	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
 	clusterv1 "github.com/testmesh/testmesh/proto/testmesh/cluster/v1"
+	"github.com/testmesh/testmesh/sdk/fault"
 )
 
 // simTiming is that of leases, a tenth of the usual.
@@ -36,6 +37,7 @@ type world struct {
 	t      *testing.T
 	rng    *rand.Rand // of the one who makes things happen
 	dir    string
+	faults *fault.Set
 	nodes  []*simNode
 	agents []*simAgent
 	all    sync.WaitGroup
@@ -52,9 +54,9 @@ type world struct {
 	broken   error
 }
 
-func newWorld(t *testing.T, seed uint64, dir string) *world {
+func newWorld(t *testing.T, seed uint64, dir string, faults *fault.Set) *world {
 	w := &world{
-		t: t, rng: rand.New(rand.NewPCG(seed, seed)), dir: dir, acked: map[string]int{}, fences: map[string]uint64{},
+		t: t, faults: faults, rng: rand.New(rand.NewPCG(seed, seed)), dir: dir, acked: map[string]int{}, fences: map[string]uint64{},
 		paid: map[string]int{}, asked: map[string]bool{}, finished: map[string]int32{}, said: map[string]apiv1.RunStatus{},
 	}
 	for i := range simNodes {
@@ -269,13 +271,13 @@ func (n *simNode) start(ctx context.Context) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	var err error
-	if n.store, err = store.Open(store.Config{Dir: filepath.Join(n.w.dir, n.id)}); err != nil {
+	if n.store, err = store.Open(store.Config{Dir: filepath.Join(n.w.dir, n.id), Fault: n.w.faults}); err != nil {
 		n.w.fail(err)
 		return
 	}
 	n.disp = dispatch.New(dispatch.Config{
 		Node: n.id, State: n.store, Changes: (&Node{store: n.store}).changes, Proposer: n, Expander: simExpander{}, Timing: simTiming,
-		Logger: slog.New(slog.DiscardHandler), NewID: func() string { return n.w.newID("leader") },
+		Logger: slog.New(slog.DiscardHandler), NewID: func() string { return n.w.newID("leader") }, Fault: n.w.faults,
 	})
 	cfg := raft.DefaultConfig()
 	cfg.LocalID = raft.ServerID(n.id)
@@ -288,7 +290,7 @@ func (n *simNode) start(ctx context.Context) {
 	n.w.mu.Lock()
 	n.wire = wire
 	n.w.mu.Unlock()
-	if n.raft, err = raft.NewRaft(cfg, simMachine{n.store}, n.logs, n.logs, raft.NewDiscardSnapshotStore(), cluster.Bound(wire)); err != nil {
+	if n.raft, err = raft.NewRaft(cfg, simMachine{n.store, n.w}, n.logs, n.logs, raft.NewDiscardSnapshotStore(), cluster.Bound(wire)); err != nil {
 		n.w.fail(errors.Join(err, n.store.Close()))
 		return
 	}
@@ -411,12 +413,15 @@ func (n *simNode) Propose(_ context.Context, c *clusterv1.Command) (*clusterv1.A
 }
 
 // simMachine is the state as raft sees it.
-type simMachine struct{ *store.Store }
+type simMachine struct {
+	*store.Store
+	w *world
+}
 
 func (m simMachine) Apply(l *raft.Log) any { return m.ApplyBatch([]*raft.Log{l})[0] }
 
-func (m simMachine) ApplyBatch(logs []*raft.Log) []any {
-	out := make([]any, len(logs))
+func (m simMachine) ApplyBatch(logs []*raft.Log) (out []any) {
+	out = make([]any, len(logs))
 	var list []store.Entry
 	var place []int
 	for i, l := range logs {
@@ -432,6 +437,11 @@ func (m simMachine) ApplyBatch(logs []*raft.Log) []any {
 	if len(list) == 0 {
 		return out
 	}
+	defer func() {
+		if r := recover(); r != nil { // the node would end; the history has
+			m.w.fail(fmt.Errorf("entries %d to %d: %v", logs[0].Index, logs[len(logs)-1].Index, r))
+		}
+	}()
 	for i, a := range m.Store.Apply(list) {
 		out[place[i]] = a
 	}
