@@ -154,6 +154,9 @@ func (n *Node) Read(ctx context.Context) error {
 }
 
 func (n *Node) read(ctx context.Context) error {
+	if n.cfg.Fault.Off("no_strong_read") {
+		return nil
+	}
 	if n.raft.State() == raft.Leader {
 		return n.Barrier(ctx)
 	}

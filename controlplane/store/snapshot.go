@@ -84,6 +84,14 @@ func (s *Snapshot) Write(ctx context.Context, w io.Writer) (err error) {
 	}
 	name := f.Name()
 	defer func() { err = errors.Join(err, f.Close(), os.Remove(name)) }()
+	if s.fault.Off("no_pinned_snapshot") {
+		if _, err := s.conn.ExecContext(ctx, "ROLLBACK"); err != nil {
+			return err
+		}
+	}
+	if err := s.fault.Point("store.snapshot.pinned"); err != nil {
+		return err
+	}
 	if err := s.copyTo(ctx, name); err != nil {
 		return fmt.Errorf("copy the state: %w", err)
 	}

@@ -16,7 +16,10 @@ import (
 	"os/signal"
 	"slices"
 	"strings"
+	"sync"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 func main() {
@@ -28,6 +31,7 @@ func main() {
 	flag.BoolVar(&o.red, "red", false, "turn each protection off, one after the other, and want its rows to fail")
 	flag.Uint64Var(&o.seed, "seed", 0, "of what is random; 0: another one each time")
 	flag.StringVar(&o.keep, "keep", "", "leave data and logs in this folder")
+	flag.IntVar(&o.side, "side", 4, "how many rows are tried at once: most of the time they wait")
 	list := flag.Bool("list", false, "print the rows and end")
 	flag.Parse()
 	if *list {
@@ -50,6 +54,7 @@ type options struct {
 	bin, only, tier, off, keep string
 	red                        bool
 	seed                       uint64
+	side                       int
 	out                        io.Writer
 }
 
@@ -74,33 +79,64 @@ func (o options) run(ctx context.Context) error {
 	if o.seed == 0 {
 		o.seed = rand.Uint64N(1 << 32)
 	}
-	chosen, err := o.choose()
+	rows, err := o.choose()
 	if err != nil {
 		return err
 	}
 	if o.red {
-		return o.proveRed(ctx, chosen)
+		return o.proveRed(ctx, rows)
 	}
-	fmt.Fprintf(o.out, "seed %d, tier %s\n", o.seed, o.tier)
+	fmt.Fprintf(o.out, "seed %d, tier %s, %d rows, %d at once; each is printed when it has ended\n", o.seed, o.tier, len(rows), o.side)
+	var list []chosen
+	for _, r := range rows {
+		list = append(list, chosen{r, o.off})
+	}
 	var failed []string
 	began := time.Now()
-	for _, r := range chosen {
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		t, err := o.trial(ctx, r, o.off)
-		if err != nil {
-			return err
-		}
+	err = o.sideBySide(ctx, list, func(c chosen, t *trial) {
+		t.print(o.out, c.title)
 		if len(t.broken) > 0 {
-			failed = append(failed, r.name)
+			failed = append(failed, c.name)
 		}
+	})
+	if err != nil {
+		return err
 	}
-	fmt.Fprintf(o.out, "%d rows in %s\n", len(chosen), time.Since(began).Round(time.Second))
+	fmt.Fprintf(o.out, "%d rows in %s, %d failed\n", len(list), time.Since(began).Round(time.Second), len(failed))
 	if len(failed) > 0 {
 		return fmt.Errorf("failed: %s; -seed %d has the same faults", strings.Join(failed, ", "), o.seed)
 	}
 	return nil
+}
+
+// chosen is a row that is to be tried, with a protection that is off in it, or none.
+type chosen struct {
+	row
+	off string
+}
+
+// sideBySide tries some at once, and tells of each that has ended, of one after the other.
+func (o options) sideBySide(ctx context.Context, list []chosen, ended func(chosen, *trial)) error {
+	var told sync.Mutex
+	ports := newPorts()
+	all, ctx := errgroup.WithContext(ctx)
+	all.SetLimit(max(1, o.side))
+	for _, c := range list {
+		all.Go(func() error {
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			t, err := o.trial(ctx, c, ports)
+			if err != nil {
+				return err
+			}
+			told.Lock()
+			defer told.Unlock()
+			ended(c, t)
+			return nil
+		})
+	}
+	return all.Wait()
 }
 
 // choose gives the rows that were asked for.
@@ -122,37 +158,43 @@ func (o options) choose() (chosen []row, err error) {
 }
 
 // proveRed wants each row to fail without each protection that it is the proof of.
-func (o options) proveRed(ctx context.Context, chosen []row) error {
-	var green []string
-	for _, r := range chosen {
+func (o options) proveRed(ctx context.Context, rows []row) error {
+	var list []chosen
+	for _, r := range rows {
 		for _, protection := range r.red {
-			if o.off != "" && o.off != protection {
-				continue
+			if o.off == "" || o.off == protection {
+				list = append(list, chosen{r, protection})
 			}
-			fmt.Fprintf(o.out, "%s with %s: ", r.name, protection)
-			quiet := o
-			quiet.out = io.Discard
-			t, err := quiet.trial(ctx, r, protection)
-			if err != nil {
-				return err
-			}
-			if len(t.broken) == 0 {
-				fmt.Fprintln(o.out, "GREEN, which it must not be")
-				green = append(green, r.name+" with "+protection)
-				continue
-			}
-			fmt.Fprintf(o.out, "red, as it must be: %s\n", t.broken[0])
 		}
 	}
+	var green []string
+	began := time.Now()
+	err := o.sideBySide(ctx, list, func(c chosen, t *trial) {
+		if len(t.broken) == 0 {
+			fmt.Fprintf(o.out, "%-4s %-16s GREEN, which it must not be\n", c.name, c.off)
+			green = append(green, c.name+" with "+c.off)
+			return
+		}
+		fmt.Fprintf(o.out, "%-4s %-16s red, as it must be: %s\n", c.name, c.off, firstLine(t.broken[0]))
+	})
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(o.out, "%d protections turned off in %s, %d rows did not notice\n", len(list), time.Since(began).Round(time.Second), len(green))
 	if len(green) > 0 {
 		return fmt.Errorf("green without their protection: %s", strings.Join(green, "; "))
 	}
 	return nil
 }
 
-// trial runs a row once.
-func (o options) trial(ctx context.Context, r row, off string) (t *trial, err error) {
-	dir, err := os.MkdirTemp(o.keep, "chaos-"+r.name+"-")
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
+}
+
+// trial tries a row once.
+func (o options) trial(ctx context.Context, c chosen, ports *ports) (t *trial, err error) {
+	dir, err := os.MkdirTemp(o.keep, "chaos-"+c.name+"-")
 	if err != nil {
 		return nil, fmt.Errorf("make a folder: %w", err)
 	}
@@ -160,21 +202,17 @@ func (o options) trial(ctx context.Context, r row, off string) (t *trial, err er
 		defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	}
 	t = &trial{
-		name: r.name, dir: dir, bin: o.bin, off: off, seed: o.seed, long: r.full, red: o.red,
-		rng: rand.New(rand.NewPCG(o.seed, uint64(len(r.title)))), witness: newWitness(),
+		name: c.name, dir: dir, bin: o.bin, off: c.off, seed: o.seed, long: c.full, short: o.tier == "ci", red: o.red,
+		rng: rand.New(rand.NewPCG(o.seed, uint64(len(c.title)))), witness: newWitness(), ports: ports,
 	}
-	if o.tier == "ci" && r.ci > 0 {
-		t.long = r.ci
+	if t.short && c.ci > 0 {
+		t.long = c.ci
 	}
 	defer t.witness.Close()
-	fmt.Fprintf(o.out, "%-4s %s\n", r.name, r.title)
 	began := time.Now()
 	running, cancel := context.WithTimeoutCause(ctx, t.long+bound, errors.New("the row hangs"))
-	t.guarded(running, r.run)
+	t.guarded(running, c.run)
 	cancel()
-	if ctx.Err() != nil {
-		return t, ctx.Err()
-	}
-	t.print(o.out, time.Since(began))
-	return t, nil
+	t.lasted = time.Since(began)
+	return t, ctx.Err()
 }

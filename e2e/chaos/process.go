@@ -88,10 +88,20 @@ func (p *process) stop(within time.Duration) error {
 		}
 	}
 	if p.alive() {
-		p.kill()
-		return fmt.Errorf("%s did not end within %s of each of two signals", p.name, within)
+		p.stacks()
+		return fmt.Errorf("%s did not end within %s of each of two signals; its log has where it stood: %s", p.name, within, p.log)
 	}
 	return p.err
+}
+
+// stacks ends a process that says first, in its log, where it stands.
+func (p *process) stacks() {
+	_ = p.signal(syscall.SIGQUIT)
+	select {
+	case <-p.done:
+	case <-time.After(2 * time.Second):
+		p.kill()
+	}
 }
 
 // said counts the lines of a process's log with a text in them.
@@ -119,16 +129,24 @@ func (s *starter) end(stacks bool) {
 	defer s.mu.Unlock()
 	for _, p := range s.all {
 		if stacks && p.alive() {
-			_ = p.signal(syscall.SIGQUIT)
-			select {
-			case <-p.done:
-			case <-time.After(2 * time.Second):
-			}
+			p.stacks()
 		}
 		if p.alive() {
 			p.kill()
 		}
 	}
+}
+
+// worked is the processor time of all that have ended.
+func (s *starter) worked() (sum time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.all {
+		if !p.alive() && p.cmd.ProcessState != nil {
+			sum += p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()
+		}
+	}
+	return sum
 }
 
 // left lists the processes that have the folder of the trial in their arguments.

@@ -61,7 +61,7 @@ func (p *proxy) pass(from net.Conn) {
 	p.open[from], p.open[to] = true, true
 	budget := int64(0)
 	if p.after > 0 {
-		budget = 1 + p.rng.Int64N(2*p.after)
+		budget = p.after/2 + p.rng.Int64N(p.after)
 	}
 	p.mu.Unlock()
 	var both sync.WaitGroup

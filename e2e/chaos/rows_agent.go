@@ -82,16 +82,23 @@ func (s *site) noticed(list []*apiv1.Run) (took []time.Duration) {
 	return took
 }
 
-// unexplained counts runs that ended errored without a loss, and says why they did.
+// unexplained counts runs that ended errored without a loss, and cancelled although
+// nobody asked for it, and says why they did.
 func (t *trial) unexplained(list []*apiv1.Run) {
-	n := 0
+	errored, cancelled := 0, 0
 	for _, r := range list {
-		if r.GetStatus() == apiv1.RunStatus_RUN_STATUS_ERRORED && !strings.Contains(r.GetReason(), "lost") {
-			n++
-			t.note("run %s is errored: %s", r.GetId(), r.GetReason())
+		switch {
+		case r.GetStatus() == apiv1.RunStatus_RUN_STATUS_ERRORED && !strings.Contains(r.GetReason(), "lost"):
+			errored++
+		case r.GetStatus() == apiv1.RunStatus_RUN_STATUS_CANCELLED:
+			cancelled++
+		default:
+			continue
 		}
+		t.note("run %s is %s: %q; %s", r.GetId(), r.GetStatus(), r.GetReason(), lastAttempt(r))
 	}
-	t.none(n, "runs errored for another reason than a loss")
+	t.none(errored, "runs errored for another reason than a loss")
+	t.none(cancelled, "runs cancelled, which nobody asked for")
 }
 
 // zombieAgents cuts agents off, and freezes them, until others have their runs; then

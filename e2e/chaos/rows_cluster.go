@@ -7,8 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
+
+	"connectrpc.com/connect"
 
 	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
 	"github.com/testmesh/testmesh/sdk/client"
@@ -22,14 +25,15 @@ func clusterRows() []row {
 		},
 		{
 			name: "R4", title: "the leader of three nodes stands still, and comes back", full: 45 * time.Second, ci: 15 * time.Second,
-			run: leaderFrozen,
+			red: []string{"no_strong_read"}, run: leaderFrozen,
 		},
 		{
 			name: "R5", title: "the disk of the leader is stuck", full: 30 * time.Second, ci: 15 * time.Second,
 			red: []string{"no_write_guard"}, run: leaderStuck,
 		},
 		{
-			name: "R9", title: "nodes are wiped and join anew under load", full: 40 * time.Second, run: rejoin,
+			name: "R9", title: "nodes are wiped and join anew under load, and crash while they take the state", full: 40 * time.Second, ci: 20 * time.Second,
+			red: []string{"no_pinned_snapshot"}, run: rejoin,
 		},
 	}
 }
@@ -170,7 +174,7 @@ func leaderKilled(ctx context.Context, t *trial) {
 
 func leaderFrozen(ctx context.Context, t *trial) {
 	s, stop := loadedCluster(ctx, t)
-	frozen, changed, stale := 0, 0, 0
+	frozen, changed, stale, reads := 0, 0, 0, 0
 	known := s.upload(ctx, flow{name: "Frozen", steps: []string{t.witness.pay("only", 1)}})
 	t.every(ctx, time.Second, 2*time.Second, func(n int) {
 		old := s.leader(ctx)
@@ -179,10 +183,9 @@ func leaderFrozen(ctx context.Context, t *trial) {
 		pause(ctx, 5*time.Second)
 		// What is acknowledged while it stands still, it must know of when it comes back.
 		batch := s.queue(ctx, fmt.Sprintf("frozen-%d", n), known)
-		t.must(old.signal(syscall.SIGCONT), "let the leader go on")
-		if !s.knows(ctx, old, batch) {
-			stale++
-		}
+		answered := s.reads(ctx, old, batch, func() { t.must(old.signal(syscall.SIGCONT), "let the leader go on") })
+		reads += answered.known
+		stale += answered.stale
 		if now := s.leader(ctx); now != old {
 			changed++
 		}
@@ -190,25 +193,59 @@ func leaderFrozen(ctx context.Context, t *trial) {
 	stop()
 	t.observed(frozen, 1, "leaders frozen")
 	t.observed(changed, 1, "changes of the leader")
+	t.observed(reads, 1, "strong reads that the node answered once it was back")
 	t.none(stale, "strong reads of the node that came back that did not know what was acknowledged")
 	s.settleCluster(ctx, gapGoal)
 }
 
-// knows asks a node strongly for a batch; no answer at all is no stale one.
-func (s *site) knows(ctx context.Context, n *node, batch string) bool {
-	for try := 0; try < 50 && ctx.Err() == nil; try++ {
-		asking, cancel := context.WithTimeout(ctx, 2*time.Second)
-		_, err := n.client.Runs.GetBatch(asking, &apiv1.GetBatchRequest{Id: batch, Read: apiv1.Read_READ_STRONG})
-		cancel()
-		switch {
-		case err == nil:
-			return true
-		case strings.Contains(err.Error(), "not_found"):
-			return false
-		}
-		pause(ctx, 50*time.Millisecond)
+// answers are how strong reads came out.
+type answers struct{ known, stale int }
+
+// readers ask a node that stands still; their requests are there when it goes on, before
+// anything that the others have to tell it.
+const readers = 16
+
+// reads asks a node strongly for a batch, many at once: first as it stands still, so that
+// the questions wait for it, then until it answers. No answer at all is not a stale one.
+func (s *site) reads(ctx context.Context, n *node, batch string, goOn func()) (all answers) {
+	var mu sync.Mutex
+	var asking sync.WaitGroup
+	sent := make(chan struct{}, readers)
+	for range readers {
+		asking.Go(func() {
+			for try := 0; try < 50 && ctx.Err() == nil; try++ {
+				if try == 0 {
+					sent <- struct{}{}
+				}
+				known, answered := n.knows(ctx, batch)
+				if !answered {
+					pause(ctx, 50*time.Millisecond)
+					continue
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				if all.known++; !known {
+					all.stale++
+				}
+				return
+			}
+		})
 	}
-	return true
+	for range readers {
+		<-sent
+	}
+	pause(ctx, 200*time.Millisecond) // they are on their way
+	goOn()
+	asking.Wait()
+	return all
+}
+
+// knows asks a node strongly for a batch.
+func (n *node) knows(ctx context.Context, batch string) (known, answered bool) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	_, err := n.client.Runs.GetBatch(ctx, &apiv1.GetBatchRequest{Id: batch, Read: apiv1.Read_READ_STRONG})
+	return err == nil, err == nil || connect.CodeOf(err) == connect.CodeNotFound
 }
 
 // stuckFor is longer than any guard's patience, and than what the goal allows.
@@ -253,22 +290,40 @@ func leaderStuck(ctx context.Context, t *trial) {
 // stuckGoal is how long a stuck disk may hold up the others.
 const stuckGoal = 5 * time.Second
 
-// rejoin wipes a follower and lets it join as a new node, again and again.
+// restores are what happens to a node that takes the state: it crashes once all of it is
+// written, or once it is in its place, or it does not.
+func restores() []string {
+	return []string{"store.restore.written=crash@1", "store.restore.swapped=crash@1", ""}
+}
+
+// rejoin wipes a follower and lets it join as a new node, again and again. The state that
+// it gets is copied while it changes.
 func rejoin(ctx context.Context, t *trial) {
 	w := t.witness
-	s := newSite(ctx, t, plan{nodes: 3, agents: 4, slots: 4, nodeFaults: "cluster.snapshot=300;cluster.snapshot_seconds=1"})
+	s := newSite(ctx, t, plan{nodes: 3, agents: 4, slots: 4, nodeFaults: "cluster.snapshot=200;cluster.snapshot_seconds=1;store.snapshot.pinned=delay:200ms"})
 	quick := s.upload(ctx, flow{name: "Quick", steps: []string{w.read("one", 20, ""), w.pay("only", 5)}})
 	stop := s.load(ctx, 50*time.Millisecond, quick)
-	joined := 0
+	t.until(ctx, 60*time.Second, "a snapshot", func() error {
+		if s.said("fault store.snapshot.pinned") < len(s.nodes) {
+			return errors.New("not every node has made one")
+		}
+		return nil
+	})
+	joined, crashed := 0, 0
 	var worst time.Duration
-	t.every(ctx, 2*time.Second, 3*time.Second, func(int) {
+	t.every(ctx, time.Second, 2*time.Second, func(round int) {
 		leader := s.leader(ctx)
 		follower := s.nodes[(leader.number+1)%len(s.nodes)]
 		s.remove(ctx, follower)
 		follower.kill()
 		t.must(os.RemoveAll(s.nodeDir(follower)), "wipe a node")
 		began := time.Now()
-		s.join(ctx, follower, leader, s.plan.nodeFaults)
+		fault := restores()[round%len(restores())]
+		s.join(ctx, follower, leader, s.plan.nodeFaults+";"+fault)
+		if fault != "" && s.crashes(ctx, follower, fault) {
+			crashed++
+			s.startNode(follower, s.plan.nodeFaults)
+		}
 		s.ready(ctx, follower)
 		s.voters(ctx)
 		worst = max(worst, time.Since(began))
@@ -276,8 +331,24 @@ func rejoin(ctx context.Context, t *trial) {
 	})
 	stop()
 	t.observed(joined, 3, "nodes wiped and joined anew")
+	t.observed(crashed, 2, "of them crashed while they took the state")
 	t.took(worst, 10*time.Second, "a node has caught up and votes, worst")
 	s.settleCluster(ctx, gapGoal)
+}
+
+// crashes waits until a node has ended where it was told to.
+func (s *site) crashes(ctx context.Context, n *node, fault string) bool {
+	select {
+	case <-n.done:
+	case <-time.After(30 * time.Second):
+	case <-ctx.Done():
+	}
+	point, _, _ := strings.Cut(fault, "=")
+	if n.said("fault "+point+" crash") > 0 {
+		return true
+	}
+	s.t.failf("node %d did not crash at %s; the end of its log: %s", n.number, point, lastLines(n.log))
+	return false
 }
 
 // remove takes a node out of the cluster.

@@ -79,10 +79,13 @@ func crashes(ctx context.Context, t *trial) {
 func (t *trial) crashAt(ctx context.Context, place string) (restart time.Duration, crashed bool) {
 	one := &trial{
 		name: t.name, dir: t.dir, bin: t.bin, off: t.off, seed: t.seed, long: t.long, red: t.red,
-		rng: rand.New(rand.NewPCG(t.seed, 2)), witness: newWitness(),
+		rng: rand.New(rand.NewPCG(t.seed, 2)), witness: newWitness(), ports: t.ports, short: t.short,
 	}
 	defer one.witness.Close()
 	one.guarded(ctx, func(ctx context.Context, one *trial) { restart, crashed = crash(ctx, one, place) })
+	t.mu.Lock()
+	t.sites = append(t.sites, one.sites...) // they have ended; what they worked counts
+	t.mu.Unlock()
 	for _, text := range one.broken {
 		t.failf("%s: %s", place, text)
 	}

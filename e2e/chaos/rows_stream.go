@@ -26,7 +26,7 @@ import (
 func streamRows() []row {
 	return []row{
 		{
-			name: "R19", title: "the way of a log is cut a hundred times, and the node killed", full: 40 * time.Second, ci: 20 * time.Second,
+			name: "R19", title: "the way of a log is cut a hundred times, and the node killed", full: 90 * time.Second, ci: 60 * time.Second,
 			red: []string{"no_offset_check"}, run: cutLog,
 		},
 		{
@@ -96,10 +96,19 @@ func (v *viewer) read(ctx context.Context, c *client.Client, run string) (done b
 }
 
 const (
-	cutSteps = 450
-	cutKiB   = 48
-	cutMost  = 100
+	cutKiB  = 48
+	cutMost = 100
 )
+
+// text is how many steps of cutKiB a run has, and after how much of it a connection is
+// cut: the cuts are to come before the end, and most of them after a whole frame, of
+// 192 KiB, which gets a sender on.
+func (t *trial) text() (steps int, after int64) {
+	if t.short {
+		return 250, 300 << 10
+	}
+	return 450, 300 << 10
+}
 
 // cutLog sends megabytes over a proxy that cuts the agent's connections in the middle of
 // frames, kills the node on the way, and reads along over another one that cuts too.
@@ -113,13 +122,14 @@ func cutLog(ctx context.Context, t *trial) {
 		return agents.url()
 	}})
 	viewers := newProxy(t, s.nodes[0].address)
+	count, after := t.text()
 	var steps []string
-	for i := range cutSteps {
+	for i := range count {
 		steps = append(steps, w.read(fmt.Sprintf("s%d", i), 20, fmt.Sprintf("&noise=%d", cutKiB)))
 	}
 	src := s.upload(ctx, flow{name: "Text", steps: steps})
-	agents.cutAfter(300<<10, cutMost)
-	viewers.cutAfter(256<<10, cutMost/2)
+	agents.cutAfter(after, cutMost)
+	viewers.cutAfter(after, cutMost/2)
 	batch := s.queue(ctx, "text", src)
 	run := s.firstRun(ctx, batch)
 	read := make(chan viewer, 1)
@@ -127,8 +137,8 @@ func cutLog(ctx context.Context, t *trial) {
 	kills := 0
 	for _, share := range []int{20, 50} {
 		t.until(ctx, 60*time.Second, "a part of the stream", func() error {
-			if visits, _, _, _ := w.of(run); len(visits) < cutSteps*share/100 {
-				return fmt.Errorf("%d of %d steps", len(visits), cutSteps)
+			if visits, _, _, _ := w.of(run); len(visits) < count*share/100 {
+				return fmt.Errorf("%d of %d steps", len(visits), count)
 			}
 			return nil
 		})
@@ -144,13 +154,13 @@ func cutLog(ctx context.Context, t *trial) {
 	t.observed(viewers.count(), 10, "connections of the viewer cut")
 	t.observed(kills, 2, "nodes killed")
 	t.none(len(o.list)-o.passed, "runs that did not pass")
-	s.judgeStream(ctx, o.list[0], v)
+	s.judgeStream(ctx, o.list[0], v, count)
 	s.finish()
 }
 
 // judgeStream compares what a viewer got, piece by piece, with what a reader gets who
 // comes afterwards, with the sum that the agent gave, and with what the witness sent.
-func (s *site) judgeStream(ctx context.Context, r *apiv1.Run, v viewer) {
+func (s *site) judgeStream(ctx context.Context, r *apiv1.Run, v viewer, steps int) {
 	t := s.t
 	last := r.GetAttempts()[len(r.GetAttempts())-1]
 	late := watch(ctx, "http://"+s.nodes[0].address, s.key, r.GetId())
@@ -181,7 +191,7 @@ func (s *site) judgeStream(ctx context.Context, r *apiv1.Run, v viewer) {
 			}
 		}
 	}
-	want := make([]string, cutSteps)
+	want := make([]string, steps)
 	for i := range want {
 		want[i] = fmt.Sprintf("s%d", i)
 	}
@@ -221,9 +231,16 @@ const (
 	// spoolBound is that of one run; a marker and what verdicts need come on top.
 	spoolBound = 64 << 20
 	spoolSlack = 4 << 20
-	bombRounds = 900
 	stalled    = 50
 )
+
+// bombRounds are of two requests with 60 KiB each: more than the spool holds.
+func (t *trial) bombRounds() int {
+	if t.short {
+		return 650
+	}
+	return 900
+}
 
 // logBomb has a run write a hundred megabytes while its node is away.
 func logBomb(ctx context.Context, t *trial) {
@@ -231,7 +248,7 @@ func logBomb(ctx context.Context, t *trial) {
 	s := newSite(ctx, t, plan{nodes: 1, agents: 2, slots: 1, lease: 60 * time.Second, grace: 10 * time.Second})
 	src := s.upload(ctx, flow{name: "Bomb", steps: []string{
 		w.read("first", 10, ""),
-		fmt.Sprintf(`- {id: each, action: for_each, config: {range: {start: 1, end: %d}, steps: [`, bombRounds) +
+		fmt.Sprintf(`- {id: each, action: for_each, config: {range: {start: 1, end: %d}, steps: [`, t.bombRounds()) +
 			fmt.Sprintf(`{id: one, action: http.request, config: {method: PUT, url: "%[1]s/read/one", body: "%[2]s"}}, {id: two, action: http.request, config: {method: PUT, url: "%[1]s/read/two", body: "%[2]s"}}]}}`,
 				w.URL, strings.Repeat("bang ", 12<<10)),
 	}})
@@ -273,7 +290,7 @@ func logBomb(ctx context.Context, t *trial) {
 	grown := max(0, s.nodes[0].resident()-before)
 	o := s.judge(byBatch, 0)
 	t.none(len(o.list)-o.passed, "runs that did not pass")
-	t.observed(steps, bombRounds, "steps while the node was away")
+	t.observed(steps, t.bombRounds(), "steps while the node was away")
 	t.within(most, spoolBound+spoolSlack, "bytes of the spool")
 	t.took(percentile(waits, 99), 2*time.Second, "a small run beside it, p99,")
 	t.note("the node grew by %d MiB with %d viewers that do not read", grown>>20, stalled)
@@ -295,8 +312,8 @@ func (s *site) spooled(ctx context.Context, run string) (most int64, steps int) 
 			}
 		}
 		visits, _, _, _ := s.t.witness.of(run)
-		if steps = len(visits); steps < 2*bombRounds {
-			return fmt.Errorf("%d of %d requests", steps, 2*bombRounds)
+		if steps = len(visits); steps < 2*s.t.bombRounds() {
+			return fmt.Errorf("%d of %d requests", steps, 2*s.t.bombRounds())
 		}
 		return nil
 	})
@@ -358,8 +375,8 @@ func (s *site) judgeMarkers(ctx context.Context, r *apiv1.Run) {
 		}
 	}
 	s.t.observed(markers, 1, "markers of what was left out")
-	s.t.none(2*bombRounds+2-finished, "ends of steps left out")
-	lost := 2*bombRounds + 1 - exchanges
+	s.t.none(2*s.t.bombRounds()+2-finished, "ends of steps left out")
+	lost := 2*s.t.bombRounds() + 1 - exchanges
 	s.t.observed(lost, 1, "exchanges left out")
 	// All exchanges of the loop are of one size, but for digits of numbers and times.
 	if exchanges > 0 && lost > 0 {

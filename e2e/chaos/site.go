@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -89,7 +90,7 @@ func newSite(ctx context.Context, t *trial, p plan) *site {
 	s.env = []string{"PATH=" + os.Getenv("PATH"), "HOME=" + dir, "TESTMESH_ADMIN_KEY=" + s.key}
 	t.sites = append(t.sites, s)
 	for i := range p.nodes {
-		n := &node{number: i, address: freeAddress(t), peer: freeAddress(t)}
+		n := &node{number: i, address: t.ports.free(t), peer: t.ports.free(t)}
 		n.client, err = client.New(client.Config{Address: "http://" + n.address, Key: s.key})
 		t.must(err, "make a client")
 		if i == 0 {
@@ -117,12 +118,33 @@ func newSite(ctx context.Context, t *trial, p plan) *site {
 	return s
 }
 
-// freeAddress is one that nobody listens at.
-func freeAddress(t *trial) string {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	t.must(err, "find a free port")
-	defer l.Close()
-	return l.Addr().String()
+// ports gives addresses that nobody listens at, each once. They are below those that
+// the system gives to connections: one of these would be taken while its node is down.
+type ports struct {
+	mu   sync.Mutex
+	next int
+}
+
+const firstPort, lastPort = 20000, 32000
+
+func newPorts() *ports { return &ports{next: firstPort + rand.IntN(lastPort-firstPort)} }
+
+func (p *ports) free(t *trial) string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for range lastPort - firstPort {
+		p.next++
+		if p.next >= lastPort {
+			p.next = firstPort
+		}
+		address := fmt.Sprintf("127.0.0.1:%d", p.next)
+		if l, err := net.Listen("tcp", address); err == nil {
+			t.must(l.Close(), "close a port")
+			return address
+		}
+	}
+	t.must(errors.New("all are taken"), "find a free port")
+	return ""
 }
 
 // faulty is the environment of a process with the faults of the row and its own.
@@ -283,7 +305,7 @@ func (s *site) finish() {
 	for _, n := range s.nodes {
 		if n.alive() {
 			if err := n.stop(20 * time.Second); err != nil {
-				s.t.failf("node %d ended with %v; its log: %s", n.number, err, lastLines(n.log))
+				s.t.failf("node %d ended with %v", n.number, err)
 			}
 		}
 	}

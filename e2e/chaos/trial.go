@@ -17,9 +17,12 @@ type trial struct {
 	name, dir, bin, off string
 	seed                uint64
 	long                time.Duration // how long faults come
+	lasted              time.Duration // the whole, once it has ended
+	short               bool          // the tier of CI
 	red                 bool
 	rng                 *rand.Rand // of the row's own goroutine
 	witness             *witness
+	ports               *ports
 
 	mu      sync.Mutex
 	broken  []string
@@ -118,12 +121,16 @@ func (t *trial) note(format string, args ...any) {
 	t.figures = append(t.figures, fmt.Sprintf(format, args...))
 }
 
-func (t *trial) print(out io.Writer, took time.Duration) {
+func (t *trial) print(out io.Writer, title string) {
 	verdict := "ok"
 	if len(t.broken) > 0 {
 		verdict = "FAILED"
 	}
-	fmt.Fprintf(out, "     %s in %s\n", verdict, took.Round(100*time.Millisecond))
+	var worked time.Duration
+	for _, s := range t.sites {
+		worked += s.worked()
+	}
+	fmt.Fprintf(out, "%-4s %s\n     %s in %s, %s of processor\n", t.name, title, verdict, t.lasted.Round(100*time.Millisecond), worked.Round(100*time.Millisecond))
 	for _, line := range t.seen {
 		fmt.Fprintln(out, "     seen   ", line)
 	}

@@ -48,6 +48,7 @@ func Points() []string {
 		"store.restore.swapped",  // a restored state is in its place, not opened
 		"store.restore.written",  // a restored state is written, not in its place
 		"store.snapshot.copied",  // a snapshot is copied, not sent
+		"store.snapshot.pinned",  // a snapshot is pinned, not copied
 		"stream.segment.after",   // a segment is kept, nobody was told
 		"stream.segment.before",  // a segment is about to be written
 	}
@@ -56,18 +57,20 @@ func Points() []string {
 // Protections are what can be turned off.
 func Protections() []string {
 	return []string{
-		"no_dirty",        // agents do not say that a once step begins
-		"no_drain",        // an agent that drains goes on taking work
-		"no_fence",        // what comes from older leases counts
-		"no_idempotency",  // a command that is sent twice is applied twice
-		"no_offset_check", // frames are taken wherever they begin
-		"no_priority",     // the queue is by age alone
-		"no_quarantine",   // a run that kills agents is given to more of them
-		"no_resume",       // a new leader leaves what others have begun to expand
-		"no_self_fence",   // agents go on with leases that they could not renew
-		"no_spool_bound",  // spools grow for ever
-		"no_teardown",     // a cancelled run is not torn down
-		"no_write_guard",  // a stuck disk does not end the node
+		"no_dirty",           // agents do not say that a once step begins
+		"no_drain",           // an agent that drains goes on taking work
+		"no_fence",           // what comes from older leases counts
+		"no_idempotency",     // a command that is sent twice is applied twice
+		"no_offset_check",    // frames are taken wherever they begin
+		"no_pinned_snapshot", // a snapshot is copied while it changes
+		"no_priority",        // the queue is by age alone
+		"no_quarantine",      // a run that kills agents is given to more of them
+		"no_resume",          // a new leader leaves what others have begun to expand
+		"no_self_fence",      // agents go on with leases that they could not renew
+		"no_spool_bound",     // spools grow for ever
+		"no_strong_read",     // a node that is asked strongly does not ask whether it leads
+		"no_teardown",        // a cancelled run is not torn down
+		"no_write_guard",     // a stuck disk does not end the node
 	}
 }
 
