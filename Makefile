@@ -34,7 +34,7 @@ demo: build ## build, run the example flows against the demo application, show t
 test: check ## install what the tests need, run them all: the same as check
 
 ##@ While working
-.PHONY: build ui ui-test services services-stop quick race lint fmt generate node e2e examples fuzz bench chaos chaos-red cover hooks clean
+.PHONY: build ui ui-test services services-stop quick race lint fmt generate node e2e examples fuzz bench chaos chaos-red cover release packages installed hooks clean
 build: ui ## bin/testmesh, one file, stripped: starts at once, and carries what only plugins need
 	@mkdir -p bin .cache/whole
 	@for one in $$(go list -f '{{if eq .Name "main"}}{{.ImportPath}}{{end}}' ./cmd/... | grep -v '/testmesh$$'); do $(BUILD) -o bin/ "$$one"; done
@@ -101,6 +101,15 @@ chaos: setup ## break nodes and agents while they work, judged by a witness; CHA
 
 chaos-red: setup ## turn each protection off, and see its row of chaos fail
 	@.ci/chaos red
+
+release: ## dist/: static programs, packages of Debian, what images are made of, for amd64 and arm64, with checksums
+	@.ci/release build
+
+packages: ## dist/: the packages of Debian for this machine's kind alone
+	@.ci/release packages
+
+installed: packages ## install the packages where a real systemd runs, and use them (root; debootstrap)
+	@.ci/release check
 
 hooks: ## install the pre-commit hook
 	@git config core.hooksPath .ci/hooks

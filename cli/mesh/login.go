@@ -120,6 +120,13 @@ func Resolve(t Target, lookup func(string) (string, bool)) (Target, error) {
 	if t.Key == "" {
 		t.Key, _ = lookup("TESTMESH_KEY")
 	}
+	if name, _ := lookup("TESTMESH_KEY_FILE"); t.Key == "" && name != "" {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			return t, fmt.Errorf("TESTMESH_KEY_FILE: %w", err)
+		}
+		t.Key = strings.TrimSpace(string(text))
+	}
 	known, err := readLogins(lookup)
 	if err != nil {
 		return t, err

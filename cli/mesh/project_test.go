@@ -113,10 +113,16 @@ func TestTargetsAreResolved(t *testing.T) {
 	if err := known.write(lookup(nil)); err != nil {
 		t.Fatal(err)
 	}
+	key := filepath.Join(t.TempDir(), "admin.key")
+	if err := os.WriteFile(key, []byte("kf\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	tests := map[string]struct {
 		given, want Target
 		env         map[string]string
 	}{
+		"a file with the key":              {Target{}, Target{"https://b", "kf", ""}, map[string]string{"TESTMESH_SERVER": "https://b", "TESTMESH_KEY_FILE": key}},
+		"the key over its file":            {Target{}, Target{"https://b", "ke", ""}, map[string]string{"TESTMESH_SERVER": "https://b", "TESTMESH_KEY": "ke", "TESTMESH_KEY_FILE": "/nowhere"}},
 		"the login":                        {Target{}, Target{"https://a", "ka", "/a.pem"}, nil},
 		"another login by its address":     {Target{Address: "https://b/"}, Target{"https://b", "kb", ""}, nil},
 		"a stored key stays with its host": {Target{Address: "https://c"}, Target{"https://c", "", ""}, nil},
@@ -128,6 +134,9 @@ func TestTargetsAreResolved(t *testing.T) {
 		if diff := cmp.Diff(test.want, got); diff != "" || err != nil {
 			t.Errorf("%s: %v\n%s", name, err, diff)
 		}
+	}
+	if _, err := Resolve(Target{}, lookup(map[string]string{"TESTMESH_KEY_FILE": "/nowhere"})); err == nil || !strings.Contains(err.Error(), "TESTMESH_KEY_FILE") {
+		t.Errorf("a file of the key that is not there: got %v", err)
 	}
 	file, err := loginPath(lookup(nil))
 	if err != nil {
