@@ -41,6 +41,13 @@ export function group<T extends { batchId: string; number: number }>(runs: reado
     if (known === undefined) groups.set(run.batchId, { batch: run.batchId, runs: [run] });
     else known.runs.push(run);
   }
-  for (const one of groups.values()) one.runs.sort((a, b) => a.number - b.number);
+  for (const one of groups.values()) order(one.runs);
   return [...groups.values()];
+}
+
+// order puts runs in the order of their numbers. Most often they are the other way round
+// already, the newest first: of ten thousand that is noticed at every change.
+function order<T extends { number: number }>(runs: T[]): void {
+  if (runs.every((run, i) => i === 0 || run.number < (runs[i - 1]?.number ?? 0))) runs.reverse();
+  else runs.sort((a, b) => a.number - b.number);
 }

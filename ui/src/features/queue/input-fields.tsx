@@ -33,7 +33,9 @@ export function InputFields({ form, values, secrets, set, problems, columns, man
           <Field
             key={input.name}
             label={<code>{input.name}</code>}
-            mark={[words[input.type] ?? input.type, input.preset === null && rows === "" ? "needed" : ""].filter(Boolean).join(" · ")}
+            mark={[input.secret ? "secret" : (words[input.type] ?? input.type), input.preset === null && rows === "" ? "needed" : ""]
+              .filter(Boolean)
+              .join(" · ")}
             hint={[input.description.replace(/[.]?\s*$/, ""), rows, of].filter(Boolean).join(". ")}
             problem={problems.get(`input ${input.name}`)}
             className={input.type === "object" || input.type === "array" ? "sm:col-span-2" : ""}

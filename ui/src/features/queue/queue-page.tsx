@@ -12,7 +12,7 @@ import { DataFile } from "./data-file";
 import { HowFields } from "./how-fields";
 import { InputFields } from "./input-fields";
 import { emptyDraft, type QueueDraft } from "./queue-draft";
-import { Summary } from "./summary";
+import { SubmitButton, Summary } from "./summary";
 import { type Queue, useQueue } from "./use-queue";
 
 // QueueSearch is what the form begins with, where a link brings it.
@@ -68,9 +68,16 @@ function QueueForm({ name, search }: { name: string; search: QueueSearch }) {
       </header>
       <div className="grid items-start gap-3 lg:grid-cols-[minmax(0,1fr)_22rem]">
         <Fields queue={queue} tried={tried} />
-        <div className="lg:sticky lg:top-4">
+        <div className="flex flex-col gap-3 lg:sticky lg:top-4">
           <Summary queue={queue} tried={tried} />
+          <div className="hidden lg:block">
+            <SubmitButton queue={queue} />
+          </div>
         </div>
+      </div>
+      {/* Where the summary is far below what is filled in, the button is always there. */}
+      <div className="sticky bottom-0 -mx-3 mt-3 -mb-3 border-line border-t bg-canvas p-3 sm:-mx-4 sm:-mb-4 lg:hidden">
+        <SubmitButton queue={queue} />
       </div>
     </form>
   );

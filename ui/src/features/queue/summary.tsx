@@ -8,10 +8,24 @@ import type { Queue } from "./use-queue";
 
 const listed = 6;
 
+// countOf is how many runs there would be; null: nobody knows yet.
+function countOf({ plan, problems }: Queue): number | null {
+  return plan.isSuccess && problems.size === 0 ? plan.data.runs : null;
+}
+
+export function SubmitButton({ queue }: { queue: Queue }) {
+  const runs = countOf(queue) ?? 0;
+  return (
+    <Button kind="primary" type="submit" disabled={queue.queue.isPending} className="h-9! w-full">
+      {queue.queue.isPending ? "Queueing…" : runs === 0 ? "Queue" : `Queue ${plural(runs, "run")}`}
+    </Button>
+  );
+}
+
 // Summary is what would come of it: the runs, and the agents that would take them.
 export function Summary({ queue, tried }: { queue: Queue; tried: boolean }) {
   const { plan, problems, queue: sending } = queue;
-  const runs = plan.isSuccess && problems.size === 0 ? plan.data.runs : null;
+  const runs = countOf(queue);
   const wrong = [...problems].map(([field, problem]) =>
     field.startsWith("input ") && !problem.startsWith(field.slice(6)) ? `${field.slice(6)}: ${problem}` : problem,
   );
@@ -56,9 +70,6 @@ export function Summary({ queue, tried }: { queue: Queue; tried: boolean }) {
           <p className="mt-1 text-text-2">What you filled in is kept. Queue it again: it is queued once, however often you try.</p>
         </div>
       )}
-      <Button kind="primary" type="submit" disabled={sending.isPending} className="h-9!">
-        {sending.isPending ? "Queueing…" : runs === null || runs === 0 ? "Queue" : `Queue ${plural(runs, "run")}`}
-      </Button>
     </div>
   );
 }

@@ -12,7 +12,7 @@ import { decode, useLive } from "../../lib/use-live";
 // headSize is how many of the newest runs are live; those before are read as somebody
 // scrolls to them, this many at a time, up to a bound: a narrower query finds the rest.
 const headSize = 200;
-const pageSize = 500;
+const pageSize = 250;
 export const mostRows = 10_000;
 
 export interface RunRows {
