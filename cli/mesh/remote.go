@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -328,7 +329,11 @@ func said(err error) error {
 	case connect.CodeUnavailable:
 		text = "the control plane cannot be reached: " + text + "\n  hint: is testmesh server running there? --server, TESTMESH_SERVER or testmesh login say which one is asked"
 	case connect.CodeUnauthenticated:
-		text += "\n  hint: testmesh login ADDRESS keeps the key for one"
+		hint := "testmesh login ADDRESS keeps the key for one"
+		if strings.Contains(text, "join token") {
+			hint = "testmesh agents token makes another, and so does the page, by Fleet, Add an agent"
+		}
+		text += "\n  hint: " + hint
 	case connect.CodeUnimplemented:
 		text = "the control plane does not know this: " + text + "\n  hint: it may be older than this program"
 	}

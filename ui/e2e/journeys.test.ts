@@ -148,7 +148,9 @@ test("an agent is added by the command of the dialog itself", async () => {
     await page.getByRole("button", { name: "Done" }).click();
     await page.getByRole("list", { name: "Agents" }).getByText("zone=eu-1").waitFor();
     const again = spawn(binary, [...args, "--name", "third", "--data", join(data, "other")], { cwd: data });
-    expect(await ended(again)).toContain("was used"); // the token, a second time
+    const said = await ended(again); // the token, a second time
+    expect(said).toContain("the join token was used 1 times");
+    expect(said).toContain("testmesh agents token makes another");
   } finally {
     const gone = new Promise((resolve) => agent.once("exit", resolve));
     agent.kill("SIGTERM");

@@ -1,5 +1,7 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { expect, test } from "vitest";
-import { checkAddress, isLoopback, joinWays } from "./join-commands";
+import { checkAddress, composeServer, isLoopback, joinWays, sidecarServer } from "./join-commands";
 
 test("every way has the address and the token, and says what it is", () => {
   const ways = joinWays({ server: "https://mesh.example.com", token: "tmj_secret", version: "1.2.3" });
@@ -31,4 +33,25 @@ test.each([
   ["https://a:b@mesh.example.com", "An address is a name and a port, and nothing after them."],
 ])("%s: %s", (address, problem) => {
   expect(checkAddress(address)).toBe(problem);
+});
+
+const read = (path: string) => readFileSync(join(import.meta.dirname, "../../..", path), "utf8");
+const words = (text: string) => text.replaceAll("\\\n", " ").replace(/\s+/g, " ");
+
+test("the commands are those of docs/install.md", () => {
+  const docs = words(read("docs/install.md"));
+  const ways = joinWays({ server: "https://mesh.example.com", token: "tmj_…", version: "VERSION" });
+  const steps = new Map(ways.flatMap((way) => way.steps.map((step, i) => [`${way.id} ${i}`, words(step.text)])));
+  for (const name of ["systemd 0", "systemd 1", "container 0", "kubernetes 0"]) expect(docs).toContain(steps.get(name));
+});
+
+test("the files of the packages have what the commands replace", () => {
+  const compose = read("packaging/compose.yaml");
+  expect(compose.split(composeServer)).toHaveLength(2);
+  expect(compose).toContain("join-token: {file: ./join-token}");
+  expect(compose).toContain("TESTMESH_VERSION");
+  const sidecar = read("packaging/kubernetes/sidecar.yaml");
+  expect(sidecar.split(sidecarServer)).toHaveLength(2);
+  expect(sidecar).toContain("testmesh-agent:VERSION");
+  expect(sidecar).toContain("testmesh-join-token");
 });

@@ -19,6 +19,10 @@ export interface Joining {
   version: string;
 }
 
+// What compose.yaml and sidecar.yaml of the packages have where the address belongs.
+export const composeServer = "http://server:7070";
+export const sidecarServer = "https://mesh.example.com";
+
 export function joinWays({ server, token, version }: Joining): JoinWay[] {
   return [
     {
@@ -57,21 +61,30 @@ export function joinWays({ server, token, version }: Joining): JoinWay[] {
       id: "compose",
       label: "Compose",
       steps: [
+        { title: "The token, beside compose.yaml", text: `printf %s ${token} > join-token` },
         {
-          title: "Beside compose.yaml of the packages",
-          text: `printf %s ${token} > join-token\nTESTMESH_SERVER=${server} docker compose -f compose.yaml up -d agent`,
+          title: "The agent beside your service",
+          text: [`sed 's#${composeServer}#${server}#' compose.yaml |`, `    TESTMESH_VERSION=${version} docker compose -f - up -d agent`].join(
+            " \\\n",
+          ),
         },
       ],
-      says: "The agent shares the network of the service beside which it stands, and reaches it by localhost.",
+      says: "It shares the network of the service, and reaches it by localhost. compose.yaml is among the packages, with a place for your service.",
     },
     {
       id: "kubernetes",
       label: "Kubernetes",
       steps: [
         { title: "The token", text: `kubectl create secret generic testmesh-join-token --from-literal=token=${token}` },
-        { title: "The service with the agent beside it", text: "kubectl apply -f sidecar.yaml" },
+        {
+          title: "The service with the agent beside it",
+          text: [
+            `sed 's#${sidecarServer}#${server}#; s#testmesh-agent:VERSION#testmesh-agent:${version}#' sidecar.yaml |`,
+            "    kubectl apply -f -",
+          ].join(" \\\n"),
+        },
       ],
-      says: `Write ${server} for TESTMESH_SERVER into sidecar.yaml first. A native sidecar needs Kubernetes 1.29: it starts before the service and ends after it.`,
+      says: "A pod is a new agent each time: make the token for more than one. A native sidecar needs Kubernetes 1.29; it starts before the service and ends after it.",
     },
   ];
 }
