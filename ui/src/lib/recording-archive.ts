@@ -16,13 +16,16 @@ export interface BatchEvents {
   missing_files?: string[];
 }
 
+// sliceLength is how much of a stream is read before the browser may draw again.
+const sliceLength = 256 << 10;
+
 // Store is where an archive is.
 export interface Store {
   batch: BatchEvents;
   // Records as the API shows runs, in their JSON.
   records: { id: string }[];
   // events gives an attempt's lines, a part at a time.
-  events(run: string, attempt: number, take: (text: string) => void): Promise<void>;
+  events(run: string, attempt: number, take: (text: string) => Promise<void>): Promise<void>;
   file(sha256: string): Promise<Blob>;
 }
 
@@ -57,11 +60,15 @@ export class RecordedRuns implements LiveSource {
   private async stream(run: string, attempt: number, from: number, frame: Subscription["frame"]): Promise<void> {
     let at = 0;
     try {
-      await this.store.events(run, attempt, (text) => {
-        const rest = text.slice(Math.max(from - at, 0));
-        const offset = Math.max(from, at);
-        at += text.length;
-        if (rest !== "") frame({ v: 1, type: "stream", offset, next: at, text: rest });
+      await this.store.events(run, attempt, async (text) => {
+        for (let cut = 0; cut < text.length; cut += sliceLength) {
+          const part = text.slice(cut, cut + sliceLength);
+          const rest = part.slice(Math.max(from - at, 0));
+          const offset = Math.max(from, at);
+          at += part.length;
+          if (rest !== "") frame({ v: 1, type: "stream", offset, next: at, text: rest });
+          if (at > sliceLength) await new Promise((resolve) => setTimeout(resolve)); // the browser may draw
+        }
       });
       frame({ v: 1, type: "end" });
     } catch (err) {
@@ -92,7 +99,7 @@ export function embedded(page: ParentNode): Store | null {
   return {
     batch: JSON.parse(batch.textContent) as BatchEvents,
     records,
-    events: async (run, _attempt, take) => take(linesOf(texts.get(run)?.textContent ?? "")),
+    events: (run, _attempt, take) => take(linesOf(texts.get(run)?.textContent ?? "")),
     file: async (sha256) => {
       const element = files.get(sha256);
       if (element === undefined) throw new Error("This file is not in the report: it was too large for it.");
@@ -120,7 +127,7 @@ export async function served(): Promise<Store> {
     events: async (run, attempt, take) => {
       const res = await get(`/recording/runs/${run}/${attempt}`);
       const reader = res.body?.pipeThrough(new TextDecoderStream()).getReader();
-      for (let part = await reader?.read(); part !== undefined && !part.done; part = await reader?.read()) take(part.value);
+      for (let part = await reader?.read(); part !== undefined && !part.done; part = await reader?.read()) await take(part.value);
     },
     file: async (sha256) => (await get(`/recording/files/${sha256}`)).blob(),
   };

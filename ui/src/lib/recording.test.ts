@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import type { RunEvent } from "./events";
-import { firstFailure, groupStatus, lineIndex, Recording } from "./recording";
+import { firstFailure, groupStatus, lineId, lineIndex, mostLines, Recording } from "./recording";
 
 let seq = 0;
 const at = (ms: number) => new Date(Date.parse("2026-01-01T00:00:00Z") + ms).toISOString();
@@ -81,7 +81,7 @@ test("as long as nothing failed it opens with what runs", () => {
 test("a log's message of several lines has an address for each", () => {
   seq = 0;
   const recording = record(line("step.log", ["a"], { message: "one\ntwo\n" }));
-  expect(recording.log.map((one) => [one.id, one.text])).toEqual([
+  expect(recording.log.map((one) => [lineId(one), one.text])).toEqual([
     ["1", "one"],
     ["1.1", "two"],
   ]);
@@ -113,4 +113,9 @@ test("another attempt begins anew", () => {
 test("a phase of its own keeps steps of the same name apart", () => {
   const recording = record(started(["a"]), started(["a"], { phase: "teardown" }));
   expect(recording.roots).toEqual(["steps/a", "teardown/a"]);
+});
+
+test("a log that no browser can lay out is cut, and says how much is missing", () => {
+  const recording = record(line("step.log", ["a"], { message: "x\n".repeat(mostLines + 5) }), line("step.log", ["a"], { message: "one more" }));
+  expect([recording.log.length, recording.lostLines]).toEqual([mostLines, 6]);
 });

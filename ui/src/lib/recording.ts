@@ -55,9 +55,9 @@ export interface Step {
 }
 
 export interface LogLine {
-  // The event's number, and a line's within it: "12", "12.1".
-  id: string;
+  // The event's number, and a line's within its message, from 0.
   seq: number;
+  part: number;
   time: number;
   level: string;
   step: string;
@@ -66,12 +66,23 @@ export interface LogLine {
 
 const pace = 100;
 
+// mostLines is what a browser can lay out one below the other: an element is at most 33
+// million pixels high. `testmesh logs` has no such bound.
+export const mostLines = 1_800_000;
+
+// lineId is the address of a line: "12", "12.1".
+export function lineId(line: LogLine): string {
+  return line.part === 0 ? String(line.seq) : `${line.seq}.${line.part}`;
+}
+
 export class Recording {
   readonly steps = new Map<string, Step>();
   readonly roots: string[] = [];
   readonly log: LogLine[] = [];
   readonly files: (StoredFile & { step: string })[] = [];
   readonly orphans: string[] = [];
+  // Lines past the bound, which are not in the log.
+  lostLines = 0;
   began = 0;
   ended = 0;
   lastSeq = 0;
@@ -99,7 +110,7 @@ export class Recording {
   reset(): void {
     this.steps.clear();
     this.roots.length = this.log.length = this.files.length = this.orphans.length = 0;
-    this.began = this.ended = this.lastSeq = 0;
+    this.began = this.ended = this.lastSeq = this.lostLines = 0;
     this.reader = new LineReader();
     this.changed();
   }
@@ -146,10 +157,11 @@ export class Recording {
   }
 
   private line(event: RunEvent, time: number, level: string, text: string): void {
+    const step = keyOf(event);
     const lines = text.replace(/\n+$/, "").split("\n");
-    lines.forEach((one, i) => {
-      this.log.push({ id: i === 0 ? String(event.seq) : `${event.seq}.${i}`, seq: event.seq, time, level, step: keyOf(event), text: one });
-    });
+    const room = Math.min(lines.length, mostLines - this.log.length);
+    for (let part = 0; part < room; part++) this.log.push({ seq: event.seq, part, time, level, step, text: lines[part] ?? "" });
+    this.lostLines += lines.length - room;
   }
 
   private file(event: RunEvent, time: number): void {
@@ -343,5 +355,6 @@ export function lineIndex(log: readonly LogLine[], id: string): number {
     if ((log[middle]?.seq ?? 0) < seq) low = middle + 1;
     else high = middle;
   }
-  return log[low + part]?.id === id ? low + part : -1;
+  const found = log[low + part];
+  return found !== undefined && lineId(found) === id ? low + part : -1;
 }

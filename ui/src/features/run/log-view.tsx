@@ -1,13 +1,12 @@
-import { useVirtualizer } from "@tanstack/react-virtual";
-import { memo, useDeferredValue, useEffect, useRef, useState } from "react";
-import { AnsiText } from "../../components/ansi-text";
+import { useDeferredValue, useRef, useState } from "react";
 import { Button } from "../../components/button";
 import { CopyButton } from "../../components/copy-button";
 import { Icon } from "../../components/icon";
 import { plainAnsi } from "../../lib/ansi";
 import { clock, plural } from "../../lib/format";
-import { type LogLine, lineIndex, type Recording } from "../../lib/recording";
+import { lineId, lineIndex, type Recording } from "../../lib/recording";
 import { useShortcuts } from "../../lib/shortcuts";
+import { FixedLines, mostWrapped, WrappedLines } from "./log-lines";
 import type { RunView } from "./run-view";
 import { useLogSearch } from "./use-log-search";
 
@@ -18,9 +17,6 @@ interface Props {
   go: (view: RunView) => void;
   live: boolean;
 }
-
-const levels: Record<string, string> = { error: "text-failed-text", warn: "text-flaky-text", debug: "text-text-2", step: "text-text-2" };
-const rowHeight = 18;
 
 // LogView is the log of an attempt from its first line: searched, followed, and every
 // line with an address of its own. Only the lines on the screen are laid out.
@@ -33,22 +29,13 @@ export function LogView({ recording, version, line, go, live }: Props) {
   const wanted = useDeferredValue(find);
   const total = recording.log.length;
   const hits = useLogSearch(recording, version, wanted.toLowerCase());
-  const virtual = useVirtualizer({ count: total, getScrollElement: () => scroller.current, estimateSize: () => rowHeight, overscan: 10 });
   const at = line === "" ? -1 : lineIndex(recording.log, line);
-
-  useEffect(() => {
-    if (at >= 0) virtual.scrollToIndex(at, { align: "center" });
-  }, [at, virtual]);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: each change of the recording may have added lines
-  useEffect(() => {
-    if (follow && total > 0) virtual.scrollToIndex(total - 1, { align: "end" });
-  }, [follow, total, version, virtual]);
 
   const choose = (index: number) => {
     const one = recording.log[index];
     if (one === undefined) return;
     setFollow(false);
-    go({ line: one.id });
+    go({ line: lineId(one) });
   };
   const step = (by: number) => {
     if (hits.length === 0) return;
@@ -63,6 +50,7 @@ export function LogView({ recording, version, line, go, live }: Props) {
     { keys: "N", does: "Previous hit", run: () => step(-1) },
     { keys: "f", does: "Follow the end", run: () => setFollow(true) },
   ]);
+  const Lines = wrap && total <= mostWrapped ? WrappedLines : FixedLines;
   return (
     <div className="flex min-h-0 flex-1 flex-col">
       <div className="flex flex-wrap items-center gap-2 border-line border-b px-2 py-1">
@@ -82,7 +70,14 @@ export function LogView({ recording, version, line, go, live }: Props) {
           {wanted !== "" && plural(hits.length, "line")}
         </span>
         <span className="ml-auto flex gap-1">
-          <Button kind="quiet" aria-pressed={wrap} onClick={() => setWrap(!wrap)} className={wrap ? "bg-selected text-text" : ""}>
+          <Button
+            kind="quiet"
+            aria-pressed={wrap}
+            disabled={total > mostWrapped}
+            title={total > mostWrapped ? `Only up to ${plural(mostWrapped, "line")}` : undefined}
+            onClick={() => setWrap(!wrap)}
+            className={wrap ? "bg-selected text-text" : ""}
+          >
             Wrap
           </Button>
           <CopyButton text={() => recording.log.map((one) => `${clock(one.time)} ${plainAnsi(one.text)}`).join("\n")} label="Copy the log" />
@@ -110,49 +105,13 @@ export function LogView({ recording, version, line, go, live }: Props) {
         onKeyDown={(event) => ["ArrowUp", "PageUp", "Home"].includes(event.key) && setFollow(false)}
         className="min-h-0 flex-1 overflow-auto py-1"
       >
-        <div className="relative min-w-full" style={{ height: virtual.getTotalSize(), width: wrap ? "100%" : "max-content" }}>
-          {virtual.getVirtualItems().map(({ index, key, start }) => {
-            const one = recording.log[index];
-            if (one === undefined) return null;
-            return (
-              <div
-                key={key}
-                data-index={index}
-                ref={wrap ? virtual.measureElement : undefined}
-                className="absolute top-0 left-0 w-full"
-                style={{ transform: `translateY(${start}px)` }}
-              >
-                <Line line={one} number={index + 1} find={wanted} chosen={index === at} wrap={wrap} />
-              </div>
-            );
-          })}
-        </div>
+        <Lines log={recording.log} total={total} scroller={scroller} find={wanted} at={at} follow={follow} />
+        {recording.lostLines > 0 && (
+          <p className="p-2 text-flaky-text">
+            {plural(recording.lostLines, "more line")}: no browser can lay them out. testmesh logs has all of them.
+          </p>
+        )}
       </div>
     </div>
   );
 }
-
-interface LineProps {
-  line: LogLine;
-  number: number;
-  find: string;
-  chosen: boolean;
-  wrap: boolean;
-}
-
-const Line = memo(function Line({ line, number, find, chosen, wrap }: LineProps) {
-  return (
-    <div aria-current={chosen ? "true" : undefined} className={`mono flex ${chosen ? "bg-selected" : "hover:bg-hover"}`}>
-      <span data-number className="w-14 shrink-0 cursor-pointer select-none pr-3 text-right text-text-2 hover:text-accent">
-        {number}
-      </span>
-      <span className="hidden w-28 shrink-0 text-text-2 sm:inline">{clock(line.time)}</span>
-      <span
-        dir="ltr"
-        className={`pr-3 [unicode-bidi:isolate] ${wrap ? "min-w-0 whitespace-pre-wrap break-all" : "whitespace-pre"} ${levels[line.level] ?? ""}`}
-      >
-        <AnsiText text={line.text} find={find} />
-      </span>
-    </div>
-  );
-});

@@ -9,6 +9,7 @@ import type { Recording } from "../../lib/recording";
 import { useRecorded } from "../../lib/recording-archive";
 import { hasEnded, markOf, runWord } from "../../lib/status";
 import { Actions } from "./actions";
+import { RunTimeline } from "./run-timeline";
 
 export function RunHeader({ run, step, recording }: { run: Run; step: string; recording: Recording }) {
   const recorded = useRecorded();
@@ -57,7 +58,6 @@ export function RunHeader({ run, step, recording }: { run: Run; step: string; re
             {tag}
           </span>
         ))}
-        <Segments run={run} />
         <span className="flex items-center">
           <span className="mono" title={run.id}>
             {shortId(run.id)}
@@ -65,6 +65,7 @@ export function RunHeader({ run, step, recording }: { run: Run; step: string; re
           <CopyButton text={() => run.id} label="Copy the run's id" />
         </span>
       </div>
+      {recorded === null && <RunTimeline run={run} />}
     </header>
   );
 }
@@ -84,26 +85,4 @@ function counted(run: Run): string {
   if (a === undefined || judged === 0) return "";
   const bad = [a.failed > 0 && `${a.failed} failed`, a.errored > 0 && `${a.errored} errored`].filter(Boolean);
   return [`${judged} judged`, ...bad].join(", ");
-}
-
-// Segments says where the time went before the first step: waiting for an agent,
-// starting there.
-function Segments({ run }: { run: Run }) {
-  const attempt = run.attempts.at(-1);
-  const [created, granted, started] = [millis(run.created), millis(attempt?.granted), millis(attempt?.started)];
-  if (granted === 0) return null;
-  const parts = [
-    { word: "waited", ms: granted - created, look: "bg-control" },
-    { word: "starting", ms: started === 0 ? 0 : started - granted, look: "bg-flaky" },
-  ].filter((part) => part.ms >= 0);
-  return (
-    <span className="flex items-center gap-3">
-      {parts.map((part) => (
-        <span key={part.word} className="inline-flex items-center gap-1.5">
-          <span aria-hidden="true" className={`size-2 rounded-xs ${part.look}`} />
-          {part.word} {duration(part.ms)}
-        </span>
-      ))}
-    </span>
-  );
 }

@@ -59,7 +59,7 @@ export function StepTree({ recording, version, chosen, choose }: Props) {
   return (
     <div
       ref={scroller}
-      className="max-h-[45dvh] shrink-0 overflow-y-auto min-[900px]:max-h-none min-[900px]:w-[42%] min-[900px]:min-w-96 min-[900px]:max-w-160"
+      className="max-h-[26dvh] shrink-0 overflow-y-auto min-[900px]:max-h-none min-[900px]:w-[42%] min-[900px]:min-w-96 min-[900px]:max-w-160"
     >
       <Scale span={end - recording.began} />
       <ul aria-label="Steps" className="relative" style={{ height: virtual.getTotalSize() }}>

@@ -1,0 +1,122 @@
+import { type ChildProcess, execFile, spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { promisify } from "node:util";
+import type { Browser, Page } from "playwright-core";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { binary, firstLines, type Mesh, openTab, startBrowser, startMesh } from "./harness";
+
+// A log of a million lines, and a run of more than 500 events a second, are scrolled
+// without a task that takes longer than a frame or three. The figure is 50 ms of the
+// page's own time, as the browser's trace has it; a machine that does other things beside
+// may take ten times as long.
+
+const figure = 50;
+const bound = 10 * figure;
+const dir = mkdtempSync(join(tmpdir(), "testmesh-speed-"));
+const run = promisify(execFile);
+let browser: Browser;
+let mesh: Mesh;
+let shown: ChildProcess | undefined;
+
+beforeAll(async () => {
+  [mesh, browser] = await Promise.all([startMesh(), startBrowser()]);
+});
+afterAll(async () => {
+  await browser?.close();
+  await mesh?.stop();
+  shown?.kill("SIGTERM");
+  rmSync(dir, { recursive: true, force: true });
+});
+
+interface TraceEvent {
+  name: string;
+  ph: string;
+  pid: number;
+  tid: number;
+  dur?: number;
+  tdur?: number;
+  args?: { name?: string };
+}
+
+// longest is the longest task of the page while something is done, in milliseconds of the
+// processor's time.
+async function longest(page: Page, act: () => Promise<void>): Promise<number> {
+  await browser.startTracing(page, { categories: ["toplevel", "devtools.timeline", "disabled-by-default-devtools.timeline"] });
+  await act();
+  const { traceEvents } = JSON.parse((await browser.stopTracing()).toString()) as { traceEvents: TraceEvent[] };
+  const main = new Set(traceEvents.filter((e) => e.name === "thread_name" && e.args?.name === "CrRendererMain").map((e) => `${e.pid} ${e.tid}`));
+  const tasks = traceEvents.filter((e) => e.ph === "X" && e.tdur !== undefined && e.name.endsWith("RunTask") && main.has(`${e.pid} ${e.tid}`));
+  expect(tasks.length).toBeGreaterThan(50); // else the trace has other names, and nothing was measured
+  return Math.max(...tasks.map((e) => e.tdur ?? 0)) / 1000;
+}
+
+function said(what: string, ms: number): void {
+  process.stdout.write(`  ${what}: longest task ${ms.toFixed(1)} ms, wanted ${figure} ms\n`);
+}
+
+async function scroll(page: Page): Promise<void> {
+  await page.mouse.move(700, 500);
+  for (let i = 0; i < 60; i++) {
+    await page.mouse.wheel(0, i % 20 === 19 ? 400_000 : 600);
+    await page.evaluate(() => new Promise(requestAnimationFrame));
+  }
+}
+
+test("a log of a million lines is scrolled, searched and followed", async () => {
+  const message = Array.from({ length: 1_000 }, (_, i) => `line ${i} of a message, as a service writes them`).join("\n");
+  const items = Array.from({ length: 1_000 }, (_, i) => i);
+  const flow = {
+    name: "A million lines",
+    steps: [{ id: "each", action: "for_each", config: { items, steps: [{ id: "say", action: "log", config: { message } }] } }],
+  };
+  writeFileSync(join(dir, "million.yaml"), JSON.stringify({ flow }));
+  await run(binary, ["run", "million.yaml", "--format", "quiet", "--record", "million.tmrun"], { cwd: dir, maxBuffer: 64 << 20 });
+  shown = spawn(binary, ["show", "million.tmrun"], { cwd: dir });
+  const url = /http:\S+/.exec(await firstLines(shown, /Press Ctrl-C/))?.[0] ?? "";
+  const { page } = await openTab(browser);
+  page.setDefaultTimeout(60_000);
+  await page.goto(url);
+  await page.getByRole("tab", { name: /^Log 1,00[0-9],/ }).click();
+  const ms = await longest(page, () => scroll(page));
+  said("a log of a million lines", ms);
+  expect(ms).toBeLessThan(bound);
+  expect(await page.locator("[data-number]").count()).toBeLessThan(150); // what is not on the screen is not there
+  await page.keyboard.press("f");
+  await page.getByText(/✓ each {2}passed/).waitFor();
+  await page.getByRole("textbox", { name: "Search the log" }).fill("line 777 ");
+  await page.getByText("1,000 lines", { exact: true }).waitFor();
+  await page.keyboard.press("Enter");
+  await page.locator("[aria-current=true]", { hasText: "line 777 of" }).waitFor();
+});
+
+test("a run of 500 events a second is scrolled while it goes on", async () => {
+  // A round is six events, and takes 10 ms.
+  const steps = [
+    { id: "wait", action: "delay", config: { duration: "10ms" } },
+    { id: "say", action: "log", config: { message: "a line of a round" } },
+  ];
+  const items = Array.from({ length: 1_500 }, (_, i) => i);
+  const flow = { name: "Busy", steps: [{ id: "each", action: "for_each", config: { items, steps } }] };
+  writeFileSync(join(dir, "busy.yaml"), JSON.stringify({ flow }));
+  const ended = mesh.queue(join(dir, "busy.yaml"));
+  const { page } = await openTab(browser);
+  await page.goto(`${mesh.url}/runs`);
+  await page.getByRole("link", { name: /running Busy/ }).click();
+  await page.getByRole("list", { name: "Steps" }).getByRole("button", { name: /say/ }).first().waitFor();
+  const began = Date.now();
+  const ms = await longest(page, async () => {
+    await page.mouse.move(200, 500);
+    for (let i = 0; i < 60; i++) {
+      await page.mouse.wheel(0, i % 2 === 0 ? 900 : -300);
+      await page.evaluate(() => new Promise(requestAnimationFrame));
+    }
+    await page.getByRole("tab", { name: /^Log/ }).click();
+    await scroll(page);
+  });
+  said(`a live run, ${Math.round((Date.now() - began) / 1000)} s of it`, ms);
+  expect(ms).toBeLessThan(bound);
+  expect(await page.title()).toBe("◐ Busy · TestMesh"); // it went on meanwhile
+  await ended;
+});
