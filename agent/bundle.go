@@ -22,14 +22,14 @@ import (
 // bundles are projects as folders, fetched once.
 type bundles struct {
 	dir   string
-	fetch func(ctx context.Context, sha256 string, into io.Writer) error
+	fetch func(ctx context.Context, l *apiv1.Lease, sha256 string, into io.Writer) error
 
 	mu   sync.Mutex
 	here map[string]*sync.Mutex // by digest
 }
 
-// folder gives a bundle as a folder, and fetches what is missing of it.
-func (b *bundles) folder(ctx context.Context, digest string, files []*apiv1.BundleFile) (string, error) {
+// folder gives the bundle of a lease's run as a folder, and fetches what is missing of it.
+func (b *bundles) folder(ctx context.Context, l *apiv1.Lease, digest string, files []*apiv1.BundleFile) (string, error) {
 	if bundle.Digest(files) != digest {
 		return "", errors.New("the list of the bundle's files is not the one that was promised")
 	}
@@ -54,19 +54,19 @@ func (b *bundles) folder(ctx context.Context, digest string, files []*apiv1.Bund
 		return dir, nil
 	}
 	for _, f := range files {
-		if err := b.file(ctx, filepath.Join(dir, filepath.FromSlash(f.GetPath())), f); err != nil {
+		if err := b.file(ctx, l, filepath.Join(dir, filepath.FromSlash(f.GetPath())), f); err != nil {
 			return "", fmt.Errorf("fetch %s: %w", f.GetPath(), err)
 		}
 	}
 	return dir, os.WriteFile(complete, nil, 0o600)
 }
 
-func (b *bundles) file(ctx context.Context, name string, f *apiv1.BundleFile) error {
+func (b *bundles) file(ctx context.Context, l *apiv1.Lease, name string, f *apiv1.BundleFile) error {
 	if data, err := os.ReadFile(name); err == nil && sum(data) == f.GetSha256() {
 		return nil
 	}
 	var data bytes.Buffer
-	if err := b.fetch(ctx, f.GetSha256(), &data); err != nil {
+	if err := b.fetch(ctx, l, f.GetSha256(), &data); err != nil {
 		return err
 	}
 	if sum(data.Bytes()) != f.GetSha256() {
@@ -86,9 +86,15 @@ func sum(data []byte) string {
 // maxBlob bounds what is fetched at once.
 const maxBlob = 256 << 20
 
-// fetch reads a content of the control plane.
-func (a *Agent) fetch(ctx context.Context, sum string, into io.Writer) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.nodes.Base()+"/api/v1/blobs/"+sum, nil)
+// blob is the address of a content that a lease's run reads or writes: only for one of
+// its own runs an agent may.
+func (a *Agent) blob(l *apiv1.Lease, sum string) string {
+	return fmt.Sprintf("%s/api/v1/blobs/%s?run=%s&attempt=%d&fence=%d", a.nodes.Base(), sum, l.GetRunId(), l.GetAttempt(), l.GetFence())
+}
+
+// fetch reads a content of the control plane, which the run of a lease names.
+func (a *Agent) fetch(ctx context.Context, l *apiv1.Lease, sum string, into io.Writer) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, a.blob(l, sum), nil)
 	if err != nil {
 		return err
 	}
@@ -104,9 +110,9 @@ func (a *Agent) fetch(ctx context.Context, sum string, into io.Writer) error {
 	return err
 }
 
-// store sends a content to the control plane.
-func (a *Agent) store(ctx context.Context, data []byte) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPut, a.nodes.Base()+"/api/v1/blobs/"+sum(data), bytes.NewReader(data))
+// store sends a content to the control plane, which the run of a lease has made.
+func (a *Agent) store(ctx context.Context, l *apiv1.Lease, data []byte) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, a.blob(l, sum(data)), bytes.NewReader(data))
 	if err != nil {
 		return err
 	}

@@ -52,7 +52,7 @@ func (s *sink) Emit(_ context.Context, e *event.Event) error {
 
 func (s *sink) artifact(a *event.Artifact) (err error) {
 	for wait := 200 * time.Millisecond; wait < 10*time.Second; wait *= 2 {
-		if err = s.agent.store(context.WithoutCancel(s.ctx), a.Data); err == nil {
+		if err = s.agent.store(context.WithoutCancel(s.ctx), s.spool.Lease, a.Data); err == nil {
 			return nil
 		}
 		select {

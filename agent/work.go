@@ -43,7 +43,7 @@ type work struct {
 func (a *Agent) Prepare(ctx context.Context, o *apiv1.Offer) (lease.Work, error) {
 	a.offers.Add(1)
 	spec := o.GetRun().GetSpec()
-	dir, err := a.bundles.folder(ctx, spec.GetBundle(), o.GetFiles())
+	dir, err := a.bundles.folder(ctx, o.GetLease(), spec.GetBundle(), o.GetFiles())
 	if err != nil {
 		return nil, err
 	}
@@ -69,7 +69,7 @@ func (w *work) earlier(ctx context.Context) error {
 		return nil
 	}
 	var text bytes.Buffer
-	if err := w.agent.fetch(ctx, digest, &text); err != nil {
+	if err := w.agent.fetch(ctx, w.offer.GetLease(), digest, &text); err != nil {
 		return fmt.Errorf("fetch what the steps before gave: %w", err)
 	}
 	if sum(text.Bytes()) != digest {

@@ -37,7 +37,7 @@ type Socket interface {
 
 // addresses are what is no method of a service: contents, sockets, health.
 func (s *server) addresses(mux *http.ServeMux) {
-	// An agent has both from its run; whoever runs flows sends their files.
+	// An agent has both for its runs; whoever runs flows sends their files.
 	either := func(people apiv1.Permission, h http.HandlerFunc) http.HandlerFunc {
 		return func(w http.ResponseWriter, req *http.Request) {
 			p := people
@@ -47,8 +47,8 @@ func (s *server) addresses(mux *http.ServeMux) {
 			s.Guard.Require(p, h)(w, req)
 		}
 	}
-	mux.HandleFunc("PUT /api/v1/blobs/{sha256}", either(apiv1.Permission_PERMISSION_RUN, s.putBlob))
-	mux.HandleFunc("GET /api/v1/blobs/{sha256}", either(apiv1.Permission_PERMISSION_READ, s.getBlob))
+	mux.HandleFunc("PUT /api/v1/blobs/{sha256}", either(apiv1.Permission_PERMISSION_RUN, s.mine(s.writes, s.putBlob)))
+	mux.HandleFunc("GET /api/v1/blobs/{sha256}", either(apiv1.Permission_PERMISSION_READ, s.mine(s.reads, s.getBlob)))
 	if socket, ok := s.Streams.(Socket); ok {
 		mux.HandleFunc("GET /api/v1/agent/stream", s.Guard.Require(apiv1.Permission_PERMISSION_AGENT, func(w http.ResponseWriter, req *http.Request) {
 			_, id, _ := s.Guard.Who(req.Context())

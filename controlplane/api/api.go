@@ -115,7 +115,10 @@ func gzipFast() connect.HandlerOption {
 const workspace = "default"
 
 // server implements the services.
-type server struct{ Config }
+type server struct {
+	Config
+	named listings
+}
 
 // New is the API as a handler.
 func New(cfg Config) (http.Handler, error) {

@@ -128,6 +128,9 @@ func addresses(t *testing.T, a *agent, l *apiv1.Lease) (list []address) {
 	list = append(list,
 		address{"PUT /api/v1/blobs", http.MethodPut, "/api/v1/blobs/" + x, "x"},
 		address{"GET /api/v1/blobs", http.MethodGet, "/api/v1/blobs/" + x, ""},
+		address{"PUT /api/v1/blobs for a run", http.MethodPut, "/api/v1/blobs/" + x + ofLease(l), "x"},
+		address{"GET /api/v1/blobs for a run, a file of it", http.MethodGet, "/api/v1/blobs/" + sumOf([]byte(helloFlow)) + ofLease(l), ""},
+		address{"GET /api/v1/blobs for a run, another file", http.MethodGet, "/api/v1/blobs/" + x + ofLease(l), ""},
 		address{"GET /api/v1/agent/stream", http.MethodGet, "/api/v1/agent/stream", ""},
 		address{"GET /api/v1/live", http.MethodGet, "/api/v1/live", ""},
 		address{"GET /api/v1/runs (REST)", http.MethodGet, "/api/v1/runs", ""},
@@ -147,6 +150,11 @@ func addresses(t *testing.T, a *agent, l *apiv1.Lease) (list []address) {
 		}
 	}
 	return append(slices.DeleteFunc(list, ends), last...)
+}
+
+// ofLease says for which run an agent asks.
+func ofLease(l *apiv1.Lease) string {
+	return fmt.Sprintf("?run=%s&attempt=%d&fence=%d", l.GetRunId(), l.GetAttempt(), l.GetFence())
 }
 
 // body is a request that is about the run of an agent, where it is about a run at all.

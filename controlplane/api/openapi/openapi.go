@@ -255,12 +255,12 @@ func (d *document) contents() {
 		"parameters": []any{sum},
 		"put": object{
 			"operationId": "Blob_Put", "tags": []any{"Flow"}, "summary": "Stores the content of a file", "requestBody": object{"required": true, "content": octets},
-			"description": "Stores the content of a file, at most 256 MiB. Sent twice it is stored once.\n\nPermission: run.",
+			"description": "Stores the content of a file, at most 256 MiB. Sent twice it is stored once. An agent names one of its runs: ?run=ID&attempt=N&fence=N.\n\nPermission: run.",
 			"responses":   failed(object{"204": object{"description": "It is stored."}}, "413"),
 		},
 		"get": object{
 			"operationId": "Blob_Get", "tags": []any{"Flow"}, "summary": "Gives the content of a file or artifact",
-			"description": "Gives the content of a file or artifact.\n\nPermission: read.",
+			"description": "Gives the content of a file or artifact. An agent names one of its runs, which must name the file.\n\nPermission: read.",
 			"responses":   failed(object{"200": object{"description": "Its bytes.", "content": octets}}, "404"),
 		},
 	}
