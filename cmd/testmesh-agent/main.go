@@ -24,9 +24,13 @@ import (
 // version is set by the linker.
 var version = "dev"
 
-// gcPercent keeps an idle agent small; what runs work on their own allocate far more
-// than an agent that waits. GOGC in the environment wins.
-const gcPercent = 50
+const (
+	// gcPercent keeps an idle agent small; what runs work on their own allocate far more
+	// than an agent that waits. GOGC in the environment wins.
+	gcPercent = 50
+	// servingPercent is for its plugins in processes of their own, as in testmesh.
+	servingPercent = 200
+)
 
 func main() {
 	if os.Getenv("GOGC") == "" {
@@ -81,6 +85,9 @@ func served(builtins []command.Builtin) *cobra.Command {
 				}
 				if len(args) == 2 && args[1] == "describe" {
 					return serve.Describe(b.New(), os.Stdout)
+				}
+				if os.Getenv("GOGC") == "" {
+					debug.SetGCPercent(servingPercent)
 				}
 				serve.Main(b.New()) // which ends the process
 			}
