@@ -104,6 +104,7 @@ func (l *lead) rebuild(ctx context.Context) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.queue, l.batches, l.leases, l.bound = newQueue(), map[string]*batch{}, map[string]*lease{}, map[string]bool{}
+	l.queue.inLine = l.cfg.Fault.Off("no_turns")
 	for _, a := range agents {
 		l.agent(a.GetId()).record = a
 	}
@@ -333,7 +334,7 @@ func (l *lead) propose(ctx context.Context, c *clusterv1.Command) (*clusterv1.An
 		c.Workspace = "default"
 	}
 	c.Time = timestamppb.Now()
-	c.Version = 1
+	c.Version = max(c.GetVersion(), 1)
 	answer, err := l.cfg.Proposer.Propose(ctx, c)
 	if err != nil {
 		return nil, fmt.Errorf("propose: %w", err)

@@ -214,5 +214,5 @@ func (o options) trial(ctx context.Context, c chosen, ports *ports) (t *trial, e
 	t.guarded(running, c.run)
 	cancel()
 	t.lasted = time.Since(began)
-	return t, ctx.Err()
+	return t, errors.Join(t.untried, ctx.Err())
 }

@@ -84,6 +84,9 @@ func (t *trial) crashAt(ctx context.Context, place string) (restart time.Duratio
 	defer one.witness.Close()
 	one.guarded(ctx, func(ctx context.Context, one *trial) { restart, crashed = crash(ctx, one, place) })
 	t.mu.Lock()
+	if one.untried != nil {
+		t.untried = one.untried
+	}
 	t.sites = append(t.sites, one.sites...) // they have ended; what they worked counts
 	t.mu.Unlock()
 	for _, text := range one.broken {

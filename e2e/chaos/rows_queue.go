@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -18,8 +20,8 @@ import (
 func queueRows() []row {
 	return []row{
 		{
-			name: "R21", title: "one floods the queue, another one is in a hurry; caps and locks hold", full: 30 * time.Second, ci: 12 * time.Second,
-			red: []string{"no_priority"}, run: fairness,
+			name: "R21", title: "two flood the queue, one has little, another one is in a hurry; caps and locks hold", full: 30 * time.Second, ci: 12 * time.Second,
+			red: []string{"no_priority", "no_turns"}, run: fairness,
 		},
 		{
 			name: "R22", title: "runs are cancelled at any moment, agents are drained, the node is killed meanwhile", full: 40 * time.Second, ci: 15 * time.Second,
@@ -35,55 +37,108 @@ func queueRows() []row {
 const (
 	floodRuns = 3000
 	capped    = 2
+	// floodSlots are all that there are.
+	floodSlots = 6
+	// urgentRuns are of one batch: in turns with the floods they would let more than twice
+	// as many pass.
+	urgentRuns = 10
 )
 
-// fairness floods four slots with what is not urgent, and asks for something urgent
-// each half second.
+// fairness floods the slots with what is not urgent, twice: who comes second has as much
+// of them as who came first. Somebody with a run now and then, as little urgent, waits for
+// a turn and not for the floods, and what is urgent waits for nobody.
 func fairness(ctx context.Context, t *trial) {
 	w := t.witness
-	s := newSite(ctx, t, plan{nodes: 1, agents: 2, slots: 3})
-	flood := s.upload(ctx, flow{name: "Flood", steps: []string{w.read("flood", 100, "")}})
-	urgent := s.upload(ctx, flow{name: "Urgent", steps: []string{w.read("urgent", 20, "")}})
-	limited := s.upload(ctx, flow{name: "Limited", steps: []string{w.read("limited", 60, "&group=limited")}})
-	locked := s.upload(ctx, flow{name: "Locked", keys: "locks: [only-one]", steps: []string{w.read("locked", 60, "&group=locked")}})
-	flood.Priority, urgent.Priority, limited.Priority, locked.Priority = 1, 4, 3, 3
-	flooding := s.queue(ctx, "flood", repeated(flood, floodRuns))
+	s := newSite(ctx, t, plan{nodes: 1, agents: 2, slots: floodSlots / 2})
+	one := func(name string, ms int, priority int32, keys, group string) *apiv1.Source {
+		src := s.upload(ctx, flow{name: name, keys: keys, steps: []string{w.read(strings.ToLower(name), ms, group)}})
+		src.Priority = priority
+		return src
+	}
+	first, second, little := one("First", 100, 1, "", ""), one("Second", 100, 1, "", ""), one("Little", 20, 1, "", "")
+	urgent, limited, locked := one("Urgent", 20, 4, "", ""), one("Limited", 60, 3, "", "&group=limited"), one("Locked", 60, 3, "locks: [only-one]", "&group=locked")
+	floods := []string{s.queue(ctx, "first", repeated(first, floodRuns))}
 	t.until(ctx, 30*time.Second, "the flood", func() error {
-		if n := w.atWork(); n < 6 {
+		if n := w.atWork(); n < floodSlots {
 			return fmt.Errorf("%d are at work", n)
+		}
+		return nil
+	})
+	floods = append(floods, s.queue(ctx, "second", repeated(second, floodRuns)))
+	t.until(ctx, 30*time.Second, "the second flood", func() error {
+		if w.steps("second") == 0 {
+			return errors.New("it has none of the slots")
 		}
 		return nil
 	})
 	limited.Parallelism = capped
 	s.queue(ctx, "limited", repeated(limited, 40))
 	s.queue(ctx, "locked", repeated(locked, 20))
-	hurried := map[string]bool{}
+	firstBefore, secondBefore := w.steps("first"), w.steps("second")
+	hurried, modest := map[string]bool{}, map[string]bool{}
 	t.every(ctx, 500*time.Millisecond, 600*time.Millisecond, func(n int) {
-		hurried[s.queue(ctx, fmt.Sprintf("urgent-%d", n), urgent)] = true
+		hurried[s.queue(ctx, fmt.Sprintf("urgent-%d", n), repeated(urgent, urgentRuns))] = true
+		modest[s.queue(ctx, fmt.Sprintf("little-%d", n), little)] = true
 	})
+	ofFirst, ofSecond := w.steps("first")-firstBefore, w.steps("second")-secondBefore
 	depth := s.depth(ctx)
-	s.call(ctx, "cancel the flood", func(ctx context.Context, c *client.Client) error {
-		_, err := c.Runs.Cancel(ctx, &apiv1.CancelRequest{BatchId: flooding, Reason: "it has done its part"})
-		return err
-	})
+	for _, batch := range floods {
+		s.call(ctx, "cancel a flood", func(ctx context.Context, c *client.Client) error {
+			_, err := c.Runs.Cancel(ctx, &apiv1.CancelRequest{BatchId: batch, Reason: "it has done its part"})
+			return err
+		})
+	}
 	byBatch, _ := s.settled(ctx, 60*time.Second, false)
 	o := s.judge(byBatch, 0)
-	var waits []time.Duration
-	for batch := range hurried {
-		for _, r := range byBatch[batch] {
-			waits = append(waits, r.GetStarted().AsTime().Sub(r.GetCreated().AsTime()))
-		}
-	}
-	t.observed(int(depth), floodRuns/4, "runs of the flood that still waited at the end")
-	t.took(percentile(waits, 99), time.Second, "what is urgent waits, p99,")
+	t.observed(int(depth), floodRuns, "runs of the floods that still waited at the end")
+	t.took(percentile(waited(byBatch, hurried), 99), time.Second, "what is urgent waits, p99,")
+	t.within(s.overtaken(byBatch, hurried, floods), 2*floodSlots, "runs of the floods that began while a whole urgent batch waited, at the median,")
+	t.took(percentile(waited(byBatch, modest), 99), 5*time.Second, "who has little waits, p99,")
+	t.observed(min(ofFirst, ofSecond), 10, "runs of each flood beside the other at least")
+	t.within(int64(max(ofFirst, ofSecond)-min(ofFirst, ofSecond)), int64((ofFirst+ofSecond)/10+floodSlots), fmt.Sprintf("%d and %d runs of the two floods; they differ by", ofFirst, ofSecond))
 	t.within(int64(w.atOnce("limited")), capped, "runs at once of a batch with parallelism")
 	t.within(int64(w.atOnce("locked")), 1, "runs at once under one lock")
 	for _, r := range o.list {
-		if r.GetBatchId() != flooding && r.GetStatus() != apiv1.RunStatus_RUN_STATUS_PASSED {
+		if !slices.Contains(floods, r.GetBatchId()) && r.GetStatus() != apiv1.RunStatus_RUN_STATUS_PASSED {
 			t.failf("run %s of %s is %s", r.GetId(), r.GetSpec().GetFlow(), r.GetStatus())
 		}
 	}
 	s.finish()
+}
+
+// overtaken is how many runs of some batches began between the acknowledgement of an
+// urgent batch and the beginning of its last run: the median of the urgent batches.
+func (s *site) overtaken(byBatch map[string][]*apiv1.Run, urgent map[string]bool, floods []string) int64 {
+	var counts []int64
+	for batch := range urgent {
+		var last time.Time
+		for _, r := range byBatch[batch] {
+			if at := r.GetStarted().AsTime(); at.After(last) {
+				last = at
+			}
+		}
+		n := int64(0)
+		for _, flood := range floods {
+			for _, r := range byBatch[flood] {
+				if at := r.GetStarted(); at != nil && at.AsTime().After(s.batch[batch].at) && at.AsTime().Before(last) {
+					n++
+				}
+			}
+		}
+		counts = append(counts, n)
+	}
+	slices.Sort(counts)
+	return counts[len(counts)/2]
+}
+
+// waited are the times from the queue to the start, of the runs of some batches.
+func waited(byBatch map[string][]*apiv1.Run, batches map[string]bool) (list []time.Duration) {
+	for batch := range batches {
+		for _, r := range byBatch[batch] {
+			list = append(list, r.GetStarted().AsTime().Sub(r.GetCreated().AsTime()))
+		}
+	}
+	return list
 }
 
 // atOnce is how many of a group were at work at the same time.

@@ -82,7 +82,7 @@ func newSite(ctx context.Context, t *trial, p plan) *site {
 		p.lease, p.grace = leaseTime, graceTime
 	}
 	dir, err := os.MkdirTemp(t.dir, "site-")
-	t.must(err, "make a folder")
+	t.able(err, "make a folder")
 	s := &site{
 		t: t, plan: p, key: "tma_" + strings.Repeat("c0ffee42", 6), batch: map[string]sent{}, pays: map[string]int{},
 		starter: &starter{bin: t.bin, dir: dir},
@@ -177,7 +177,7 @@ func (s *site) startNode(n *node, faults string) {
 		args = append(args, s.membership(n)...)
 	}
 	p, err := s.start(fmt.Sprintf("node-%d", n.number), s.faulty(faults), args...)
-	s.t.must(err, "start a node")
+	s.t.able(err, "start a node")
 	n.process = p
 }
 
@@ -251,7 +251,7 @@ func (s *site) startAgent(w *worker, faults string) {
 	}
 	p, err := s.start(w.name, s.faulty(faults), "agent", "--server", address, "--token", s.token,
 		"--data", s.agentDir(w), "--name", w.name, "--slots", fmt.Sprint(max(1, s.plan.slots)))
-	s.t.must(err, "start an agent")
+	s.t.able(err, "start an agent")
 	w.process = p
 }
 

@@ -25,6 +25,7 @@ type trial struct {
 	ports               *ports
 
 	mu      sync.Mutex
+	untried error // why a process could not be started: the row says nothing then
 	broken  []string
 	figures []string
 	seen    []string
@@ -67,6 +68,16 @@ func (t *trial) must(err error, doing string) {
 		t.failf("%s: %v", doing, err)
 		panic(errStopped)
 	}
+}
+
+// able ends the row where it cannot be tried at all.
+func (t *trial) able(err error, doing string) {
+	if err != nil {
+		t.mu.Lock()
+		t.untried = fmt.Errorf("%s: %w", doing, err)
+		t.mu.Unlock()
+	}
+	t.must(err, doing)
 }
 
 // none wants a count to be 0.

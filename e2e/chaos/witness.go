@@ -18,9 +18,10 @@ type witness struct {
 
 	mu       sync.Mutex
 	runs     map[string]*history
-	overlaps int // requests of a run while another attempt of it was at work
-	stale    int // requests of an attempt after a newer one had come
-	unnamed  int // requests that name no attempt
+	overlaps int            // requests of a run while another attempt of it was at work
+	stale    int            // requests of an attempt after a newer one had come
+	unnamed  int            // requests that name no attempt
+	counts   map[string]int // requests, by step
 	groups   map[string]int
 	most     map[string]int // how many of a group were at work at once
 	hooks    map[string]func(attempt)
@@ -51,7 +52,7 @@ type visit struct {
 }
 
 func newWitness() *witness {
-	w := &witness{runs: map[string]*history{}, groups: map[string]int{}, most: map[string]int{}, hooks: map[string]func(attempt){}}
+	w := &witness{runs: map[string]*history{}, counts: map[string]int{}, groups: map[string]int{}, most: map[string]int{}, hooks: map[string]func(attempt){}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/read/{step}", w.visited(func(*history, *http.Request) {}))
 	mux.HandleFunc("POST /once/{step}", w.visited(func(h *history, r *http.Request) { h.once[r.PathValue("step")]++ }))
@@ -143,6 +144,7 @@ func (w *witness) begin(a attempt, step string, r *http.Request, note func(*hist
 		w.groups[g]++
 		w.most[g] = max(w.most[g], w.groups[g])
 	}
+	w.counts[step]++
 	h.visits = append(h.visits, visit{attempt: a, step: step, begin: time.Now()})
 	return h, len(h.visits) - 1, w.hooks[step]
 }
@@ -176,6 +178,13 @@ func (w *witness) of(run string) (visits []visit, once map[string]int, made, rem
 		}
 	}
 	return append([]visit(nil), h.visits...), once, made, removed
+}
+
+// steps counts the requests of a step.
+func (w *witness) steps(step string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.counts[step]
 }
 
 // atWork counts the runs with a request under way.

@@ -70,6 +70,7 @@ func Protections() []string {
 		"no_spool_bound",     // spools grow for ever
 		"no_strong_read",     // a node that is asked strongly does not ask whether it leads
 		"no_teardown",        // a cancelled run is not torn down
+		"no_turns",           // a batch has all of its runs before the next one
 		"no_write_guard",     // a stuck disk does not end the node
 	}
 }
