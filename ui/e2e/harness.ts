@@ -210,7 +210,7 @@ export interface Tab {
 
 export async function openTab(browser: Browser, options: BrowserContextOptions = {}): Promise<Tab> {
   const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, reducedMotion: "reduce", ...options });
-  context.setDefaultTimeout(15_000);
+  context.setDefaultTimeout(40_000); // a machine that does other things beside is slow
   const page = await context.newPage();
   const complaints: string[] = [];
   page.on("console", (message) => {

@@ -2,6 +2,7 @@ import { useQuery } from "@tanstack/react-query";
 import { useState } from "react";
 import { Button } from "../../components/button";
 import { Choice } from "../../components/choice";
+import { CommandLine } from "../../components/command-line";
 import { control, Field } from "../../components/field";
 import { Icon } from "../../components/icon";
 import { Loading } from "../../components/notice";
@@ -11,6 +12,7 @@ import { problemOf } from "../../lib/problem";
 import type { ChosenFlow, QueueDraft } from "./queue-draft";
 
 const shown = 50;
+const refresh = 5_000;
 
 const same = (a: ChosenFlow, b: ChosenFlow) => a.file === b.file && a.index === b.index;
 
@@ -64,6 +66,7 @@ function OneByOne({ draft, set, problem }: { draft: QueueDraft; set: (change: Pa
     queryKey: ["queue-flows", find],
     queryFn: () => api.listFlows({ name: find, pageSize: 1_000 }),
     enabled: open,
+    refetchInterval: refresh,
     placeholderData: (before) => before,
   });
   const found = list.data?.flows ?? [];
@@ -105,7 +108,7 @@ function OneByOne({ draft, set, problem }: { draft: QueueDraft; set: (change: Pa
               />
               {list.isPending && <Loading what="Flows" />}
               {/* biome-ignore lint/a11y/noNoninteractiveTabindex: what scrolls must be reachable by keyboard */}
-              <ul aria-label="Stored flows" tabIndex={0} className="max-h-60 overflow-y-auto rounded-sm border border-line">
+              <ul aria-label="Stored flows" tabIndex={0} className="max-h-60 overflow-y-auto rounded-sm border border-line empty:hidden">
                 {found.slice(0, shown).map((flow) => (
                   <li key={`${flow.file} ${flow.index}`} className="border-line border-b last:border-b-0">
                     <label className="flex min-h-8 items-center gap-2 px-2 hover:bg-hover">
@@ -121,7 +124,13 @@ function OneByOne({ draft, set, problem }: { draft: QueueDraft; set: (change: Pa
                   </li>
                 ))}
               </ul>
-              {list.isSuccess && found.length === 0 && <p className="text-text-2">No stored flow is called that.</p>}
+              {list.isSuccess && found.length === 0 && find !== "" && <p className="text-text-2">No stored flow is called that.</p>}
+              {list.isSuccess && found.length === 0 && find === "" && (
+                <>
+                  <p className="text-text-2">No flow is stored here yet. In a folder with flows, in a terminal:</p>
+                  <CommandLine text={`testmesh push --server ${location.origin}`} label="the command" />
+                </>
+              )}
               {found.length > shown && <p className="text-text-2 text-xs">{plural(found.length - shown, "more flow")}: write more of the name.</p>}
             </>
           )}
