@@ -34,7 +34,8 @@ const pairs: [string, string, number][] = [
   ...["bg", "canvas", "raised"].map((on): [string, string, number] => ["text-3", on, 4.5]), // placeholders
   ...["bg", "canvas", "raised", "selected"].map((on): [string, string, number] => ["accent", on, 4.5]),
   ["on-accent", "accent", 4.5],
-  ...["failed", "errored", "flaky"].flatMap((status): [string, string, number][] => [
+  ...["passed-bg", "failed-bg"].flatMap((on) => ["accent", "text-3"].map((fg): [string, string, number] => [fg, on, 4.5])), // lines that changed
+  ...["passed", "failed", "errored", "flaky"].flatMap((status): [string, string, number][] => [
     ["text", `${status}-bg`, 4.5],
     ["text-2", `${status}-bg`, 4.5],
     [`${status}-text`, `${status}-bg`, 4.5],

@@ -42,7 +42,8 @@ test("the commands are those of docs/install.md", () => {
   const docs = words(read("docs/install.md"));
   const ways = joinWays({ server: "https://mesh.example.com", token: "tmj_…", version: "VERSION" });
   const steps = new Map(ways.flatMap((way) => way.steps.map((step, i) => [`${way.id} ${i}`, words(step.text)])));
-  for (const name of ["systemd 0", "systemd 1", "container 0", "kubernetes 0"]) expect(docs).toContain(steps.get(name));
+  for (const name of ["systemd 0", "systemd 1", "container 0"]) expect(docs).toContain(steps.get(name));
+  expect(docs).toContain(steps.get("kubernetes 0")?.split("tmj_…")[0]); // there the token is made in the same line
 });
 
 test("the files of the packages have what the commands replace", () => {

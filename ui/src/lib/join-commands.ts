@@ -69,7 +69,7 @@ export function joinWays({ server, token, version }: Joining): JoinWay[] {
           ),
         },
       ],
-      says: "It shares the network of the service, and reaches it by localhost. compose.yaml is among the packages, with a place for your service.",
+      says: `It shares the network of the service, and reaches it by localhost. compose.yaml, of testmesh-deploy_${version}.tar.gz, has a place for it.`,
     },
     {
       id: "kubernetes",
@@ -84,7 +84,7 @@ export function joinWays({ server, token, version }: Joining): JoinWay[] {
           ].join(" \\\n"),
         },
       ],
-      says: "A pod is a new agent each time: make the token for more than one. A native sidecar needs Kubernetes 1.29; it starts before the service and ends after it.",
+      says: `A pod is a new agent each time: make the token for more than one. sidecar.yaml is in testmesh-deploy_${version}.tar.gz, and needs Kubernetes 1.29.`,
     },
   ];
 }

@@ -25,7 +25,7 @@ export interface LineDiff {
 const context = 3;
 // longestEdit bounds the time that a comparison takes: texts that differ more than that
 // are shown as one that went and one that came.
-const longestEdit = 4_000;
+const longestEdit = 1_000;
 
 export function lineDiff(before: string, after: string): LineDiff {
   const [a, b] = [before.split("\n"), after.split("\n")];

@@ -3,9 +3,9 @@ import { expect, test } from "vitest";
 import { AgentState, RunStatus } from "../gen/testmesh/api/v1/record_pb";
 import { ago, bytes, duration, millis, plural } from "./format";
 import { parsePins } from "./pins";
-import { problemOf } from "./problem";
+import { mayPass, problemOf } from "./problem";
 import { pressed, type Shortcut } from "./shortcuts";
-import { median } from "./stats";
+import { median, share } from "./stats";
 import { agentMark, hasEnded, markOf, runStatusOf, runWord } from "./status";
 
 test.each([
@@ -77,4 +77,21 @@ test("a chord that takes too long is two keys", () => {
   const list = ["g r"].map(shortcut);
   press("g", list, 1_000);
   expect(press("r", list, 9_000)).toBeNull();
+});
+
+test("a share never claims all or nothing where that is not so", () => {
+  expect([share(0, 0), share(0, 3), share(1, 1_000), share(1, 2), share(999, 1_000), share(3, 3)]).toEqual([
+    "",
+    "0 %",
+    "1 %",
+    "50 %",
+    "99 %",
+    "100 %",
+  ]);
+});
+
+test("only what may have another answer is asked again", () => {
+  expect(mayPass(new ConnectError("away", Code.Unavailable))).toBe(true);
+  expect(mayPass(new TypeError("Failed to fetch"))).toBe(true);
+  for (const code of [Code.NotFound, Code.InvalidArgument, Code.Unauthenticated]) expect(mayPass(new ConnectError("no", code))).toBe(false);
 });
