@@ -1,9 +1,13 @@
 // Command raftfloor is a cluster of three bare nodes: hashicorp/raft on raft-wal, a
-// state that counts, HTTP in front. What TestMesh costs to queue runs is what it takes
-// more than this for as many commits. It never links the product.
+// state that counts, HTTP in front of each. A node that does not lead hands on to the one
+// that does, and answers once it has applied the entry itself. What TestMesh costs to
+// queue runs is what it takes more than this for as many entries of the same size. It
+// never links the product, and has neither TLS nor keys.
 package main
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +16,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -22,12 +29,12 @@ import (
 func main() {
 	var err error
 	switch {
-	case len(os.Args) == 3 && os.Args[1] == "cluster":
-		err = cluster(os.Args[2])
-	case len(os.Args) == 7 && os.Args[1] == "node":
-		err = node(os.Args[2], os.Args[3], os.Args[4:7])
+	case len(os.Args) == 4 && os.Args[1] == "cluster":
+		err = cluster(os.Args[2], os.Args[3])
+	case len(os.Args) == 11 && os.Args[1] == "node":
+		err = node(os.Args[2], os.Args[3], os.Args[4], os.Args[5:8], os.Args[8:11])
 	default:
-		err = errors.New("usage: raftfloor cluster FOLDER")
+		err = errors.New("usage: raftfloor cluster FOLDER BYTES-OF-AN-ANSWER")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "raftfloor:", err)
@@ -35,26 +42,24 @@ func main() {
 	}
 }
 
-// cluster starts three nodes as processes, prints the address of the first, which leads,
-// and ends with its standard input.
-func cluster(dir string) error {
-	var peers []string
-	for range 3 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return err
-		}
-		peers = append(peers, l.Addr().String())
-		if err := l.Close(); err != nil {
-			return err
-		}
+// cluster starts three nodes as processes, of which the first prints the addresses of
+// all, its own, who leads, before the others'. It ends with its standard input.
+func cluster(dir, answer string) error {
+	raftAt, err := free()
+	if err != nil {
+		return err
+	}
+	httpAt, err := free()
+	if err != nil {
+		return err
 	}
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
 	for i := 2; i >= 0; i-- { // the first is the last, because it begins
-		cmd := exec.Command(self, append([]string{"node", filepath.Join(dir, fmt.Sprint(i)), fmt.Sprint(i)}, peers...)...)
+		args := append([]string{"node", filepath.Join(dir, fmt.Sprint(i)), fmt.Sprint(i), answer}, append(raftAt, httpAt...)...)
+		cmd := exec.Command(self, args...)
 		cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 		if err := cmd.Start(); err != nil {
 			return err
@@ -65,24 +70,71 @@ func cluster(dir string) error {
 	return err
 }
 
-// counter is the state.
-type counter struct{ n uint64 }
+// free are three addresses that nobody has.
+func free() (list []string, err error) {
+	for range 3 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer l.Close()
+		list = append(list, l.Addr().String())
+	}
+	return list, nil
+}
 
-func (c *counter) Apply(*raft.Log) any { c.n++; return c.n }
+// counter is the state: how many entries there were, and which was the newest.
+type counter struct {
+	mu    sync.Mutex
+	n     uint64
+	index uint64
+	moved chan struct{}
+}
+
+func (c *counter) Apply(l *raft.Log) any { return c.ApplyBatch([]*raft.Log{l})[0] }
 
 func (c *counter) ApplyBatch(logs []*raft.Log) []any {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	out := make([]any, len(logs))
 	for i, l := range logs {
-		out[i] = c.Apply(l)
+		if l.Type == raft.LogCommand {
+			c.n++
+			out[i] = l.Index
+		}
+		c.index = l.Index
 	}
+	close(c.moved)
+	c.moved = make(chan struct{})
 	return out
+}
+
+// wait returns once an entry was applied.
+func (c *counter) wait(ctx context.Context, index uint64) error {
+	for {
+		c.mu.Lock()
+		has, moved := c.index >= index, c.moved
+		c.mu.Unlock()
+		if has {
+			return nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 func (c *counter) Snapshot() (raft.FSMSnapshot, error) { return nil, errors.New("there are none") }
 func (c *counter) Restore(io.ReadCloser) error         { return errors.New("there are none") }
 
 // node is one of them; the first begins the cluster.
-func node(dir, number string, peers []string) error {
+func node(dir, number, answer string, peers, doors []string) error {
+	size, err := strconv.Atoi(answer)
+	if err != nil {
+		return err
+	}
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return err
 	}
@@ -100,22 +152,34 @@ func node(dir, number string, peers []string) error {
 	// Long: who leads stays the leader, also on a machine that is busy.
 	cfg.HeartbeatTimeout, cfg.ElectionTimeout, cfg.LeaderLeaseTimeout = 5*time.Second, 5*time.Second, 5*time.Second
 	cfg.CommitTimeout, cfg.BatchApplyCh, cfg.MaxAppendEntries, cfg.Logger = 20*time.Millisecond, true, 256, hclog.NewNullLogger()
-	r, err := raft.NewRaft(cfg, &counter{}, log, log, raft.NewDiscardSnapshotStore(), wire)
+	state := &counter{moved: make(chan struct{})}
+	r, err := raft.NewRaft(cfg, state, log, log, raft.NewDiscardSnapshotStore(), wire)
 	if err != nil {
 		return err
 	}
-	if number != "0" {
-		select {} // until it is killed
+	l, err := net.Listen("tcp", doors[number[0]-'0'])
+	if err != nil {
+		return err
 	}
+	d := &door{raft: r, state: state, answer: bytes.Repeat([]byte("y"), size)}
+	if number != "0" {
+		d.leader, d.http = "http://"+doors[0], &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 256}}
+		return http.Serve(l, d)
+	}
+	if err := begin(r, me, peers, doors); err != nil {
+		return err
+	}
+	fmt.Println("http://" + strings.Join(doors, " http://"))
+	return http.Serve(l, d)
+}
+
+// begin makes a cluster of which this node is the leader, and waits for the others.
+func begin(r *raft.Raft, me string, peers, doors []string) error {
 	var all raft.Configuration
 	for _, p := range peers {
 		all.Servers = append(all.Servers, raft.Server{ID: raft.ServerID(p), Address: raft.ServerAddress(p)})
 	}
 	if err := r.BootstrapCluster(all).Error(); err != nil {
-		return err
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
 		return err
 	}
 	for r.State() != raft.Leader {
@@ -124,14 +188,59 @@ func node(dir, number string, peers []string) error {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
-	fmt.Println("http://" + l.Addr().String())
-	return http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		data, err := io.ReadAll(io.LimitReader(req.Body, 1<<20))
-		if err == nil {
-			err = r.Apply(data, 5*time.Second).Error()
-		}
+	for _, other := range doors[1:] {
+		c, err := net.DialTimeout("tcp", other, 5*time.Second)
 		if err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return err
 		}
-	}))
+		if err := c.Close(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// headerIndex says which entry a command became.
+const headerIndex = "Index"
+
+// door is HTTP in front of a node.
+type door struct {
+	raft   *raft.Raft
+	state  *counter
+	answer []byte
+	leader string // "": this node leads
+	http   *http.Client
+}
+
+func (d *door) ServeHTTP(w http.ResponseWriter, req *http.Request) {
+	index, err := d.commit(req)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	w.Header().Set(headerIndex, strconv.FormatUint(index, 10))
+	_, _ = w.Write(d.answer) // the caller has gone
+}
+
+func (d *door) commit(req *http.Request) (index uint64, err error) {
+	data, err := io.ReadAll(io.LimitReader(req.Body, 1<<20))
+	if err != nil {
+		return 0, err
+	}
+	if d.leader == "" {
+		f := d.raft.Apply(data, 5*time.Second)
+		return f.Index(), f.Error()
+	}
+	res, err := d.http.Post(d.leader, "", bytes.NewReader(data))
+	if err != nil {
+		return 0, err
+	}
+	_, err = io.Copy(io.Discard, res.Body)
+	if err = errors.Join(err, res.Body.Close()); err != nil || res.StatusCode != http.StatusOK {
+		return 0, fmt.Errorf("the leader answered %s: %w", res.Status, err)
+	}
+	if index, err = strconv.ParseUint(res.Header.Get(headerIndex), 10, 64); err != nil {
+		return 0, err
+	}
+	return index, d.state.wait(req.Context(), index)
 }
