@@ -75,6 +75,7 @@ var mayImport = map[string][]string{
 	"e2e":               {"proto", "sdk/client"},
 	"e2e/chaos":         {"proto", "sdk/client"},
 	"e2e/servers/":      {}, // real servers that no package manager has
+	"packaging":         {}, // files; its tests hold them against what the programs say
 	"packaging/":        {"proto", "sdk/client"},
 }
 
@@ -87,6 +88,7 @@ var testsMayImport = map[string][]string{
 	// The API is tried on a whole node, as its callers meet it.
 	"controlplane/api": {"controlplane"},
 	"agent/":           {"plugins", "examples/demo"},
+	"packaging":        {"agent/command", "cli/mesh", "sdk/setting"},
 	"cli":              {"plugins", "examples/demo"},
 	"cli/":             {"plugins", "examples/demo"},
 }
@@ -335,7 +337,7 @@ var mayLink = map[string]map[string]string{
 		"github.com/mattn/go-isatty":                "the same",
 
 		// The control plane and its agents.
-		"connectrpc.com/connect": "the API",
+		"connectrpc.com/connect":                                     "the API",
 		"buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go": "protovalidate's options",
 		"google.golang.org/genproto/googleapis/api":                  "the REST paths of methods",
 		"github.com/mattn/go-sqlite3":                                "the state; SQLite as a system under test",
