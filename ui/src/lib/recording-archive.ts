@@ -41,8 +41,8 @@ export class RecordedRuns implements LiveSource {
   onState = (): (() => void) => () => undefined;
 
   subscribe(subscription: Subscription): () => void {
-    let open = true;
-    const frame: Subscription["frame"] = (one) => open && subscription.frame(one);
+    const closing = new AbortController();
+    const frame: Subscription["frame"] = (one) => !closing.signal.aborted && subscription.frame(one);
     const request = subscription.request() as { id?: string; run_id?: string; attempt?: number; offset?: number };
     queueMicrotask(() => {
       if (subscription.topic === "run") {
@@ -50,14 +50,12 @@ export class RecordedRuns implements LiveSource {
         if (value === undefined) frame({ v: 1, type: "error", error: { code: "not_found", message: "There is no such run in this recording." } });
         else frame({ v: 1, type: "snapshot", value });
       }
-      if (subscription.topic === "stream") void this.stream(request.run_id ?? "", request.attempt ?? 0, request.offset ?? 0, frame);
+      if (subscription.topic === "stream") void this.stream(request.run_id ?? "", request.attempt ?? 0, request.offset ?? 0, frame, closing.signal);
     });
-    return () => {
-      open = false;
-    };
+    return () => closing.abort();
   }
 
-  private async stream(run: string, attempt: number, from: number, frame: Subscription["frame"]): Promise<void> {
+  private async stream(run: string, attempt: number, from: number, frame: Subscription["frame"], closed: AbortSignal): Promise<void> {
     let at = 0;
     try {
       await this.store.events(run, attempt, async (text) => {
@@ -67,6 +65,7 @@ export class RecordedRuns implements LiveSource {
           const offset = Math.max(from, at);
           at += part.length;
           if (rest !== "") frame({ v: 1, type: "stream", offset, next: at, text: rest });
+          closed.throwIfAborted(); // nobody reads on
           if (at > sliceLength) await new Promise((resolve) => setTimeout(resolve)); // the browser may draw
         }
       });

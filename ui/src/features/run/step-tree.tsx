@@ -42,11 +42,14 @@ export function StepTree({ recording, version, chosen, choose }: Props) {
     getItemKey: (i) => rows[i]?.step.key ?? i,
   });
   const at = rows.findIndex((row) => row.step.key === chosen);
+  // What runs is followed until somebody scrolls to something else.
+  const moved = useRef(false);
   useEffect(() => {
-    if (at >= 0) virtual.scrollToIndex(at, { align: "auto" });
+    if (at >= 0 && !moved.current) virtual.scrollToIndex(at, { align: "auto" });
   }, [at, virtual]);
   const move = (by: number) => {
     const next = rows[Math.min(Math.max(at + by, 0), rows.length - 1)];
+    moved.current = false;
     if (next !== undefined) choose(next.step.key);
   };
   useShortcuts("Steps", [
@@ -59,6 +62,12 @@ export function StepTree({ recording, version, chosen, choose }: Props) {
   return (
     <div
       ref={scroller}
+      onWheel={() => {
+        moved.current = true;
+      }}
+      onTouchMove={() => {
+        moved.current = true;
+      }}
       className="max-h-[26dvh] shrink-0 overflow-y-auto min-[900px]:max-h-none min-[900px]:w-[42%] min-[900px]:min-w-96 min-[900px]:max-w-160"
     >
       <Scale span={end - recording.began} />
