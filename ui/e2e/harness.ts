@@ -51,11 +51,7 @@ export async function startMesh(env: Record<string, string> = {}): Promise<Mesh>
   const end = async (signal: NodeJS.Signals) => {
     const ending = child;
     child = null;
-    if (ending === null || ending.exitCode !== null) return;
-    await new Promise((resolve) => {
-      ending.once("exit", resolve);
-      ending.kill(signal);
-    });
+    if (ending !== null) await stopped(ending, signal);
   };
   await start("127.0.0.1:0", "127.0.0.1:0");
   const command = (...args: string[]) => commandIn(root, ...args);
@@ -132,6 +128,15 @@ function pour(response: ServerResponse, bytes: number): void {
   };
   response.write("[");
   more();
+}
+
+// stopped has a process end, and waits until it has.
+export async function stopped(child: ChildProcess, signal: NodeJS.Signals = "SIGTERM"): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  await new Promise((resolve) => {
+    child.once("exit", resolve);
+    child.kill(signal);
+  });
 }
 
 // ended gives all that a process says until it ends.
@@ -261,11 +266,7 @@ export async function startThree(): Promise<Server3> {
   await status();
   const kill = async (index: number, signal: NodeJS.Signals = "SIGKILL") => {
     const child = nodes[index];
-    if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
-    await new Promise((resolve) => {
-      child.once("exit", resolve);
-      child.kill(signal);
-    });
+    if (child !== undefined) await stopped(child, signal);
   };
   return {
     urls,

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Browser } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { binary, ended, firstLines, type Mesh, openTab, root, startBrowser, startHostile, startMesh } from "./harness";
+import { binary, ended, firstLines, type Mesh, openTab, root, startBrowser, startHostile, startMesh, stopped } from "./harness";
 
 const flow = (name: string) => `ui/e2e/flows/${name}.testmesh.yaml`;
 
@@ -151,10 +151,12 @@ test("an agent is added by the command of the dialog itself", async () => {
     const said = await ended(again); // the token, a second time
     expect(said).toContain("the join token was used 1 times");
     expect(said).toContain("testmesh agents token makes another");
+    await page.getByRole("button", { name: "Unfold second" }).click();
+    await page.getByRole("button", { name: "Revoke second" }).click();
+    await page.getByRole("dialog").getByRole("button", { name: "Revoke" }).click();
+    await page.getByRole("button", { name: "Fold second" }).waitFor({ state: "detached" });
   } finally {
-    const gone = new Promise((resolve) => agent.once("exit", resolve));
-    agent.kill("SIGTERM");
-    await gone;
+    await stopped(agent); // one that was revoked may have ended by itself
     rmSync(data, { recursive: true, force: true });
   }
   expect(complaints).toEqual([]);
@@ -278,9 +280,7 @@ test("elsewhere the administrator's key is asked for, and is in no address", asy
     await page.getByText("No run is like that").waitFor();
     expect(await page.evaluate(() => JSON.stringify(localStorage))).not.toContain(key);
   } finally {
-    const gone = new Promise((resolve) => server.once("exit", resolve));
-    server.kill("SIGTERM");
-    await gone;
+    await stopped(server);
     rmSync(data, { recursive: true, force: true });
   }
 });

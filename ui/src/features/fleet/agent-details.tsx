@@ -1,18 +1,20 @@
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
 import type { ReactNode } from "react";
+import { Button } from "../../components/button";
 import { Ago } from "../../components/clock";
 import { Glyph } from "../../components/status-mark";
-import type { Agent } from "../../gen/testmesh/api/v1/record_pb";
+import { type Agent, RunStatus } from "../../gen/testmesh/api/v1/record_pb";
 import { runs } from "../../lib/api";
 import { millis } from "../../lib/format";
 import { markOf, runWord } from "../../lib/status";
 
 const plugin = "plugin.";
 const refresh = 3_000;
+const held = [RunStatus.OFFERED, RunStatus.RUNNING, RunStatus.FINISHING];
 
 // AgentDetails is what an agent has: its runs, what it was granted and what it reported.
-export function AgentDetails({ agent }: { agent: Agent }) {
+export function AgentDetails({ agent, revoke }: { agent: Agent; revoke: () => void }) {
   const facts = Object.entries(agent.facts);
   return (
     <dl className="grid grid-cols-[max-content_minmax(0,1fr)] gap-x-4 gap-y-2 border-line border-t bg-canvas px-4 py-3 sm:pl-11">
@@ -39,6 +41,11 @@ export function AgentDetails({ agent }: { agent: Agent }) {
       <Row name="Version">{agent.version}</Row>
       <Row name="Id">
         <span className="mono break-all">{agent.id}</span>
+      </Row>
+      <Row name="Trust">
+        <Button kind="danger" onClick={revoke} aria-label={`Revoke ${agent.name}`}>
+          Revoke its key
+        </Button>
       </Row>
     </dl>
   );
@@ -71,7 +78,7 @@ function Labels({ list, none, sign = "=" }: { list: [string, string][]; none: st
 function Leases({ agent }: { agent: Agent }) {
   const { data } = useQuery({
     queryKey: ["agent-runs", agent.id, agent.leases.join()],
-    queryFn: () => runs.listRuns({ agentId: agent.id, pageSize: 50 }),
+    queryFn: () => runs.listRuns({ agentId: agent.id, status: held, pageSize: 200 }),
     enabled: agent.leases.length > 0,
     refetchInterval: refresh,
   });

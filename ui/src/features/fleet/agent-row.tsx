@@ -51,7 +51,7 @@ export function AgentRow({ agent }: { agent: Agent }) {
           </Button>
         </span>
       </div>
-      {open && <AgentDetails agent={agent} />}
+      {open && <AgentDetails agent={agent} revoke={() => setChange(AgentChange.REVOKE)} />}
       {change !== null && <ChangeAgent agent={agent} change={change} close={() => setChange(null)} />}
     </li>
   );

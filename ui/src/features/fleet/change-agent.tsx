@@ -12,6 +12,10 @@ const words: Partial<Record<AgentChange, { verb: string; says: string }>> = {
   [AgentChange.PAUSE]: { verb: "Pause", says: "It takes nothing new until it is resumed. What it runs, it ends." },
   [AgentChange.RESUME]: { verb: "Resume", says: "It takes runs again." },
   [AgentChange.DRAIN]: { verb: "Drain", says: "It takes nothing new, and its process ends when what it runs has ended." },
+  [AgentChange.REVOKE]: {
+    verb: "Revoke",
+    says: "Its key is refused from now on, and what it runs is lost to it. To come back it must join anew, with another token.",
+  },
 };
 
 const spans = [
@@ -81,7 +85,7 @@ export function ChangeAgent({ agent, change, close }: { agent: Agent; change: Ag
         )}
         <span className="flex justify-end gap-2">
           <Button onClick={close}>Leave it</Button>
-          <Button kind="primary" type="submit" disabled={set.isPending}>
+          <Button kind={change === AgentChange.REVOKE ? "danger" : "primary"} type="submit" disabled={set.isPending}>
             {verb}
           </Button>
         </span>
