@@ -102,6 +102,10 @@ func (n *Node) admit(ctx context.Context, req *apiv1.JoinNodeRequest) (*apiv1.Jo
 		return nil, errElsewhere
 	}
 	if _, already := n.cluster.Has(req.GetNodeId()); !already {
+		if other, taken := n.cluster.At(req.GetClusterAddress()); taken {
+			return nil, &api.Error{Kind: api.Conflict, Field: "cluster_address", Message: fmt.Sprintf(
+				"the address %s is that of node %s: where this is the same machine with an empty data directory, take the old node out first (testmesh cluster remove %s)", req.GetClusterAddress(), other, other)}
+		}
 		if err := n.cluster.Join(req.GetNodeId(), req.GetClusterAddress()); err != nil {
 			return nil, err
 		}
@@ -149,7 +153,7 @@ func (n *Node) noteMember(ctx context.Context, m *apiv1.Member) error {
 func (n *Node) decide(ctx context.Context, c *clusterv1.Command) error {
 	id := "node/" + newID()
 	sum := sha256.Sum256([]byte(id))
-	c.Version, c.RequestId, c.RequestDigest, c.Actor, c.Workspace, c.Time = 1, id, sum[:], "node "+n.id, "default", timestamppb.Now()
+	c.Version, c.RequestId, c.RequestDigest, c.Actor, c.Workspace, c.Time = max(c.GetVersion(), 1), id, sum[:], "node "+n.id, "default", timestamppb.Now()
 	a, err := n.cluster.Propose(ctx, c)
 	if err != nil {
 		return err

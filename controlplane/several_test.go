@@ -313,6 +313,25 @@ func TestTheLeadIsGivenAwayOnce(t *testing.T) {
 	}
 }
 
+// A machine that was wiped is a new node at the address of an old one.
+func TestAnAddressIsThatOfOneNode(t *testing.T) {
+	t.Parallel()
+	stations := three(t)
+	leader, others := leads(t, stations)
+	token, err := leader.client.Cluster.CreateNodeToken(t.Context(), &apiv1.CreateNodeTokenRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	address, _ := leader.node.cluster.Has(others[0].node.ID())
+	err = Join(t.Context(), Joining{Dir: t.TempDir(), Server: "http://" + leader.api, Token: token.GetSecret(), Cluster: address, API: "http://127.0.0.1:1"})
+	if want := "cluster remove " + others[0].node.ID(); err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want %q", err, want)
+	}
+	for _, p := range stations {
+		p.end(t)
+	}
+}
+
 func TestANodeThatIsRemovedEnds(t *testing.T) {
 	t.Parallel()
 	stations := three(t)

@@ -33,12 +33,27 @@ func OpenDir(root string) (*Dir, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open blobs: %w", err)
 	}
-	for _, name := range left { // of a process that ended in the middle
-		if err := os.Remove(name); err != nil {
+	for _, name := range left { // of processes that ended in the middle
+		if err := removeOld(name); err != nil {
 			return nil, fmt.Errorf("open blobs: %w", err)
 		}
 	}
 	return &Dir{root: root}, nil
+}
+
+// abandoned is after how long nobody writes a file any more: the folder may be one that
+// several nodes see, and what another one is writing just now is not ours to remove.
+const abandoned = time.Hour
+
+func removeOld(name string) error {
+	info, err := os.Stat(name)
+	if err == nil && time.Since(info.ModTime()) > abandoned {
+		err = os.Remove(name)
+	}
+	if errors.Is(err, fs.ErrNotExist) { // another node has finished it
+		return nil
+	}
+	return err
 }
 
 // unfinished holds what is being written. Keys have no such part: see Valid.

@@ -2,6 +2,7 @@ package blob
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 )
 
 func TestWhatAProcessLeftUnfinishedIsRemoved(t *testing.T) {
@@ -16,8 +18,14 @@ func TestWhatAProcessLeftUnfinishedIsRemoved(t *testing.T) {
 	if _, err := OpenDir(root); err != nil {
 		t.Fatal(err)
 	}
-	left := filepath.Join(root, unfinished, "half")
-	if err := os.WriteFile(left, []byte("half"), 0o600); err != nil {
+	left, others := filepath.Join(root, unfinished, "half"), filepath.Join(root, unfinished, "at work")
+	for _, name := range []string{left, others} {
+		if err := os.WriteFile(name, []byte("half"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	long := time.Now().Add(-2 * abandoned)
+	if err := os.Chtimes(left, long, long); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := OpenDir(root); err != nil {
@@ -26,6 +34,34 @@ func TestWhatAProcessLeftUnfinishedIsRemoved(t *testing.T) {
 	if _, err := os.Stat(left); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("it is still there: %v", err)
 	}
+	if _, err := os.Stat(others); err != nil {
+		t.Errorf("what another node is writing is gone: %v", err)
+	}
+}
+
+// A node that starts looks at what another one finishes at that moment.
+func TestWhatOthersFinishIsNoTrouble(t *testing.T) {
+	root := t.TempDir()
+	d, err := OpenDir(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var puts sync.WaitGroup
+	for i := range 4 {
+		puts.Go(func() {
+			for n := range 50 {
+				if err := d.Put(t.Context(), fmt.Sprintf("files/%d-%d", i, n), strings.NewReader("x")); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for range 100 {
+		if _, err := OpenDir(root); err != nil {
+			t.Error(err)
+		}
+	}
+	puts.Wait()
 }
 
 func TestNothingIsLeftOfAPutThatFailed(t *testing.T) {

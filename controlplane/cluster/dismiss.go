@@ -51,17 +51,17 @@ func (n *Node) member(id string) bool {
 // still one of the cluster.
 const silence = 2 * time.Second
 
-// Dismissed says that this node was a member and is none any more. One that was away
-// when it was removed, or just then, is told by the leader when it asks.
+// Dismissed says that this node was a member and is none any more: the leader says so.
+// It is asked by one that has not heard of a leader, because it was away when it was
+// removed, and by one that does not find itself among the members. That alone says
+// nothing: a node that joins is sent the state first, which may be from before it joined.
 func (n *Node) Dismissed(ctx context.Context) bool {
-	if !n.isStarted() {
+	if !n.isStarted() || n.links == nil {
 		return false
 	}
 	servers := n.raft.GetConfiguration().Configuration().Servers
-	if _, member := n.Has(n.cfg.ID); !member && len(servers) > 0 {
-		return true
-	}
-	if n.links == nil || n.raft.State() == raft.Leader || time.Since(n.raft.LastContact()) < silence {
+	_, member := n.Has(n.cfg.ID)
+	if missing := !member && len(servers) > 0; !missing && (n.raft.State() == raft.Leader || time.Since(n.raft.LastContact()) < silence) {
 		return false
 	}
 	for _, address := range n.Others() {

@@ -143,6 +143,19 @@ func (n *Node) Has(id string) (address string, ok bool) {
 	return "", false
 }
 
+// At is the member that has an address.
+func (n *Node) At(address string) (id string, ok bool) {
+	if !n.isStarted() {
+		return "", false
+	}
+	for _, s := range n.raft.GetConfiguration().Configuration().Servers {
+		if string(s.Address) == address {
+			return string(s.ID), true
+		}
+	}
+	return "", false
+}
+
 // Others are the addresses of the other members.
 func (n *Node) Others() (list []string) {
 	if !n.isStarted() {
