@@ -86,6 +86,11 @@ func (o options) run(ctx context.Context) error {
 	if o.red {
 		return o.proveRed(ctx, rows)
 	}
+	return o.all(ctx, rows)
+}
+
+// all tries rows, and wants none to fail.
+func (o options) all(ctx context.Context, rows []row) error {
 	fmt.Fprintf(o.out, "seed %d, tier %s, %d rows, %d at once; each is printed when it has ended\n", o.seed, o.tier, len(rows), o.side)
 	var list []chosen
 	for _, r := range rows {
@@ -93,7 +98,7 @@ func (o options) run(ctx context.Context) error {
 	}
 	var failed []string
 	began := time.Now()
-	err = o.sideBySide(ctx, list, func(c chosen, t *trial) {
+	err := o.sideBySide(ctx, list, func(c chosen, t *trial) {
 		t.print(o.out, c.title)
 		if len(t.broken) > 0 {
 			failed = append(failed, c.name)

@@ -314,7 +314,7 @@ func rejoin(ctx context.Context, t *trial) {
 	t.every(ctx, time.Second, 2*time.Second, func(round int) {
 		leader := s.leader(ctx)
 		follower := s.nodes[(leader.number+1)%len(s.nodes)]
-		s.remove(ctx, follower)
+		s.remove(ctx, leader, follower)
 		follower.kill()
 		t.must(os.RemoveAll(s.nodeDir(follower)), "wipe a node")
 		began := time.Now()
@@ -351,18 +351,23 @@ func (s *site) crashes(ctx context.Context, n *node, fault string) bool {
 	return false
 }
 
-// remove takes a node out of the cluster.
-func (s *site) remove(ctx context.Context, n *node) {
-	list, err := s.members(ctx)
-	s.t.must(err, "list members")
-	for _, m := range list {
-		if m.GetClusterAddress() == n.peer {
-			s.call(ctx, "remove a node", func(ctx context.Context, c *client.Client) error {
-				_, err := c.Cluster.RemoveNode(ctx, &apiv1.RemoveNodeRequest{Id: m.GetId()})
-				return err
-			})
+// remove takes a node out of the cluster, until its leader knows no node at that address.
+func (s *site) remove(ctx context.Context, leader, n *node) {
+	s.t.until(ctx, 30*time.Second, "a member less", func() error {
+		asking, cancel := context.WithTimeout(ctx, answerWithin)
+		defer cancel()
+		res, err := leader.client.Cluster.GetCluster(asking, &apiv1.GetClusterRequest{})
+		if err != nil {
+			return err
 		}
-	}
+		for _, m := range res.GetMembers() {
+			if m.GetClusterAddress() == n.peer {
+				_, err := leader.client.Cluster.RemoveNode(asking, &apiv1.RemoveNodeRequest{Id: m.GetId()})
+				return errors.Join(fmt.Errorf("node %s is one", m.GetId()), err)
+			}
+		}
+		return nil
+	})
 }
 
 // join starts a node that knows nothing at a member.

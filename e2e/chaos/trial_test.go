@@ -3,9 +3,11 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -99,6 +101,68 @@ func TestASiteIsJudged(t *testing.T) {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
+	}
+}
+
+// Rows are tried side by side, each is told of once, and a failure is named.
+func TestRowsAreTriedSideBySide(t *testing.T) {
+	meet := make(chan struct{})
+	named := func(name string, run func(context.Context, *trial)) row {
+		return row{name: name, title: "the row " + name, full: time.Second, run: run}
+	}
+	rows := []row{
+		named("A", func(_ context.Context, t *trial) { meet <- struct{}{}; t.observed(2, 1, "kills") }),
+		named("B", func(_ context.Context, t *trial) { <-meet; t.none(1, "runs lost") }),
+	}
+	var out strings.Builder
+	err := options{tier: "full", side: 2, seed: 5, out: &out}.all(t.Context(), rows)
+	if got := errorsOf(err); got != "failed: B; -seed 5 has the same faults" {
+		t.Errorf("got %q", got)
+	}
+	for _, want := range []string{"A    the row A\n     ok in ", "seen    2 kills", "B    the row B\n     FAILED in ", "BROKEN  1 runs lost, want 0", "2 rows in 0s, 1 failed"} {
+		if strings.Count(out.String(), want) != 1 {
+			t.Errorf("%q is not there once in:\n%s", want, out.String())
+		}
+	}
+}
+
+// A protection that is off is to be noticed; that a process cannot be started says
+// nothing about it.
+func TestRedWantsRed(t *testing.T) {
+	tests := map[string]struct {
+		run       func(context.Context, *trial)
+		want, out string
+	}{
+		"noticed":          {func(_ context.Context, t *trial) { t.failf("%s is off\nand more", t.off) }, "no error", "R    no_luck          red, as it must be: no_luck is off\n1 protections"},
+		"not noticed":      {func(context.Context, *trial) {}, "green without their protection: R with no_luck", "GREEN, which it must not be"},
+		"not tried at all": {func(_ context.Context, t *trial) { t.able(errAtWork, "start a node") }, "start a node: it is at work", ""},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			var out strings.Builder
+			err := options{tier: "ci", side: 1, out: &out}.proveRed(t.Context(), []row{{name: "R", red: []string{"no_luck"}, run: test.run}})
+			if got := errorsOf(err); got != test.want || !strings.Contains(out.String(), test.out) {
+				t.Errorf("got %q and\n%s", got, out.String())
+			}
+		})
+	}
+}
+
+// Addresses are given once, are free, and are not those that connections get.
+func TestPortsAreGivenOnce(t *testing.T) {
+	p, one := newPorts(), &trial{}
+	taken, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", p.next+1))
+	if err == nil {
+		defer taken.Close()
+	}
+	seen := map[string]bool{}
+	for range 50 {
+		address := p.free(one)
+		_, port, err := net.SplitHostPort(address)
+		if number, _ := strconv.Atoi(port); err != nil || seen[address] || number < firstPort || number >= lastPort || taken != nil && address == taken.Addr().String() {
+			t.Errorf("got %s (%v)", address, err)
+		}
+		seen[address] = true
 	}
 }
 
