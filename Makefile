@@ -96,7 +96,7 @@ fuzz: setup ## every fuzz target for FUZZTIME (10s)
 bench: build ## what a run costs, beside bare programs in the same run (wants make services)
 	@go run ./.ci/bench
 
-chaos: setup ## break nodes and agents while they work, judged by a witness; CHAOS=ci is shorter
+chaos: setup ## break nodes and agents while they work, judged by a witness; CHAOS=ci is the tier of CI
 	@.ci/chaos
 
 chaos-red: setup ## turn each protection off, and see its row of chaos fail
