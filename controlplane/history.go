@@ -98,9 +98,6 @@ func after(a, b api.Cursor) bool {
 
 // list adds to a page of the state what of its list is in files.
 func (h history) list(ctx context.Context, q api.RunQuery, have page) (page, error) {
-	if q.Agent != "" {
-		return have, nil // which has a lease: none of these has
-	}
 	from, to := q.Since, q.Until
 	if q.Before.ID != "" && (to.IsZero() || to.UnixMilli() > q.Before.Created) {
 		to = time.UnixMilli(q.Before.Created)
@@ -168,6 +165,7 @@ func fits(q api.RunQuery, r *apiv1.Run) bool {
 		(q.Environment == "" || s.GetEnvironment() == q.Environment) &&
 		(q.Flow == "" || s.GetFlow() == q.Flow) &&
 		(q.Batch == "" || r.GetBatchId() == q.Batch) &&
+		(q.Agent == "" || slices.ContainsFunc(r.GetAttempts(), func(at *apiv1.Attempt) bool { return at.GetAgentId() == q.Agent })) &&
 		(q.Since.IsZero() || created.UnixMilli() >= q.Since.UnixMilli()) &&
 		(q.Until.IsZero() || created.UnixMilli() < q.Until.UnixMilli()) &&
 		(q.Tags == nil || q.Tags(s.GetTags()))

@@ -40,7 +40,9 @@ const (
 	// movesAtOnce bounds the files that are written one after the other, so that others
 	// get their turn.
 	movesAtOnce = 20
-	workspaceOf = "default" // the only one there is so far
+	// removeVersion is that of commands which forget of a run who had it, too.
+	removeVersion = 2
+	workspaceOf   = "default" // the only one there is so far
 )
 
 func (r Retention) filled() Retention {
@@ -96,7 +98,7 @@ func (n *Node) retainOnce(ctx context.Context, keep Retention, now time.Time) er
 		p.ArchivesBefore, p.BatchesBefore, p.BundlesBefore = timestamppb.New(before), timestamppb.New(before), timestamppb.New(before.Add(-grace))
 	}
 	for range movesAtOnce { // one command removes a bounded number of each
-		if err := n.decide(ctx, &clusterv1.Command{Body: &clusterv1.Command_Prune{Prune: p}}); err != nil {
+		if err := n.decide(ctx, &clusterv1.Command{Version: removeVersion, Body: &clusterv1.Command_Prune{Prune: p}}); err != nil {
 			return err
 		}
 		if more, err := n.store.HasAnswers(ctx, p.GetAnswersBefore().AsTime()); err != nil || !more {
@@ -146,7 +148,7 @@ func (n *Node) move(ctx context.Context, keep Retention, now time.Time) (bool, e
 	for _, r := range runs {
 		c.RunIds = append(c.RunIds, r.GetId())
 	}
-	if err := n.decide(ctx, &clusterv1.Command{Body: &clusterv1.Command_ArchiveRuns{ArchiveRuns: c}}); err != nil {
+	if err := n.decide(ctx, &clusterv1.Command{Version: removeVersion, Body: &clusterv1.Command_ArchiveRuns{ArchiveRuns: c}}); err != nil {
 		return false, fmt.Errorf("move %d runs out of the state: %w", len(runs), err)
 	}
 	n.cfg.Logger.Info("runs were moved out of the state", "runs", len(runs), "day", c.GetDay())

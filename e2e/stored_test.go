@@ -231,6 +231,10 @@ func TestStoredFlowsAreRunAndRunAgain(t *testing.T) {
 		t.Fatalf("got %v, want the run at staging", list)
 	}
 	run := list.Runs[0]
+	// Also what has ended is found by the agent that had it.
+	p.said(0, run.ID, "runs", "--agent", "one", "--status", "passed")
+	p.said(6, `no agent is named "two"`, "runs", "--agent", "two")
+	p.said(0, "in there", "logs", "--agent", "one", "--flow", "Alpha")
 	p.said(0, "in there", "logs", run.ID)
 	p.said(0, `outputs  {"x":41}`, "results", run.ID)
 	p.run(0, "results", "--batch", run.BatchID, "--report", "junit=report.xml")

@@ -1,13 +1,16 @@
 package mesh
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
 
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
+	"github.com/testmesh/testmesh/sdk/client"
 )
 
 // selector reads LABEL=VALUE and LABEL!=VALUE, several values of a label as one or the
@@ -85,4 +88,28 @@ func matches(w io.Writer, res *apiv1.MatchAgentsResponse) {
 		fmt.Fprintf(w, "%s\t%s\t%s\n", a.GetName(), takes, strings.Join(a.GetLacks(), "; "))
 	}
 	fmt.Fprintf(w, "%d of %d agents fit, and could start %d runs at once\n", fit, len(res.GetAgents()), res.GetFree())
+}
+
+// agentID finds the agent that a person names, by its name or its id; "" stays what it is.
+func agentID(ctx context.Context, cl *client.Client, name string) (string, error) {
+	if _, err := uuid.Parse(name); name == "" || err == nil {
+		return name, nil
+	}
+	all, err := cl.Agents.ListAgents(ctx, &apiv1.ListAgentsRequest{Revoked: true})
+	if err != nil {
+		return "", refused(err)
+	}
+	var found []string
+	for _, a := range all.GetAgents() {
+		if a.GetName() == name {
+			found = append(found, a.GetId())
+		}
+	}
+	switch len(found) {
+	case 1:
+		return found[0], nil
+	case 0:
+		return "", refused(fmt.Errorf("no agent is named %q\n  hint: testmesh agents lists them", name))
+	}
+	return "", refused(fmt.Errorf("%d agents are named %q\n  hint: write the id of one: %s", len(found), name, strings.Join(found, ", ")))
 }

@@ -33,7 +33,7 @@ func (q *logQuery) flags(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	fl.StringVar(&q.req.BatchId, "batch", "", "only runs of this batch")
 	fl.StringVar(&q.req.Flow, "flow", "", "only runs of the flow of this name")
-	fl.StringVar(&q.req.AgentId, "agent", "", "only runs that this agent had, by its id")
+	fl.StringVar(&q.req.AgentId, "agent", "", "only runs that this agent had, by its name or id")
 	fl.StringVar(&q.level, "level", "", "lines of this level and above: debug, info, warn or error")
 	fl.StringVar(&q.since, "since", "", "lines from then on: how long ago (1h, 90s), or a time of RFC 3339")
 	fl.StringVar(&q.until, "until", "", "lines before then")
@@ -84,6 +84,10 @@ func (q *logQuery) read(now time.Time) (err error) {
 
 // query prints lines of many runs, or writes them to a file: whole, or not at all.
 func (c *commands) query(ctx context.Context, cl *client.Client, q *logQuery, asJSON bool) error {
+	var err error
+	if q.req.AgentId, err = agentID(ctx, cl, q.req.GetAgentId()); err != nil {
+		return err
+	}
 	if q.export == "" {
 		out := bufio.NewWriter(c.Stdout)
 		_, err := c.find(ctx, cl, &q.req, out, asJSON)

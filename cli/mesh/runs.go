@@ -38,6 +38,9 @@ func (c *commands) runs() *cobra.Command {
 			if req.Since, err = sinceOf(since); err != nil {
 				return err
 			}
+			if req.AgentId, err = agentID(cmd.Context(), cl, req.GetAgentId()); err != nil {
+				return err
+			}
 			res, err := pages(cmd.Context(), cl, req, limit)
 			if err != nil {
 				return refused(err)
@@ -58,7 +61,7 @@ func (c *commands) runs() *cobra.Command {
 	fl.StringVarP(&req.Tags, "tag", "t", "", "only runs of flows with these tags, as an expression")
 	fl.StringVar(&req.Flow, "flow", "", "only runs of the flow of this name")
 	fl.StringVar(&req.BatchId, "batch", "", "only runs of this batch")
-	fl.StringVar(&req.AgentId, "agent", "", "only runs that the agent of this id has now")
+	fl.StringVar(&req.AgentId, "agent", "", "only runs that this agent had or has, by its name or id")
 	fl.StringVar(&since, "since", "", "only runs that were queued since: a length like 24h, or a time like 2026-11-30T12:00:00Z")
 	fl.IntVar(&limit, "limit", 50, "how many, the newest first")
 	fl.StringVar(&req.PageToken, "page", "", "go on where a list ended")

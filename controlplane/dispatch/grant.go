@@ -18,6 +18,8 @@ import (
 const (
 	// maxGrants bounds the grants of one command.
 	maxGrants = 200
+	// grantVersion is that of a grant which keeps, for good, who had the run.
+	grantVersion = 2
 	// lookAhead bounds the runs of a bucket that are looked at for one that may run.
 	lookAhead = 1000
 )
@@ -46,7 +48,7 @@ func (l *lead) grant(ctx context.Context) error {
 		if err := l.cfg.Fault.Point("dispatch.grant.before"); err != nil {
 			return err
 		}
-		answer, err := l.propose(ctx, &clusterv1.Command{Body: &clusterv1.Command_GrantLeases{GrantLeases: g}})
+		answer, err := l.propose(ctx, &clusterv1.Command{Version: grantVersion, Body: &clusterv1.Command_GrantLeases{GrantLeases: g}})
 		if err = errors.Join(err, l.cfg.Fault.Point("dispatch.grant.after")); err != nil {
 			return err
 		}

@@ -50,6 +50,9 @@ func (a *applying) remove(id string) {
 	for _, table := range []string{"details", "variables"} {
 		a.exec("DELETE FROM "+table+" WHERE run = ?", id)
 	}
+	if a.command.GetVersion() >= keepsAgents {
+		a.exec("DELETE FROM run_agents WHERE run = ?", id)
+	}
 	a.exec("DELETE FROM runs WHERE id = ?", id)
 }
 

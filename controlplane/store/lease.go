@@ -83,11 +83,17 @@ func (a *applying) grantLeases(c *clusterv1.GrantLeases) *clusterv1.Answer {
 			r.Status = apiv1.RunStatus_RUN_STATUS_OFFERED
 		}
 		a.save(s)
+		if a.command.GetVersion() >= keepsAgents {
+			a.exec(addRunAgent, r.GetId(), g.GetAgentId(), r.GetCreated().AsTime().UnixMilli())
+		}
 		a.touched.agent(g.GetAgentId())
 		answer.Runs = append(answer.Runs, r)
 	}
 	return answer
 }
+
+// keepsAgents is the version of commands from which on it is kept which agents had a run.
+const keepsAgents = 2
 
 func grantable(s *state, g *clusterv1.Grant) bool {
 	r := s.run

@@ -103,10 +103,7 @@ func (a *applying) prune(c *clusterv1.Prune) *clusterv1.Answer {
 	}
 	old := a.texts("SELECT id FROM runs WHERE status >= 5 ORDER BY created DESC, id DESC LIMIT ? OFFSET ?", maxPrune, c.GetKeepRuns())
 	for _, id := range old {
-		for _, table := range []string{"details", "variables"} {
-			a.exec("DELETE FROM "+table+" WHERE run = ?", id)
-		}
-		a.exec("DELETE FROM runs WHERE id = ?", id)
+		a.remove(id)
 		answer.Deleted++
 	}
 	return answer

@@ -106,7 +106,8 @@ type RunFilter struct {
 	Status       []apiv1.RunStatus
 	Environment  string
 	Flow         string // its name
-	Batch, Agent string
+	Batch        string
+	Agent        string    // that an attempt of the run was with
 	Since, Until time.Time // of their creation
 	// Tags says whether a run's tags fit; nil: all do.
 	Tags func(tags []string) bool
@@ -172,7 +173,11 @@ func (f *RunFilter) query(limit int) (text string, args []any) {
 		if text != "" {
 			text += " UNION ALL "
 		}
-		text += "SELECT * FROM (SELECT created, id, record FROM runs WHERE " + strings.Join(parts, " AND ") + newest + ")"
+		from, order := "runs", newest
+		if f.byAgent() { // which has its own order of newest first
+			from, order = "run_agents CROSS JOIN runs ON id = run", " ORDER BY queued DESC, run DESC LIMIT ?"
+		}
+		text += "SELECT * FROM (SELECT created, id, record FROM " + from + " WHERE " + strings.Join(parts, " AND ") + order + ")"
 		args = append(append(args, mine...), limit)
 	}
 	narrow := f.Environment != "" || f.Flow != "" || f.Batch != "" || f.Agent != ""
@@ -203,17 +208,24 @@ func (f *RunFilter) where() (parts []string, args []any) {
 	add(f.Batch == "" && f.Agent == "", "workspace = ?", f.Workspace)
 	add(f.Batch != "" || f.Agent != "", "+workspace = ?", f.Workspace)
 	add(f.Batch != "", "batch = ?", f.Batch)
-	add(f.Agent != "" && f.Batch == "", "agent = ? AND agent <> ''", f.Agent)
-	add(f.Agent != "" && f.Batch != "", "+agent = ?", f.Agent)
+	add(f.byAgent(), "lessee = ?", f.Agent)
+	add(f.Agent != "" && f.Batch != "", "EXISTS (SELECT 1 FROM run_agents WHERE run = id AND lessee = ?)", f.Agent)
 	add(f.Flow != "" && f.Batch == "" && f.Agent == "", "flow = ?", f.Flow)
 	add(f.Flow != "" && (f.Batch != "" || f.Agent != ""), "+flow = ?", f.Flow)
 	add(f.Environment != "" && f.Flow == "" && f.Batch == "" && f.Agent == "", "environment = ?", f.Environment)
 	add(f.Environment != "" && (f.Flow != "" || f.Batch != "" || f.Agent != ""), "+environment = ?", f.Environment)
-	add(!f.Since.IsZero(), "created >= ?", f.Since.UnixMilli())
-	add(!f.Until.IsZero(), "created < ?", f.Until.UnixMilli())
-	add(f.Before.ID != "", "(created, id) < (?, ?)", f.Before.Created, f.Before.ID)
+	when, which := "created", "id"
+	if f.byAgent() {
+		when, which = "queued", "run"
+	}
+	add(!f.Since.IsZero(), when+" >= ?", f.Since.UnixMilli())
+	add(!f.Until.IsZero(), when+" < ?", f.Until.UnixMilli())
+	add(f.Before.ID != "", "("+when+", "+which+") < (?, ?)", f.Before.Created, f.Before.ID)
 	return parts, args
 }
+
+// byAgent: the runs of an agent are found by what it had, and not by when all were made.
+func (f *RunFilter) byAgent() bool { return f.Agent != "" && f.Batch == "" }
 
 // LiveRuns are all that have not ended, the oldest first.
 func (s *Store) LiveRuns(ctx context.Context) ([]*apiv1.Run, error) {

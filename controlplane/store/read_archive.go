@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
 	"time"
 
 	"google.golang.org/protobuf/proto"
@@ -135,68 +134,4 @@ func (s *Store) Size() (int64, error) {
 		total += info.Size()
 	}
 	return total, nil
-}
-
-// migrate makes format 2 of format 1.
-func (s *Store) migrate(ctx context.Context) error {
-	tx, err := s.writes.BeginTx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("migrate the state: %w", err)
-	}
-	defer func() { _ = tx.Rollback() }() // after a commit there is nothing to roll back
-	uses := map[string]string{}
-	if err := sources(ctx, tx, uses); err != nil {
-		return fmt.Errorf("migrate the state: %w", err)
-	}
-	if _, err := tx.ExecContext(ctx, schema2+"INSERT INTO bundle_times (digest, time) SELECT digest, 0 FROM bundles; PRAGMA user_version = 2"); err != nil {
-		return fmt.Errorf("migrate the state: %w", err)
-	}
-	for batch, bundle := range uses {
-		if _, err := tx.ExecContext(ctx, "INSERT INTO bundle_uses (bundle, batch) VALUES (?, ?)", bundle, batch); err != nil {
-			return fmt.Errorf("migrate the state: %w", err)
-		}
-	}
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("migrate the state: %w", err)
-	}
-	return nil
-}
-
-// migrate3 makes format 3 of format 2. Revisions of before are not known: the first push
-// keeps what it replaces.
-func (s *Store) migrate3(ctx context.Context) error {
-	tx, err := s.writes.BeginTx(ctx, nil)
-	if err != nil {
-		return fmt.Errorf("migrate the state: %w", err)
-	}
-	defer func() { _ = tx.Rollback() }() // after a commit there is nothing to roll back
-	if _, err := tx.ExecContext(ctx, schema3+"PRAGMA user_version = "+strconv.Itoa(format)); err != nil {
-		return fmt.Errorf("migrate the state: %w", err)
-	}
-	if err := tx.Commit(); err != nil {
-		return fmt.Errorf("migrate the state: %w", err)
-	}
-	return nil
-}
-
-// sources reads which bundle each batch is of.
-func sources(ctx context.Context, tx *sql.Tx, uses map[string]string) error {
-	rows, err := tx.QueryContext(ctx, "SELECT batch, source FROM sources")
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var batch string
-		var raw []byte
-		if err := rows.Scan(&batch, &raw); err != nil {
-			return err
-		}
-		source := &apiv1.Source{}
-		if err := proto.Unmarshal(raw, source); err != nil {
-			return err
-		}
-		uses[batch] = source.GetBundle()
-	}
-	return rows.Err()
 }

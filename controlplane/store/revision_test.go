@@ -129,7 +129,7 @@ func TestAStateOfTheSecondFormatIsMigrated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.ExecContext(t.Context(), strings.TrimSuffix(schema, schema3)+"PRAGMA user_version = 2; INSERT INTO workspaces (name, revision, bundle) VALUES ('default', 7, 'b7')"); err != nil {
+	if _, err := db.ExecContext(t.Context(), strings.TrimSuffix(schema, schema3+schema4)+"PRAGMA user_version = 2; INSERT INTO workspaces (name, revision, bundle) VALUES ('default', 7, 'b7')"); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.Close(); err != nil {

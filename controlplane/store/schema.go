@@ -1,7 +1,7 @@
 package store
 
 // format is the version of the schema. A file of a newer one is refused.
-const format = 3
+const format = 4
 
 // schema is the whole of it. Records are messages in binary form; beside them
 // stand the columns that are filtered and ordered by. There are no defaults, no
@@ -46,7 +46,7 @@ CREATE TABLE descriptors (digest TEXT PRIMARY KEY, name TEXT NOT NULL, version T
 
 CREATE TABLE members (id TEXT PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE node_tokens (id TEXT PRIMARY KEY, secret_sha256 BLOB NOT NULL UNIQUE, expires INTEGER NOT NULL, node TEXT NOT NULL) WITHOUT ROWID;
-` + schema2 + schema3
+` + schema2 + schema3 + schema4
 
 // schema2 is what format 2 has beyond format 1: what was moved out of the state, what a
 // bundle is still for, and an order of newest first for each filter of a list of runs.
@@ -66,4 +66,11 @@ CREATE INDEX answers_oldest ON answers (time, request);
 // schema3 is what format 3 has beyond format 2: what flows were.
 const schema3 = `
 CREATE TABLE revisions (workspace TEXT, file TEXT, number INTEGER, revision INTEGER, pushed INTEGER NOT NULL, record BLOB NOT NULL, PRIMARY KEY (workspace, file, number, revision)) WITHOUT ROWID;
+`
+
+// schema4 is what format 4 has beyond format 3: which agents had which runs, by when the
+// runs were made. The columns have names that no other table has.
+const schema4 = `
+CREATE TABLE run_agents (run TEXT, lessee TEXT, queued INTEGER NOT NULL, PRIMARY KEY (run, lessee)) WITHOUT ROWID;
+CREATE INDEX run_agents_newest ON run_agents (lessee, queued DESC, run DESC);
 `

@@ -121,13 +121,8 @@ func (s *Store) prepare() error {
 	switch {
 	case version == format:
 		return nil
-	case version == 1:
-		if err := s.migrate(ctx); err != nil {
-			return err
-		}
-		return s.migrate3(ctx)
-	case version == 2:
-		return s.migrate3(ctx)
+	case version >= 1 && version < format:
+		return s.migrate(ctx, version)
 	case version > format:
 		return fmt.Errorf("%s has format %d, and this program knows %d at most: it was written by a newer version", filepath.Join(s.dir, fileName), version, format)
 	case version != 0:

@@ -2085,7 +2085,7 @@ type ListRunsRequest struct {
 	Tags    string `protobuf:"bytes,4,opt,name=tags,proto3" json:"tags,omitempty"`
 	Flow    string `protobuf:"bytes,5,opt,name=flow,proto3" json:"flow,omitempty"`
 	BatchId string `protobuf:"bytes,6,opt,name=batch_id,json=batchId,proto3" json:"batch_id,omitempty"`
-	// Those that the agent has now.
+	// Those that an attempt of this agent was of, ended or not.
 	AgentId string                 `protobuf:"bytes,7,opt,name=agent_id,json=agentId,proto3" json:"agent_id,omitempty"`
 	Since   *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=since,proto3" json:"since,omitempty"`
 	Until   *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=until,proto3" json:"until,omitempty"`

@@ -963,7 +963,7 @@ export type ListRunsRequest = Message<"testmesh.api.v1.ListRunsRequest"> & {
   batchId: string;
 
   /**
-   * Those that the agent has now.
+   * Those that an attempt of this agent was of, ended or not.
    *
    * @generated from field: string agent_id = 7;
    */
