@@ -138,7 +138,10 @@ const pages: Record<string, (page: Page) => Promise<void>> = {
   palette: async (page) => {
     await runs(page);
     await page.keyboard.press("Control+k");
-    await page.getByRole("option", { name: /Wrong price/ }).waitFor();
+    await page
+      .getByRole("option", { name: /Wrong price/ })
+      .first()
+      .waitFor();
   },
   shortcuts: async (page) => {
     await runs(page);

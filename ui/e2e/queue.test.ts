@@ -112,6 +112,12 @@ test("by keyboard alone: a flow is found, chosen and queued", async () => {
   await page.keyboard.press("Shift+Tab");
   await page.keyboard.press("Enter");
   await page.getByRole("heading", { name: "Colours of a log", level: 1 }).waitFor();
+  await page.keyboard.press("Control+k");
+  await page.getByRole("option", { name: /An order with inputs order/ }).waitFor();
+  await page.keyboard.type("order.testmesh");
+  await page.keyboard.press("Enter");
+  await page.getByRole("heading", { name: "An order with inputs", level: 1 }).waitFor();
+  await page.waitForURL(/flows\/show/);
   expect(complaints).toEqual([]);
 });
 

@@ -32,6 +32,10 @@ onSession(() => {
   live.reconnect();
   void cache.invalidateQueries();
 });
+// What could not be asked while the control plane was away is asked again once it is back.
+live.onState(() => {
+  if (live.getState() === "open") void cache.refetchQueries({ type: "active", predicate: (query) => query.state.status === "error" });
+});
 followSystem();
 listen();
 

@@ -2,8 +2,9 @@ import { useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { Command } from "cmdk";
 import { Dialog } from "../components/dialog";
+import { Icon } from "../components/icon";
 import { Glyph } from "../components/status-mark";
-import { runs } from "../lib/api";
+import { flows, runs } from "../lib/api";
 import { shortId } from "../lib/format";
 import { markOf, runWord } from "../lib/status";
 import { chooseTheme } from "../lib/theme";
@@ -14,6 +15,7 @@ const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 export function Palette({ close, shortcuts }: { close: () => void; shortcuts: () => void }) {
   const navigate = useNavigate();
   const recent = useQuery({ queryKey: ["palette"], queryFn: () => runs.listRuns({ pageSize: 100 }) });
+  const stored = useQuery({ queryKey: ["palette-flows"], queryFn: () => flows.listFlows({ pageSize: 200 }) });
   const act = (what: () => void) => () => {
     close();
     what();
@@ -65,6 +67,22 @@ export function Palette({ close, shortcuts }: { close: () => void; shortcuts: ()
             <Command.Item className={item} onSelect={() => shortcuts()}>
               Shortcuts
             </Command.Item>
+          </Command.Group>
+          <Command.Group heading="Flows" className={heading}>
+            {stored.data?.flows.map((flow) => (
+              <Command.Item
+                key={`${flow.file} ${flow.index}`}
+                value={`${flow.name} ${flow.file} ${flow.index}`}
+                className={item}
+                onSelect={act(
+                  () => void navigate({ to: "/flows/show", search: { file: flow.file, index: flow.index === 0 ? undefined : String(flow.index) } }),
+                )}
+              >
+                <Icon name="flows" className="text-text-3" />
+                <span className="min-w-0 flex-1 truncate">{flow.name}</span>
+                <span className="mono hidden truncate text-text-2 sm:inline">{flow.file}</span>
+              </Command.Item>
+            ))}
           </Command.Group>
           <Command.Group heading="Newest runs" className={heading}>
             {recent.data?.runs.map((run) => (

@@ -1,3 +1,4 @@
+import { Link } from "@tanstack/react-router";
 import { Button } from "../../components/button";
 import { Panel } from "../../components/panel";
 import { StatusMark } from "../../components/status-mark";
@@ -84,7 +85,14 @@ function Agents({ queue, runs }: { queue: Queue; runs: number | null }) {
       <div className="flex flex-col gap-2 p-3" aria-live="polite">
         {fits.error !== null && <p className="text-text-2">{problemOf(fits.error).title}</p>}
         {fits.data === undefined && fits.error === null && <p className="text-text-2">Which agents fit is shown here once something is chosen.</p>}
-        {fits.isSuccess && agents.length === 0 && <p className="text-flaky-text">No agent has joined: the runs wait until one is there.</p>}
+        {fits.isSuccess && agents.length === 0 && (
+          <p className="text-flaky-text">
+            No agent has joined: the runs wait until one is there.{" "}
+            <Link to="/fleet" className="underline">
+              Add an agent
+            </Link>
+          </p>
+        )}
         {fits.isSuccess && agents.length > 0 && fitting === 0 && <p className="text-flaky-text">No agent fits now: the runs wait until one does.</p>}
         {fitting > 0 && (
           <p className="text-text-2">
