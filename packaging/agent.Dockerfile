@@ -1,8 +1,8 @@
 # The agent alone, from the folder that testmesh-image_VERSION_ARCH.tar.gz unpacks to.
 FROM scratch
-COPY root/etc /etc
-COPY --chmod=1777 root/tmp /tmp
-COPY root/usr/bin/testmesh-agent /usr/bin/testmesh-agent
+# Certificates, a user, and a /tmp that everybody may write to.
+COPY common/ /
+COPY bin/testmesh-agent /usr/bin/testmesh-agent
 COPY --chown=65532:65532 state /var/lib/testmesh-agent
 ENV PATH=/usr/bin \
     TESTMESH_AGENT_DATA=/var/lib/testmesh-agent \

@@ -1,9 +1,9 @@
 # A node of the control plane, with the command line, from the folder that
 # testmesh-image_VERSION_ARCH.tar.gz unpacks to.
 FROM scratch
-COPY root/etc /etc
-COPY --chmod=1777 root/tmp /tmp
-COPY root/usr/bin/testmesh /usr/bin/testmesh
+# Certificates, a user, and a /tmp that everybody may write to.
+COPY common/ /
+COPY bin/testmesh /usr/bin/testmesh
 COPY --chown=65532:65532 state /var/lib/testmesh
 # The last two are for commands in the container: testmesh agents token, and so on.
 ENV PATH=/usr/bin \
