@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,9 +27,12 @@ const (
 	keyFile    = "node-key.pem"
 )
 
-// lifetime of certificates between nodes. They are not renewed by themselves: a node
-// that joins anew gets another.
-const lifetime = 10 * 365 * 24 * time.Hour
+const (
+	// lifetime of a node's certificate, which it renews: see renew.go.
+	lifetime = 365 * 24 * time.Hour
+	// authorityLifetime is that of what all of them hang on, which nobody renews.
+	authorityLifetime = 50 * 365 * 24 * time.Hour
+)
 
 // scheme of the name that a certificate gives a node: testmesh:<id>.
 const scheme = "testmesh"
@@ -39,7 +43,7 @@ type Identity struct {
 	dir       string
 	authority *x509.Certificate
 	pool      *x509.CertPool
-	pair      tls.Certificate
+	pair      atomic.Pointer[tls.Certificate]
 	signs     *ecdsa.PrivateKey // nil: this node cannot let others in
 }
 
@@ -50,7 +54,7 @@ func Found(dir, id string) (*Identity, error) {
 		return nil, fmt.Errorf("make authority: %w", err)
 	}
 	ca := &x509.Certificate{
-		SerialNumber: serial(), Subject: pkix.Name{CommonName: "TestMesh cluster"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(lifetime),
+		SerialNumber: serial(), Subject: pkix.Name{CommonName: "TestMesh cluster"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(authorityLifetime),
 		IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, ca, ca, key.Public(), key)
@@ -129,12 +133,21 @@ func (i *Identity) Sign(request []byte, id string) ([]byte, error) {
 	if err := r.CheckSignature(); err != nil {
 		return nil, fmt.Errorf("check certificate request: %w", err)
 	}
+	return i.issue(r.PublicKey, id)
+}
+
+// issue makes the certificate (PEM) of a node's key. It does not outlive the authority.
+func (i *Identity) issue(public any, id string) ([]byte, error) {
+	end := time.Now().Add(lifetime)
+	if end.After(i.authority.NotAfter) {
+		end = i.authority.NotAfter
+	}
 	cert := &x509.Certificate{
 		SerialNumber: serial(), Subject: pkix.Name{CommonName: id}, URIs: []*url.URL{{Scheme: scheme, Opaque: id}},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(lifetime),
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: end,
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}
-	der, err := x509.CreateCertificate(rand.Reader, cert, i.authority, r.PublicKey, i.signs)
+	der, err := x509.CreateCertificate(rand.Reader, cert, i.authority, public, i.signs)
 	if err != nil {
 		return nil, fmt.Errorf("sign certificate: %w", err)
 	}
@@ -182,9 +195,11 @@ func LoadIdentity(dir string) (*Identity, error) {
 		return nil, fmt.Errorf("read identity: %w", err)
 	}
 	i.pool.AddCert(i.authority)
-	if i.pair, err = tls.LoadX509KeyPair(filepath.Join(dir, certFile), filepath.Join(dir, keyFile)); err != nil {
+	pair, err := tls.LoadX509KeyPair(filepath.Join(dir, certFile), filepath.Join(dir, keyFile))
+	if err != nil {
 		return nil, fmt.Errorf("read identity: %w", err)
 	}
+	i.pair.Store(&pair)
 	text, err := os.ReadFile(filepath.Join(dir, caKeyFile))
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -207,8 +222,10 @@ func LoadIdentity(dir string) (*Identity, error) {
 // authority has named.
 func (i *Identity) tls() *tls.Config {
 	return &tls.Config{
-		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{i.pair}, RootCAs: i.pool, ClientCAs: i.pool,
-		ClientAuth: tls.RequireAnyClientCert,
+		MinVersion: tls.VersionTLS13, RootCAs: i.pool, ClientCAs: i.pool, ClientAuth: tls.RequireAnyClientCert,
+		// The one of the moment: it is renewed while the node runs.
+		GetCertificate:       func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return i.pair.Load(), nil },
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return i.pair.Load(), nil },
 		// Names in certificates are ids, not hosts: verified below, on both sides.
 		InsecureSkipVerify: true, //nolint:gosec // VerifyConnection verifies
 		VerifyConnection:   i.verify,

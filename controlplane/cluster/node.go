@@ -182,6 +182,7 @@ func (n *Node) Run(ctx context.Context) (err error) {
 	all.Go(func() { n.reign.watch(running, n.raft) })
 	if n.links != nil {
 		all.Go(func() { n.links.serve(running, n.membersOnly(n.mux)) })
+		all.Go(func() { n.cfg.Identity.renewals(running, n.log) })
 	}
 	<-ctx.Done()
 	n.handOver()
