@@ -181,11 +181,6 @@ func (p *planner) catalog(ctx context.Context) (c *catalog.Catalog, key string, 
 
 // specs are what the runs of a source run.
 func (p *planner) specs(ctx context.Context, workspace string, s *apiv1.Source, beside []api.File) ([]*apiv1.Spec, error) {
-	// Also where the plan is known: a bundle that is gone is refused.
-	files, err := p.bundle(ctx, s.GetBundle())
-	if err != nil {
-		return nil, said(err)
-	}
 	c, descriptors, err := p.catalog(ctx)
 	if err != nil {
 		return nil, err
@@ -199,7 +194,14 @@ func (p *planner) specs(ctx context.Context, workspace string, s *apiv1.Source, 
 		return nil, err
 	}
 	if specs, known := p.plans.get(key); known && len(beside) == 0 {
-		return specs, nil
+		// A bundle that is gone is refused also where its plan is known.
+		if has, err := p.store.HasBundle(ctx, s.GetBundle()); has || err != nil {
+			return specs, err
+		}
+	}
+	files, err := p.bundle(ctx, s.GetBundle())
+	if err != nil {
+		return nil, said(err)
 	}
 	l, from, err := p.load(ctx, s, files, environment, c, beside)
 	if err != nil {

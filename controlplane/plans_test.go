@@ -9,8 +9,10 @@ import (
 	"fmt"
 	"io"
 	"testing"
+	"time"
 
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	"github.com/testmesh/testmesh/controlplane/api"
 	"github.com/testmesh/testmesh/controlplane/store"
@@ -103,11 +105,11 @@ func TestAPlanIsMadeAnewOnlyWithSomethingElse(t *testing.T) {
 			t.Errorf("%s: got the file read %d times, want %d", step.name, blobs.read, step.read)
 		}
 	}
-	gone := proto.CloneOf(source)
-	gone.Bundle = hex.EncodeToString(make([]byte, sha256.Size))
+	// A bundle that was pruned meanwhile is refused, its plan known or not.
+	apply(&clusterv1.Command{Time: timestamppb.Now(), Body: &clusterv1.Command_Prune{Prune: &clusterv1.Prune{BundlesBefore: timestamppb.New(time.Now().Add(time.Hour))}}})
 	var said *api.Error
-	if _, err := p.Plan(t.Context(), "default", gone); !errors.As(err, &said) || said.Kind != api.NotFound {
-		t.Errorf("a bundle that is not there: got %v, want it not found", err)
+	if _, err := p.Plan(t.Context(), "default", source); !errors.As(err, &said) || said.Kind != api.NotFound {
+		t.Errorf("a bundle that is gone: got %v, want it not found", err)
 	}
 }
 

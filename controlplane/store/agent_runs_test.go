@@ -72,7 +72,7 @@ func TestWhoHadRunsIsMigrated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.ExecContext(t.Context(), strings.TrimSuffix(schema, schema4)+"PRAGMA user_version = 3"); err != nil {
+	if _, err := db.ExecContext(t.Context(), schemaOf(3)+"PRAGMA user_version = 3"); err != nil {
 		t.Fatal(err)
 	}
 	record, err := proto.Marshal(&apiv1.Run{Id: "r", Workspace: "default", Attempts: []*apiv1.Attempt{{AgentId: "a"}, {AgentId: "b"}, {AgentId: "a"}}})

@@ -180,7 +180,7 @@ func TestAStateOfTheFirstFormatIsMigrated(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.ExecContext(t.Context(), strings.TrimSuffix(schema, schema2+schema3+schema4)+"PRAGMA user_version = 1"); err != nil {
+	if _, err := db.ExecContext(t.Context(), schemaOf(1)+"PRAGMA user_version = 1"); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := db.ExecContext(t.Context(), "INSERT INTO sources (batch, source) VALUES ('batch', ?)", source); err != nil {

@@ -12,7 +12,7 @@ import (
 )
 
 // migrations make of each format the next one, from format 1 on.
-var migrations = [...]func(ctx context.Context, tx *sql.Tx) error{toBundleUses, toRevisions, toRunAgents}
+var migrations = [...]func(ctx context.Context, tx *sql.Tx) error{toBundleUses, toRevisions, toRunAgents, toOrders}
 
 // migrate brings a file of an older format to the one of this program, a step at a time.
 func (s *Store) migrate(ctx context.Context, version int) error {
@@ -75,6 +75,11 @@ func toRunAgents(ctx context.Context, tx *sql.Tx) error {
 		}
 	}
 	return nil
+}
+
+func toOrders(ctx context.Context, tx *sql.Tx) error {
+	_, err := tx.ExecContext(ctx, schema5)
+	return err
 }
 
 // addRunAgent notes that an agent had a run.

@@ -78,6 +78,11 @@ func (s *Store) HasRun(ctx context.Context, id string) (bool, error) {
 	return s.hasRow(ctx, "SELECT 1 FROM runs WHERE id = ?", id)
 }
 
+// HasBundle says whether the state knows of a bundle.
+func (s *Store) HasBundle(ctx context.Context, digest string) (bool, error) {
+	return s.hasRow(ctx, "SELECT 1 FROM bundles WHERE digest = ?", digest)
+}
+
 func (s *Store) hasRow(ctx context.Context, text string, args ...any) (bool, error) {
 	var one int
 	err := s.scalar(ctx, &one, text, args...)

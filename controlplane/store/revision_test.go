@@ -2,6 +2,7 @@ package store
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/types/known/timestamppb"
 
 	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
@@ -123,13 +125,19 @@ func TestRevisionsOfFlowsThatAreGone(t *testing.T) {
 	}
 }
 
+// schemaOf is the schema that a state of some format has.
+func schemaOf(version int) string {
+	later := []string{schema2, schema3, schema4, schema5}
+	return strings.TrimSuffix(schema, strings.Join(later[version-1:], ""))
+}
+
 func TestAStateOfTheSecondFormatIsMigrated(t *testing.T) {
 	dir := t.TempDir()
 	db, err := sql.Open("sqlite3", filepath.Join(dir, fileName))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := db.ExecContext(t.Context(), strings.TrimSuffix(schema, schema3+schema4)+"PRAGMA user_version = 2; INSERT INTO workspaces (name, revision, bundle) VALUES ('default', 7, 'b7')"); err != nil {
+	if _, err := db.ExecContext(t.Context(), schemaOf(2)+"PRAGMA user_version = 2; INSERT INTO workspaces (name, revision, bundle) VALUES ('default', 7, 'b7')"); err != nil {
 		t.Fatal(err)
 	}
 	if err := db.Close(); err != nil {
@@ -142,5 +150,37 @@ func TestAStateOfTheSecondFormatIsMigrated(t *testing.T) {
 	}
 	if got := w.kept("a"); !slices.Equal(got, []string{"8 a1"}) {
 		t.Errorf("got %q", got)
+	}
+}
+
+// Whatever format a state had, it ends as a new one begins.
+func TestAMigratedStateHasTheSchemaOfANewOne(t *testing.T) {
+	shape := func(s *Store) (list []string) {
+		t.Helper()
+		err := s.query(t.Context(), func(rows *sql.Rows) error {
+			var text string
+			err := rows.Scan(&text)
+			list = append(list, text)
+			return err
+		}, "SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL ORDER BY name")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return list
+	}
+	want := shape(open(t, t.TempDir()))
+	for version := 1; version < format; version++ {
+		dir := t.TempDir()
+		db, err := sql.Open("sqlite3", filepath.Join(dir, fileName))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = db.ExecContext(t.Context(), fmt.Sprintf("%s; PRAGMA user_version = %d", schemaOf(version), version))
+		if err := errors.Join(err, db.Close()); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, shape(open(t, dir))); diff != "" {
+			t.Errorf("format %d becomes another schema:\n%s", version, diff)
+		}
 	}
 }

@@ -1,7 +1,7 @@
 package store
 
 // format is the version of the schema. A file of a newer one is refused.
-const format = 4
+const format = 5
 
 // schema is the whole of it. Records are messages in binary form; beside them
 // stand the columns that are filtered and ordered by. There are no defaults, no
@@ -46,7 +46,7 @@ CREATE TABLE descriptors (digest TEXT PRIMARY KEY, name TEXT NOT NULL, version T
 
 CREATE TABLE members (id TEXT PRIMARY KEY, record BLOB NOT NULL) WITHOUT ROWID;
 CREATE TABLE node_tokens (id TEXT PRIMARY KEY, secret_sha256 BLOB NOT NULL UNIQUE, expires INTEGER NOT NULL, node TEXT NOT NULL) WITHOUT ROWID;
-` + schema2 + schema3 + schema4
+` + schema2 + schema3 + schema4 + schema5
 
 // schema2 is what format 2 has beyond format 1: what was moved out of the state, what a
 // bundle is still for, and an order of newest first for each filter of a list of runs.
@@ -73,4 +73,25 @@ CREATE TABLE revisions (workspace TEXT, file TEXT, number INTEGER, revision INTE
 const schema4 = `
 CREATE TABLE run_agents (run TEXT, lessee TEXT, queued INTEGER NOT NULL, PRIMARY KEY (run, lessee)) WITHOUT ROWID;
 CREATE INDEX run_agents_newest ON run_agents (lessee, queued DESC, run DESC);
+`
+
+// schema5 is what format 5 has otherwise than format 4: orders that grow at their end, as
+// new runs do, which costs SQLite a fraction of what it takes at the beginning; and the
+// status in those of a batch, a flow and an environment.
+const schema5 = `
+DROP INDEX batches_newest;
+CREATE INDEX batches_newest ON batches (workspace, created, id);
+DROP INDEX runs_newest;
+CREATE INDEX runs_newest ON runs (workspace, created, id);
+DROP INDEX runs_batch;
+CREATE INDEX runs_batch ON runs (batch, status, created, id);
+DROP INDEX runs_flow;
+CREATE INDEX runs_flow ON runs (workspace, flow, status, created, id);
+DROP INDEX runs_environment;
+CREATE INDEX runs_environment ON runs (workspace, environment, status, created, id) WHERE environment <> '';
+DROP INDEX runs_status;
+CREATE INDEX runs_status ON runs (workspace, status, created, id);
+DROP INDEX runs_agent;
+DROP INDEX run_agents_newest;
+CREATE INDEX run_agents_newest ON run_agents (lessee, queued, run);
 `

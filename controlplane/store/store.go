@@ -26,8 +26,12 @@ const (
 	fileName = "store.db"
 	// readers bounds the connections that read beside the one that writes.
 	readers = 8
-	// cacheKiB is SQLite's page cache of the writer: the hot part of 200,000 runs.
-	cacheKiB = 64 << 10
+	// cacheKiB is SQLite's page cache of the writer: the hot part of 200,000 runs. The
+	// readers have less each, because the system's cache is behind them.
+	cacheKiB, readerKiB = 64 << 10, 16 << 10
+	// readTexts is how many statements each reader keeps prepared: a list of runs takes
+	// longer to be prepared than to be read.
+	readTexts = 64
 )
 
 // ErrNotFound is the error of a read of what is not there.
@@ -80,22 +84,22 @@ func Open(cfg Config) (*Store, error) {
 	return s, nil
 }
 
-func dsn(file, mode string) string {
+func dsn(file, mode string, cache int) string {
 	// synchronous=NORMAL: after a crash of the machine the newest transactions may be
 	// gone, never half of one; the log of raft, which is synced, has them still.
-	return "file:" + file + "?mode=" + mode + "&_journal_mode=WAL&_synchronous=NORMAL&_busy_timeout=10000&_txlock=immediate&_cache_size=-" + strconv.Itoa(cacheKiB)
+	return "file:" + file + "?mode=" + mode + "&_journal_mode=WAL&_synchronous=NORMAL&_busy_timeout=10000&_txlock=immediate&_cache_size=-" + strconv.Itoa(cache)
 }
 
 func (s *Store) open() (err error) {
 	file := filepath.Join(s.dir, fileName)
-	if s.writes, err = sql.Open("sqlite3", dsn(file, "rwc")); err != nil {
+	if s.writes, err = sql.Open("sqlite3", dsn(file, "rwc", cacheKiB)); err != nil {
 		return fmt.Errorf("open state: %w", err)
 	}
 	s.writes.SetMaxOpenConns(1)
 	if err := s.prepare(); err != nil {
 		return err
 	}
-	if s.reads, err = sql.Open("sqlite3", dsn(file, "ro")+"&_query_only=1"); err != nil {
+	if s.reads, err = sql.Open("sqlite3", dsn(file, "ro", readerKiB)+"&_query_only=1&_stmt_cache_size="+strconv.Itoa(readTexts)); err != nil {
 		return fmt.Errorf("open state for reading: %w", err)
 	}
 	s.reads.SetMaxOpenConns(readers)
