@@ -5,7 +5,7 @@ export function Facts({ label, children, className = "" }: { label: string; chil
   return (
     <dl
       aria-label={label}
-      className={`grid grid-cols-2 gap-px overflow-hidden rounded-md border border-line bg-line sm:grid-cols-[repeat(auto-fit,minmax(9rem,1fr))] ${className}`}
+      className={`grid shrink-0 grid-cols-2 gap-px overflow-hidden rounded-md border border-line bg-line sm:grid-cols-[repeat(auto-fit,minmax(9rem,1fr))] ${className}`}
     >
       {children}
     </dl>

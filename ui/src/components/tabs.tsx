@@ -18,7 +18,7 @@ export function Tabs({ tabs, at, choose, label }: { tabs: Tab[]; at: string; cho
     event.currentTarget.querySelector<HTMLElement>(`[data-tab="${next.id}"]`)?.focus();
   };
   return (
-    <div role="tablist" aria-label={label} onKeyDown={move} className="flex min-w-0 gap-1 overflow-x-auto border-line border-b px-2">
+    <div role="tablist" aria-label={label} onKeyDown={move} className="flex min-w-0 shrink-0 gap-1 overflow-x-auto border-line border-b px-2">
       {tabs.map((tab) => (
         <button
           key={tab.id}

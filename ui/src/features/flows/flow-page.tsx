@@ -44,7 +44,7 @@ export function FlowPage() {
   const go = (next: FlowView) => void navigate({ to: "/flows/show", search: { ...view, ...next }, replace: true });
   const at = view.view ?? "source";
   return (
-    <div className="flex min-h-full min-w-0 flex-col bg-bg">
+    <div className="flex min-h-full min-w-0 shrink-0 flex-col bg-bg">
       <Header answer={now.data} view={view} />
       {now.error !== null && <Notice problem={{ ...problemOf(now.error), hint: "What you see is as of before." }} />}
       <FlowFacts answer={now.data} />
