@@ -49,14 +49,14 @@ func TestWhatOthersFinishIsNoTrouble(t *testing.T) {
 	var puts sync.WaitGroup
 	for i := range 4 {
 		puts.Go(func() {
-			for n := range 50 {
+			for n := range 15 {
 				if err := d.Put(t.Context(), fmt.Sprintf("files/%d-%d", i, n), strings.NewReader("x")); err != nil {
 					t.Error(err)
 				}
 			}
 		})
 	}
-	for range 100 {
+	for range 30 {
 		if _, err := OpenDir(root); err != nil {
 			t.Error(err)
 		}
