@@ -34,7 +34,7 @@ demo: build ## build, run the example flows against the demo application, show t
 test: check ## install what the tests need, run them all: the same as check
 
 ##@ While working
-.PHONY: build ui ui-test services services-stop quick race lint fmt generate node e2e examples fuzz bench chaos chaos-red cover release packages installed hooks clean
+.PHONY: build ui ui-test screenshots services services-stop quick race lint fmt generate node e2e examples fuzz bench chaos chaos-red cover release packages installed hooks clean
 build: ui ## bin/testmesh, one file, stripped: starts at once, and carries what only plugins need
 	@mkdir -p bin .cache/whole
 	@for one in $$(go list -f '{{if eq .Name "main"}}{{.ImportPath}}{{end}}' ./cmd/... | grep -v '/testmesh$$'); do $(BUILD) -o bin/ "$$one"; done
@@ -49,6 +49,9 @@ ui: ## the page, into ui/dist, where its sources have changed
 
 ui-test: setup ## the page: types, lint, logic, size, and its journeys in Chromium on the real program
 	@.ci/ui test
+
+screenshots: setup ## the pictures of the documents, into docs/images: a control plane with 2,000 runs
+	@.ci/ui screenshots
 
 services: setup ## start the real servers that tests talk to, as .ci/services says
 	@.ci/services start

@@ -15,6 +15,8 @@ export default defineConfig({
           fileParallelism: false,
         },
       },
+      // The pictures of the documents: `make screenshots`.
+      { test: { name: "shots", include: ["e2e/shots.ts"], environment: "node" } },
     ],
   },
 });
