@@ -48,6 +48,7 @@ type compiler struct {
 	services  map[string]bool    // what expressions name
 	absent    map[string]bool    // guarded names: whether they may be absent
 	varsRead  map[string]bool
+	heldFor   map[string]*expr.Template // locks of called flows, by name
 	secrets   map[string]bool
 	plugins   map[string]bool
 	columns   map[string]bool // of the rows
@@ -63,7 +64,7 @@ func newCompiler(l *Loader, file *syntax.File, index int, caller *compiler) *com
 		l: l, file: file, index: index, flow: file.Flows[index], caller: caller,
 		p:    &Program{File: file.Path, Dir: path.Dir(file.Path), Bundle: Bundle{}, options: &l.o},
 		byID: map[string]*node{}, outputs: map[string][]*definition{},
-		env: map[string]*EnvVar{}, envRead: map[string]bool{}, envUsed: map[string]bool{}, varsRead: map[string]bool{},
+		env: map[string]*EnvVar{}, envRead: map[string]bool{}, envUsed: map[string]bool{}, varsRead: map[string]bool{}, heldFor: map[string]*expr.Template{},
 		secrets: map[string]bool{}, plugins: map[string]bool{}, columns: map[string]bool{}, services: map[string]bool{}, absent: map[string]bool{},
 	}
 }
@@ -151,6 +152,7 @@ func (c *compiler) rest() {
 	for _, n := range c.flow.Locks {
 		c.p.Locks = append(c.p.Locks, c.template(n, before))
 	}
+	c.calledLocks()
 	c.target()
 	c.fileGlobs()
 	if c.inputSeen && c.p.AnyInput {

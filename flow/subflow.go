@@ -2,6 +2,7 @@ package flow
 
 import (
 	"fmt"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -92,7 +93,33 @@ func (c *compiler) call(at *source.Node, target flowRef, inherit bool) *Program 
 			c.varsRead[v] = true
 		}
 	}
+	c.takeLocks(at, p)
 	return p
+}
+
+// takeLocks has the run that calls a flow hold its locks: all are taken before a run
+// begins, so that no two runs wait for each other. One that is known only then is not.
+func (c *compiler) takeLocks(at *source.Node, p *Program) {
+	for _, t := range p.Locks {
+		if name, static := t.Static(); static {
+			c.heldFor[value.Text(name)] = t
+			continue
+		}
+		c.add(hinted(note(source.CodeValue, at.Pos, at.Text, fmt.Sprintf("the lock %s of flow %q is not held when it is called: it has a placeholder, and locks are taken before a run begins", t.Source(), p.Name)),
+			"give the calling flow a lock that stands for it, under `locks:`"))
+	}
+}
+
+// calledLocks adds the locks of called flows to the flow's own.
+func (c *compiler) calledLocks() {
+	for _, t := range c.p.Locks {
+		if name, static := t.Static(); static {
+			delete(c.heldFor, value.Text(name))
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.heldFor)) {
+		c.p.Locks = append(c.p.Locks, c.heldFor[name])
+	}
 }
 
 // callInput checks what is given against what the called flow declares.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 )
 
@@ -30,7 +31,9 @@ func (e *Engine) Locks(r Run) ([]string, error) {
 		if name == "" {
 			return nil, fmt.Errorf("lock %s is empty", t.Source())
 		}
-		names = append(names, x.mask.String(name))
+		if name = x.mask.String(name); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
 	}
 	return names, nil
 }
