@@ -427,9 +427,11 @@ func TestAPollThatIsNeverAnsweredIsAskedAgain(t *testing.T) {
 		go func() { done <- m.Run(ctx) }()
 		time.Sleep(holdMost + overdue - time.Second)
 		synctest.Wait()
-		if n := len(p.polls); n != 1 {
-			t.Errorf("%d polls before the first is overdue", n)
-		}
+		p.set(func() {
+			if n := len(p.polls); n != 1 {
+				t.Errorf("%d polls before the first is overdue", n)
+			}
+		})
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		p.set(func() {
@@ -534,5 +536,22 @@ func TestTheClockOfLeasesGoesOn(t *testing.T) {
 	a := sinceBoot()
 	if b := sinceBoot(); a <= 0 || b < a {
 		t.Errorf("got %s, then %s", a, b)
+	}
+}
+
+// Whoever is asked whether the agent lives looks at this: leases that nobody looks after.
+func TestLeasesThatNobodyLooksAfter(t *testing.T) {
+	now := time.Hour
+	m := New(Config{Gateway: newPlane(), Session: "s", Slots: 1, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Clock: func() time.Duration { return now }})
+	if m.Stuck() {
+		t.Error("one without leases is stuck")
+	}
+	m.held["run"] = &held{}
+	m.beat.Store(int64(now))
+	if now += stuckAfter; m.Stuck() {
+		t.Error("it is stuck while its leases are looked at now and then")
+	}
+	if now++; !m.Stuck() {
+		t.Error("it is not stuck though nobody looks after its leases")
 	}
 }
