@@ -27,10 +27,18 @@ func (a *applying) createBatch(c *clusterv1.CreateBatch) *clusterv1.Answer {
 	}
 	a.exec("INSERT INTO sources (batch, source) VALUES (?, ?)", b.GetId(), a.packed(c.GetSource()))
 	a.exec("INSERT INTO bundle_uses (bundle, batch) VALUES (?, ?)", c.GetSource().GetBundle(), b.GetId())
+	// The chain takes a batch and its runs as two steps, as other programs of this version
+	// of commands do them; it is written once.
+	a.note("INSERT INTO batches (id, workspace, created, status, expanded, made, record) VALUES (?, ?, ?, ?, 0, 0, ?)",
+		[]any{b.GetId(), b.GetWorkspace(), a.now(), int(b.GetStatus()), a.packed(b)})
 	runs := a.makeRuns(b, 0, c.GetRuns(), a.priority(c.GetSource()))
 	b.Runs, b.Expanded = int32(len(runs)), len(runs) > 0
-	a.exec("INSERT INTO batches (id, workspace, created, status, expanded, made, record) VALUES (?, ?, ?, ?, ?, ?, ?)",
-		b.GetId(), b.GetWorkspace(), a.now(), int(b.GetStatus()), b.GetExpanded(), len(runs), a.packed(b))
+	record := a.packed(b)
+	if len(runs) > 0 {
+		a.note(updateBatch, []any{int(b.GetStatus()), b.GetExpanded(), len(runs), record, b.GetId()})
+	}
+	a.quiet("INSERT INTO batches (id, workspace, created, status, expanded, made, record) VALUES (?, ?, ?, ?, ?, ?, ?)",
+		b.GetId(), b.GetWorkspace(), a.now(), int(b.GetStatus()), b.GetExpanded(), len(runs), record)
 	a.touched.batch(b.GetId())
 	b.Source = c.GetSource()
 	if len(runs) > 0 {
@@ -86,6 +94,8 @@ func (a *applying) batch(id string) (b *apiv1.Batch, made int) {
 	return b, made
 }
 
+const updateBatch = "UPDATE batches SET status = ?, expanded = ?, made = ?, record = ? WHERE id = ?"
+
 // saveBatch derives the status of a batch and stores it.
 func (a *applying) saveBatch(b *apiv1.Batch, made int) {
 	if b.GetExpanded() && int(b.GetRuns()) == ended(b.GetCounts()) && b.GetFinished() == nil {
@@ -96,8 +106,7 @@ func (a *applying) saveBatch(b *apiv1.Batch, made int) {
 		}
 		a.exec("DELETE FROM once WHERE batch = ?", b.GetId())
 	}
-	a.exec("UPDATE batches SET status = ?, expanded = ?, made = ?, record = ? WHERE id = ?",
-		int(b.GetStatus()), b.GetExpanded(), made, a.packed(b), b.GetId())
+	a.exec(updateBatch, int(b.GetStatus()), b.GetExpanded(), made, a.packed(b), b.GetId())
 	a.touched.batch(b.GetId())
 }
 

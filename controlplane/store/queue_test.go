@@ -1,12 +1,16 @@
 package store
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
+	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/testing/protocmp"
 	"google.golang.org/protobuf/types/known/durationpb"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -94,6 +98,52 @@ func TestAChangeBringsWhatWasMadeWhole(t *testing.T) {
 	w.s.Apply(append(first, second...))
 	if c := <-changes; len(c.Made) != 1 || len(c.Batches) != 2 {
 		t.Errorf("two batches of many: got %d brought along of %d, want one", len(c.Made), len(c.Batches))
+	}
+}
+
+// A batch is written at once, and its hash is that of a batch whose runs were added to it
+// afterwards, as older programs write it: nodes of both have one history.
+func TestABatchThatIsMadeWholeHasTheHashOfTwoSteps(t *testing.T) {
+	clock := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	worlds := [2]*world{}
+	for i := range worlds {
+		worlds[i] = newWorld(t)
+		worlds[i].bundled()
+	}
+	whole, steps := worlds[0], worlds[1]
+	c := steps.command(oneRun(bundle, 1))
+	c.Time = timestamppb.New(clock)
+	if f := whole.s.Apply([]Entry{{Index: 2, Term: 1, Command: proto.CloneOf(c)}})[0].GetFault(); f != nil {
+		t.Fatal(f.GetMessage())
+	}
+	a := &applying{writer: steps.s.writer, index: 2, command: c}
+	if err := a.raw("BEGIN IMMEDIATE"); err != nil {
+		t.Fatal(err)
+	}
+	create := c.GetCreateBatch()
+	a.answered(c)
+	b := &apiv1.Batch{
+		Id: create.GetId(), Workspace: "default", Status: apiv1.BatchStatus_BATCH_STATUS_ACTIVE, Counts: &apiv1.Counts{}, Created: c.GetTime(), Actor: c.GetActor(),
+	}
+	a.exec("INSERT INTO sources (batch, source) VALUES (?, ?)", b.GetId(), a.packed(create.GetSource()))
+	a.exec("INSERT INTO bundle_uses (bundle, batch) VALUES (?, ?)", bundle, b.GetId())
+	a.exec("INSERT INTO batches (id, workspace, created, status, expanded, made, record) VALUES (?, ?, ?, ?, 0, 0, ?)",
+		b.GetId(), b.GetWorkspace(), a.now(), int(b.GetStatus()), a.packed(b))
+	answer := a.expandBatch(&clusterv1.ExpandBatch{BatchId: b.GetId(), First: 1, Runs: create.GetRuns(), Done: true})
+	answer.Batch.Source, answer.Index = create.GetSource(), 2
+	a.remember(c, answer)
+	a.entry(2)
+	if err := errors.Join(a.take(), a.raw("COMMIT")); err != nil {
+		t.Fatal(err)
+	}
+	if !bytes.Equal(whole.s.writer.chain, steps.s.writer.chain) {
+		t.Errorf("got the hash %x, want %x", whole.s.writer.chain, steps.s.writer.chain)
+	}
+	for _, text := range []string{"SELECT record FROM batches", "SELECT record FROM runs", "SELECT answer FROM answers"} {
+		var got, want []byte
+		if err := errors.Join(whole.s.scalar(t.Context(), &got, text), steps.s.scalar(t.Context(), &want, text)); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("%s: got %x, want %x, %v", text, got, want, err)
+		}
 	}
 }
 

@@ -88,7 +88,8 @@ func (w *writer) exec(text string, args ...any) (changed int64) {
 	return w.quiet(text, args...)
 }
 
-// quiet writes what nodes may have differently: the chain itself.
+// quiet writes what the chain does not take in: what nodes may have differently, as the
+// chain itself, and what was noted for it apart.
 func (w *writer) quiet(text string, args ...any) (changed int64) {
 	s := w.stmt(text)
 	if s == nil || w.failed != nil {
