@@ -97,6 +97,8 @@ test("what agents ran is recorded, and so is what a control plane has kept, with
     await page.getByRole("heading", { name: "endless", level: 1 }).waitFor(); // one run: its page
     await page.getByText(`agent ${agent}`).waitFor();
     await page.getByRole("tab", { name: /^Files/ }).click();
+    await page.getByRole("button", { name: "Look at endless.result.json" }).click();
+    await page.getByRole("list").getByText("status", { exact: false }).first().waitFor();
     const [download] = await Promise.all([page.waitForEvent("download"), page.getByRole("button", { name: "Save endless.result.json" }).click()]);
     expect(JSON.parse(readFileSync(await download.path(), "utf8"))).toMatchObject({ status: 200 });
     expect(complaints).toEqual([]);

@@ -120,6 +120,28 @@ test("a report of one run opens with it, in under a megabyte", async () => {
   expect(complaints).toEqual([]);
 });
 
+test("a picture that a run stored is looked at, and a drawing that could hold a script is saved alone", async () => {
+  const png = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
+  const stored = (name: string, type: string) => {
+    const at = { phase: "steps", step_id: "check", path: ["check"], try: 1, time: "2026-01-01T00:00:00Z", seq: 9 };
+    return JSON.stringify({ v: 1, type: "step.artifact", ...at, name, media_type: type, size: 70, sha256: "ab" });
+  };
+  const events = `${stored("shot.png", "image/png")},\n${stored("drawing.svg", "image/svg+xml")},\n`;
+  const text = readFileSync(single, "utf8")
+    .replace('class="events">[', `class="events">[${events}`)
+    .replace('<div id="root">', `<script type="application/json" class="file" data-sha256="ab">"${png}"</script>\n<div id="root">`);
+  writeFileSync(join(dir, "picture.html"), text);
+  const { page, complaints } = await open(join(dir, "picture.html"));
+  await page.getByRole("tab", { name: /^Files/ }).click();
+  await page.getByRole("button", { name: "Look at shot.png" }).click();
+  const picture = page.getByRole("img", { name: "shot.png" });
+  await picture.waitFor();
+  expect(await picture.evaluate((img: HTMLImageElement) => img.naturalWidth)).toBe(1);
+  expect(await page.getByRole("button", { name: /drawing\.svg/ }).count()).toBe(1);
+  await page.getByRole("button", { name: "Save drawing.svg" }).waitFor();
+  expect(complaints).toEqual([]);
+});
+
 test("without JavaScript the verdict and the failures can be read", async () => {
   const { page } = await openTab(browser, { javaScriptEnabled: false });
   await page.goto(pathToFileURL(many).href);

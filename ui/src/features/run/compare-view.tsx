@@ -79,7 +79,9 @@ function Sides({ other, run, recording, version, go }: { other: Run; run: Run; r
   const { pairs, alike } = useMemo(() => compareRecordings(before.recording, recording), [before.recording, before.version, recording, version]);
   if (before.error !== null)
     return <Notice problem={{ title: before.error.message, hint: "What that run said cannot be read now.", requestId: "" }} />;
-  if (!before.loaded && newestAttempt(other) !== 0) return <Loading what="What the other run said" />;
+  // What has come is seen with the next version of the recording.
+  const seen = before.version > 0 || before.recording.steps.size === 0;
+  if ((!before.whole || !seen) && newestAttempt(other) !== 0) return <Loading what="What the other run said" />;
   return (
     <div className="flex flex-col gap-4 p-3">
       <RunFacts before={other} after={run} />

@@ -27,7 +27,10 @@ export function StepDetail({ step, recording, view, go }: Props) {
     <div className="flex min-h-full flex-col">
       <header className="px-3 pt-2.5 pb-1">
         <div className="flex flex-wrap items-center gap-x-3 gap-y-1">
-          <h2 className="min-w-0 break-words text-base font-semibold">{step.name}</h2>
+          <span className="flex min-w-0 items-center gap-1">
+            <h2 className="min-w-0 break-words text-base font-semibold">{step.name}</h2>
+            <CopyButton text={() => location.href} label="Copy a link to this step" />
+          </span>
           <StatusMark mark={markOf(status)} word={status} />
           {step.durationMs !== undefined && <span className="text-text-2">{duration(step.durationMs)}</span>}
           <span className="mono text-text-2">{step.action}</span>
@@ -36,7 +39,6 @@ export function StepDetail({ step, recording, view, go }: Props) {
               {step.file}:{step.line}
             </span>
           )}
-          <CopyButton text={() => location.href} label="Copy a link to this step" />
         </div>
         {step.reason !== "" && <p className="mt-1 text-text-2">{step.reason}</p>}
         {step.ignored && <p className="mt-1 text-text-2">Its failure does not count: on_failure is ignore.</p>}

@@ -17,7 +17,10 @@ interface Place {
 }
 
 // useRecording is the recording of an attempt, whole, then live; attempt 0: none yet.
-export function useRecording(run: string, attempt: number): { recording: Recording; version: number; loaded: boolean; error: LiveError | null } {
+export function useRecording(
+  run: string,
+  attempt: number,
+): { recording: Recording; version: number; loaded: boolean; whole: boolean; error: LiveError | null } {
   const live = useLiveSocket();
   const place = useMemo<Place & { of: string }>(
     () => ({ of: `${run}/${attempt}`, recording: new Recording(), next: 0, decoder: new TextDecoder() }),
@@ -25,6 +28,7 @@ export function useRecording(run: string, attempt: number): { recording: Recordi
   );
   const [error, setError] = useState<LiveError | null>(null);
   const [loaded, setLoaded] = useState("");
+  const [whole, setWhole] = useState("");
   useEffect(() => {
     setError(null);
     if (attempt === 0) return;
@@ -39,9 +43,10 @@ export function useRecording(run: string, attempt: number): { recording: Recordi
           place.next = frame.next ?? place.next;
         }
         if (frame.type === "end" || frame.type === "stream") setLoaded(place.of);
+        if (frame.type === "end") setWhole(place.of);
       },
     });
   }, [live, run, attempt, place]);
   const version = useSyncExternalStore(place.recording.subscribe, place.recording.getVersion);
-  return { recording: place.recording, version, loaded: loaded === place.of, error };
+  return { recording: place.recording, version, loaded: loaded === place.of, whole: whole === place.of, error };
 }
