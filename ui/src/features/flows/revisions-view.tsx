@@ -16,12 +16,12 @@ export function RevisionsView({ file, index, go }: { file: string; index: number
     <ul aria-label="Revisions">
       {list.map((one) => (
         <li key={String(one.revision)} className="flex min-h-10 flex-wrap items-center gap-x-4 gap-y-1 border-line border-b px-3 py-1">
-          <span className="w-16 font-medium">{String(one.revision)}</span>
+          <span className="w-8 font-medium sm:w-16">{String(one.revision)}</span>
           <span className="w-24 text-text-2">
             <Ago at={millis(one.pushed)} />
           </span>
           <span className="min-w-0 flex-1 truncate">{one.actor}</span>
-          <span className="text-text-2">
+          <span className="hidden text-text-2 sm:inline">
             {plural(one.files, "file")}, {bytes(Number(one.size))}
           </span>
           {one.current && <span className="rounded-sm border border-control px-1.5 text-xs">stored now</span>}

@@ -12,7 +12,7 @@ import { decode, useLive } from "../../lib/use-live";
 // headSize is how many of the newest runs are live; those before are read as somebody
 // scrolls to them, this many at a time, up to a bound: a narrower query finds the rest.
 const headSize = 200;
-const pageSize = 250;
+const pageSize = 500;
 export const mostRows = 10_000;
 
 export interface RunRows {
@@ -58,6 +58,7 @@ export function useRunRows(query: RunQuery, held: () => boolean): RunRows {
     queryFn: ({ pageParam }) => runs.listRuns({ ...filter, pageSize, pageToken: pageParam }),
     getNextPageParam: (last, all) => (last.nextPageToken !== "" && all.length * pageSize < mostRows ? last.nextPageToken : undefined),
     staleTime: Number.POSITIVE_INFINITY,
+    structuralSharing: false, // pages that are there stay the same; nothing is to be compared
   });
   useEffect(() => {
     if (older.data === undefined) return;
