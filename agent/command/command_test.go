@@ -130,11 +130,11 @@ func TestStatusOfAFolder(t *testing.T) {
 
 func TestStatusAsksWhereTheAgentAnswers(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		_, _ = w.Write([]byte(`{"agent_id":"a","name":"one","ready":true,"runs":["r1"],"stream":"websocket","answered":"2026-01-01T00:00:00Z"}`))
+		_, _ = w.Write([]byte(`{"agent_id":"a","name":"one","ready":true,"runs":["r1"],"stream":"websocket","answered":"2026-01-01T00:00:00Z","trouble":"no route"}`))
 	}))
 	defer server.Close()
 	text, err := run(t, nil, "status", "--data", t.TempDir(), "--listen", server.Listener.Addr().String())
-	if err != nil || !strings.Contains(text, "ready") || !strings.Contains(text, "r1") {
+	if err != nil || !strings.Contains(text, "ready") || !strings.Contains(text, "r1") || !strings.Contains(text, "no route") {
 		t.Errorf("got %q and %v", text, err)
 	}
 }

@@ -132,6 +132,9 @@ func (c *Config) print(output string, st agent.Status, running bool, s Settings)
 		line("Agent", st.Name+"  "+st.AgentID)
 		line("Server", st.Server)
 	}
+	if st.Trouble != "" {
+		line("Trouble", st.Trouble)
+	}
 	line("Runs", fmt.Sprintf("%d  %s", len(st.Runs), strings.Join(st.Runs, " ")))
 	line("Spool", fmt.Sprintf("%d bytes not acknowledged", st.SpoolBytes))
 	if !st.Answered.IsZero() {
