@@ -65,6 +65,10 @@ type Config struct {
 	Fault   *fault.Set
 	Version string
 	Logger  *slog.Logger
+	// Now is the time of day, by which everything that is stored is stamped, tokens and
+	// signatures are judged, and what is old is moved; nil: the system's. How long
+	// something takes is never measured by it.
+	Now func() time.Time
 	// Exit ends the process at once.
 	Exit func(why string)
 }
@@ -111,6 +115,9 @@ type Node struct {
 func New(cfg Config) (_ *Node, err error) {
 	if cfg.Advertise == "" {
 		cfg.Advertise = "http://" + cfg.Listener.Addr().String()
+	}
+	if cfg.Now == nil {
+		cfg.Now = time.Now
 	}
 	n := &Node{cfg: cfg}
 	n.stopping, n.letGo = context.WithCancel(context.Background())
@@ -177,10 +184,11 @@ func (n *Node) wire(seal *auth.Seal, blobs blobStore) (err error) {
 	p := &planner{store: n.store, again: n.again, blobs: blobs, builtins: n.cfg.Builtins}
 	n.dispatcher = dispatch.New(dispatch.Config{
 		Node: n.id, State: n.store, Changes: n.changes, Proposer: n.cluster, Expander: p, Timing: n.cfg.Timing, Logger: n.cfg.Logger, NewID: newID, Fault: n.cfg.Fault,
+		Now: n.cfg.Now,
 	})
 	n.watch, n.renewals = newWatch(), &renewals{node: n}
 	n.cluster.Handle(clusterv1connect.NewNodeServiceHandler(calls{Node: n, log: cluster.Calls{Node: n.cluster}}, connect.WithReadMaxBytes(maxCall)))
-	guard, err := newGuard(auth.Config{Keys: keys{n}, AdminSHA256: n.admin, Open: n.cfg.Open, Copied: n.copied})
+	guard, err := newGuard(auth.Config{Keys: keys{n}, AdminSHA256: n.admin, Open: n.cfg.Open, Copied: n.copied, Now: n.cfg.Now})
 	if err != nil {
 		return err
 	}
@@ -188,7 +196,7 @@ func (n *Node) wire(seal *auth.Seal, blobs blobStore) (err error) {
 	handler, err := api.New(api.Config{
 		Proposer: proposer{n.cluster, n.store}, Runs: runs{n}, Flows: flows{n}, Agents: agents{n},
 		Queue: queue{n}, Streams: streams{n.streams}, Blobs: newFresh(blobs), Catalog: p, Seal: seal, Checkpoints: n.store, NotFound: store.ErrNotFound,
-		Members: members{n}, Guard: guard, Origins: n.cfg.Origins, Logger: n.cfg.Logger, Now: time.Now, NewID: newID, NewSecret: newSecret, Version: n.cfg.Version,
+		Members: members{n}, Guard: guard, Origins: n.cfg.Origins, Logger: n.cfg.Logger, Now: n.cfg.Now, NewID: newID, NewSecret: newSecret, Version: n.cfg.Version,
 		Timing: api.Timing{TTL: t.TTL, Renew: t.Renew}, Sockets: &n.sockets, Stopping: n.stopping.Done(), Page: n.cfg.Page, Fault: n.cfg.Fault,
 	})
 	if err != nil {

@@ -41,7 +41,7 @@ func (n *Node) copied(agent string) {
 		defer cancel()
 		id := "copied-" + newID()
 		_, err := n.cluster.Propose(ctx, &clusterv1.Command{
-			Version: 1, Workspace: "default", Actor: "node " + n.id, RequestId: id, RequestDigest: []byte(id), Time: timestamppb.Now(),
+			Version: 1, Workspace: "default", Actor: "node " + n.id, RequestId: id, RequestDigest: []byte(id), Time: timestamppb.New(n.cfg.Now()),
 			Body: &clusterv1.Command_SetAgent{SetAgent: &clusterv1.SetAgent{AgentId: agent, Cloned: true}},
 		})
 		if err != nil {

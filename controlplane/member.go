@@ -153,7 +153,7 @@ func (n *Node) noteMember(ctx context.Context, m *apiv1.Member) error {
 func (n *Node) decide(ctx context.Context, c *clusterv1.Command) error {
 	id := "node/" + newID()
 	sum := sha256.Sum256([]byte(id))
-	c.Version, c.RequestId, c.RequestDigest, c.Actor, c.Workspace, c.Time = max(c.GetVersion(), 1), id, sum[:], "node "+n.id, "default", timestamppb.Now()
+	c.Version, c.RequestId, c.RequestDigest, c.Actor, c.Workspace, c.Time = max(c.GetVersion(), 1), id, sum[:], "node "+n.id, "default", timestamppb.New(n.cfg.Now())
 	a, err := n.cluster.Propose(ctx, c)
 	if err != nil {
 		return err

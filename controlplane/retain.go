@@ -71,7 +71,7 @@ func (n *Node) retain(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if err := n.retainOnce(ctx, keep, time.Now()); err != nil && ctx.Err() == nil {
+			if err := n.retainOnce(ctx, keep, n.cfg.Now()); err != nil && ctx.Err() == nil {
 				n.cfg.Logger.Warn("old runs could not be moved or removed: it is tried again", "error", err)
 			}
 			if size, err := n.store.Size(); err == nil && size > maxState/10*8 && time.Since(warned) > time.Hour {
@@ -168,7 +168,7 @@ func (n *Node) sweeps(ctx context.Context) {
 			if _, leads := n.cluster.Leader(); !leads && n.cfg.Blobs.Shared() {
 				continue
 			}
-			removed, err := n.sweep(ctx, n.cfg.Retention.filled(), time.Now())
+			removed, err := n.sweep(ctx, n.cfg.Retention.filled(), n.cfg.Now())
 			if err != nil && ctx.Err() == nil {
 				n.cfg.Logger.Warn("the blob store could not be looked through: it is tried again", "error", err)
 			}

@@ -40,12 +40,18 @@ type node struct {
 
 func start(t *testing.T, origins ...string) *node {
 	t.Helper()
+	return startAt(t, nil, origins...)
+}
+
+// startAt starts one that has a clock of its own.
+func startAt(t *testing.T, now func() time.Time, origins ...string) *node {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	one, err := controlplane.New(controlplane.Config{
-		Dir: t.TempDir(), Listener: l, AdminKey: adminKey, Version: "test", Origins: origins, Logger: slog.New(slog.DiscardHandler),
+		Dir: t.TempDir(), Listener: l, AdminKey: adminKey, Version: "test", Origins: origins, Now: now, Logger: slog.New(slog.DiscardHandler),
 		Exit: func(why string) { t.Errorf("the node ended: %s", why) },
 	})
 	if err != nil {

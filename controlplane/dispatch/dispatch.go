@@ -92,6 +92,9 @@ type Config struct {
 	// Fault is nil but in test builds.
 	Fault *fault.Set
 	NewID func() string
+	// Now is the time of day, which what is stored is compared with; nil: the system's.
+	// Leases and polls are not counted by it.
+	Now func() time.Time
 }
 
 // ErrNotLeading says that another node decides.
@@ -111,6 +114,9 @@ type Dispatcher struct {
 // New makes a dispatcher; it does nothing before Lead.
 func New(cfg Config) *Dispatcher {
 	cfg.Timing.fill()
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
 	return &Dispatcher{cfg: cfg}
 }
 

@@ -65,7 +65,7 @@ func (l *lead) grant(ctx context.Context) error {
 func (l *lead) choose() (choices []choice) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := time.Now()
+	now := l.cfg.Now()
 	taken := map[*parked]int{}
 	held := l.heldLocks()
 	busy := l.busy()
@@ -216,7 +216,7 @@ func (l *lead) hindered(i *item, agent string, now time.Time, held map[string]st
 		return why
 	}
 	if only != "" && agent != "" && only != agent {
-		if l.agents[only] != nil && now.Sub(l.agents[only].seen) < l.cfg.Timing.TTL+l.cfg.Timing.Grace {
+		if l.agents[only] != nil && time.Since(l.agents[only].seen) < l.cfg.Timing.TTL+l.cfg.Timing.Grace {
 			return "it stays on the agent of the row before it"
 		}
 	}

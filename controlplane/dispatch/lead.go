@@ -318,7 +318,7 @@ func (l *lead) directive(a *agent) *apiv1.Directive {
 	switch r.GetState() {
 	case apiv1.AgentState_AGENT_STATE_PAUSED:
 		until := r.GetPausedUntil()
-		d.Paused = until == nil || until.AsTime().After(time.Now())
+		d.Paused = until == nil || until.AsTime().After(l.cfg.Now())
 	case apiv1.AgentState_AGENT_STATE_DRAINING:
 		d.Drain = true
 	}
@@ -333,7 +333,7 @@ func (l *lead) propose(ctx context.Context, c *clusterv1.Command) (*clusterv1.An
 	if c.GetWorkspace() == "" {
 		c.Workspace = "default"
 	}
-	c.Time = timestamppb.Now()
+	c.Time = timestamppb.New(l.cfg.Now())
 	c.Version = max(c.GetVersion(), 1)
 	answer, err := l.cfg.Proposer.Propose(ctx, c)
 	if err != nil {

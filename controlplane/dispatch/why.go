@@ -52,7 +52,7 @@ func (l *lead) why(ctx context.Context, id string) (*apiv1.WhyResponse, error) {
 	fits := 0
 	for _, agent := range slices.Sorted(maps.Keys(l.agents)) {
 		if fit := l.fit(agent, i.bucket); fit != nil {
-			if why := rests(r, agent, time.Now()); why != "" {
+			if why := rests(r, agent, l.cfg.Now()); why != "" {
 				fit.Lacks, fit.Fits, fit.Free = append(fit.GetLacks(), why), false, 0
 			}
 			res.Agents = append(res.Agents, fit)
@@ -61,7 +61,7 @@ func (l *lead) why(ctx context.Context, id string) (*apiv1.WhyResponse, error) {
 			}
 		}
 	}
-	hindered := l.hindered(i, "", time.Now(), held)
+	hindered := l.hindered(i, "", l.cfg.Now(), held)
 	switch {
 	case hindered != "":
 		res.Reason = hindered
@@ -128,7 +128,7 @@ func (d *Dispatcher) Stats(workspace, environment string) (*apiv1.QueueStatsResp
 		}
 	}
 	if !oldest.IsZero() {
-		res.OldestWait = durationpb.New(time.Since(oldest))
+		res.OldestWait = durationpb.New(l.cfg.Now().Sub(oldest))
 	}
 	return res, nil
 }
