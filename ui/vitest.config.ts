@@ -3,7 +3,7 @@ import { defineConfig } from "vitest/config";
 export default defineConfig({
   test: {
     projects: [
-      { test: { name: "logic", include: ["src/**/*.test.ts"], environment: "node" } },
+      { test: { name: "logic", include: ["src/**/*.test.ts"], environment: "node", testTimeout: 30_000 } },
       {
         // The real program, with real agents, in Debian's Chromium: one browser for all.
         test: {
