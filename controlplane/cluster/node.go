@@ -236,6 +236,11 @@ const aloneAddress = "alone"
 // alone are the times of a node that nobody votes with.
 const alone = 40 * time.Millisecond
 
+// tellWithin is how long a leader with nothing new to send waits until it tells the others
+// what is committed: whoever asked another node is answered no earlier. At 20 ms a command
+// took 40 ms there, at this 13, for two hundredths of a processor more.
+const tellWithin = 5 * time.Millisecond
+
 // maxAppend bounds the entries of one message between nodes and of one Apply.
 const maxAppend = 256
 
@@ -244,10 +249,9 @@ func (n *Node) raftConfig() *raft.Config {
 	t := n.cfg.Timing
 	cfg.LocalID = raft.ServerID(n.cfg.ID)
 	cfg.HeartbeatTimeout, cfg.ElectionTimeout, cfg.LeaderLeaseTimeout = t.Heartbeat, t.Election, t.Lease
-	cfg.CommitTimeout = 20 * time.Millisecond
+	cfg.CommitTimeout = tellWithin
 	if n.cfg.Listener == nil {
 		cfg.HeartbeatTimeout, cfg.ElectionTimeout, cfg.LeaderLeaseTimeout = alone, alone, alone
-		cfg.CommitTimeout = 5 * time.Millisecond
 	}
 	cfg.SnapshotThreshold, cfg.TrailingLogs = t.SnapshotEntries, t.Trailing
 	cfg.SnapshotInterval = time.Duration(n.cfg.Fault.Number("cluster.snapshot_seconds", 30)) * time.Second

@@ -151,7 +151,7 @@ func node(dir, number, answer string, peers, doors []string) error {
 	cfg.LocalID = raft.ServerID(me)
 	// Long: who leads stays the leader, also on a machine that is busy.
 	cfg.HeartbeatTimeout, cfg.ElectionTimeout, cfg.LeaderLeaseTimeout = 5*time.Second, 5*time.Second, 5*time.Second
-	cfg.CommitTimeout, cfg.BatchApplyCh, cfg.MaxAppendEntries, cfg.Logger = 20*time.Millisecond, true, 256, hclog.NewNullLogger()
+	cfg.CommitTimeout, cfg.BatchApplyCh, cfg.MaxAppendEntries, cfg.Logger = 5*time.Millisecond, true, 256, hclog.NewNullLogger()
 	state := &counter{moved: make(chan struct{})}
 	r, err := raft.NewRaft(cfg, state, log, log, raft.NewDiscardSnapshotStore(), wire)
 	if err != nil {
