@@ -2,10 +2,13 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"strings"
 	"sync"
 	"time"
+
+	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
 )
 
 func crashRows() []row {
@@ -100,6 +103,22 @@ func (t *trial) crashAt(ctx context.Context, place string) (restart time.Duratio
 	return restart, crashed
 }
 
+// expanded is more runs than are made with their batch.
+const expanded = 51
+
+// some queues so many batches, one after the other.
+func (s *site) some(ctx context.Context, n int, src *apiv1.Source) (wait func()) {
+	var all sync.WaitGroup
+	all.Go(func() {
+		for i := range n {
+			if _, err := s.submit(ctx, fmt.Sprintf("some-%d", i), src); err != nil {
+				s.t.failf("queue batch %d: %v", i, err)
+			}
+		}
+	})
+	return all.Wait
+}
+
 // crash has one process crash at a place, starts it again, and judges everything.
 func crash(ctx context.Context, t *trial, place string) (restart time.Duration, ok bool) {
 	point, _, _ := strings.Cut(place, "=")
@@ -125,8 +144,8 @@ func crash(ctx context.Context, t *trial, place string) (restart time.Duration, 
 	}
 	stop := func() {}
 	switch {
-	case strings.HasPrefix(point, "dispatch.expand."): // a few runs are made with their batch
-		stop = s.load(ctx, 300*time.Millisecond, repeated(src, 60))
+	case strings.HasPrefix(point, "dispatch.expand."):
+		stop = s.some(ctx, 4, repeated(s.upload(ctx, flow{name: "Short", steps: []string{w.pay("only", 1)}}), expanded))
 	case !votes:
 		stop = s.load(ctx, 60*time.Millisecond, src)
 	}
