@@ -128,7 +128,10 @@ const pages: Record<string, (page: Page) => Promise<void>> = {
   },
   "run-waiting": async (page) => {
     await page.goto(`${mesh.url}/runs?status=queued`);
-    await page.getByRole("list", { name: "Runs" }).getByRole("link").first().click();
+    await page
+      .getByRole("link", { name: /Search the catalogue/ })
+      .first()
+      .click();
     await page.getByText("Waiting for").waitFor();
     await page.waitForTimeout(2_000);
   },
