@@ -337,7 +337,7 @@ var mayLink = map[string]map[string]string{
 		"github.com/mattn/go-isatty":                "the same",
 
 		// The control plane and its agents.
-		"connectrpc.com/connect":                                     "the API",
+		"connectrpc.com/connect": "the API",
 		"buf.build/gen/go/bufbuild/protovalidate/protocolbuffers/go": "protovalidate's options",
 		"google.golang.org/genproto/googleapis/api":                  "the REST paths of methods",
 		"github.com/mattn/go-sqlite3":                                "the state; SQLite as a system under test",

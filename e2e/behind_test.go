@@ -3,6 +3,7 @@ package e2e
 import (
 	"bytes"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -148,7 +149,7 @@ func TestAnAgentWithAPluginOfSomebodyElse(t *testing.T) {
 	until(t, "the agent without it", func() error {
 		out, err := s.output("agents", "match", "--flow", "greeting.testmesh.yaml")
 		if err != nil || !strings.Contains(out, "it has no plugin tcp") {
-			return fmt.Errorf("%v: %s", err, out)
+			return errors.Join(err, errors.New(out))
 		}
 		return nil
 	})

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -31,7 +32,7 @@ func TestLocksOfCalledFlowsHoldAcrossAgents(t *testing.T) {
 			if r.Status == "QUEUED" {
 				out, err := s.output("runs", "why", r.ID)
 				if err != nil || !strings.Contains(out, "the-database") {
-					return fmt.Errorf("%v: %s", err, out)
+					return errors.Join(err, errors.New(out))
 				}
 				return nil
 			}

@@ -29,7 +29,7 @@ func TestAClockThatJumps(t *testing.T) {
 	}
 	stamped := func() time.Duration {
 		t.Helper()
-		return n.queue().GetCreated().AsTime().Sub(time.Now()).Round(time.Hour)
+		return time.Until(n.queue().GetCreated().AsTime()).Round(time.Hour)
 	}
 	renew := func() error {
 		_, err := a.gateway.Renew(t.Context(), &apiv1.RenewRequest{Session: a.signer.Session})
