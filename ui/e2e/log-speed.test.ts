@@ -6,14 +6,11 @@ import { promisify } from "node:util";
 import type { Browser, Page } from "playwright-core";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { binary, firstLines, type Mesh, openTab, root, startBrowser, startMesh } from "./harness";
+import { bound, longestTask, say } from "./trace";
 
 // A log of a million lines, and a run of more than 500 events a second, are scrolled
-// without a task that takes longer than a frame or three. The figure is 50 ms of the
-// page's own time, as the browser's trace has it; a machine that does other things beside
-// may take ten times as long.
+// without a task that takes longer than a frame or three.
 
-const figure = 50;
-const bound = 10 * figure;
 const dir = mkdtempSync(join(tmpdir(), "testmesh-speed-"));
 const inside = join(root, ".cache", "ui", "log-speed"); // what is run remotely is of the project
 const run = promisify(execFile);
@@ -30,32 +27,6 @@ afterAll(async () => {
   shown?.kill("SIGTERM");
   for (const one of [dir, inside]) rmSync(one, { recursive: true, force: true });
 });
-
-interface TraceEvent {
-  name: string;
-  ph: string;
-  pid: number;
-  tid: number;
-  dur?: number;
-  tdur?: number;
-  args?: { name?: string };
-}
-
-// longest is the longest task of the page while something is done, in milliseconds of the
-// processor's time.
-async function longest(page: Page, act: () => Promise<void>): Promise<number> {
-  await browser.startTracing(page, { categories: ["toplevel", "devtools.timeline", "disabled-by-default-devtools.timeline"] });
-  await act();
-  const { traceEvents } = JSON.parse((await browser.stopTracing()).toString()) as { traceEvents: TraceEvent[] };
-  const main = new Set(traceEvents.filter((e) => e.name === "thread_name" && e.args?.name === "CrRendererMain").map((e) => `${e.pid} ${e.tid}`));
-  const tasks = traceEvents.filter((e) => e.ph === "X" && e.tdur !== undefined && e.name.endsWith("RunTask") && main.has(`${e.pid} ${e.tid}`));
-  expect(tasks.length).toBeGreaterThan(50); // else the trace has other names, and nothing was measured
-  return Math.max(...tasks.map((e) => e.tdur ?? 0)) / 1000;
-}
-
-function said(what: string, ms: number): void {
-  process.stdout.write(`  ${what}: longest task ${ms.toFixed(1)} ms, wanted ${figure} ms\n`);
-}
 
 async function scroll(page: Page, times: number): Promise<void> {
   for (let i = 0; i < times; i++) {
@@ -80,8 +51,8 @@ test("a log of a million lines is scrolled, searched and followed", async () => 
   await page.goto(url);
   await page.getByRole("tab", { name: /^Log 1,00[0-9],/ }).click();
   await page.mouse.move(700, 500);
-  const ms = await longest(page, () => scroll(page, 30));
-  said("a log of a million lines", ms);
+  const ms = await longestTask(browser, page, () => scroll(page, 30));
+  say("a log of a million lines", ms);
   expect(ms).toBeLessThan(bound);
   expect(await page.locator("[data-number]").count()).toBeLessThan(150); // what is not on the screen is not there
   await page.keyboard.press("f");
@@ -109,13 +80,13 @@ test("a run of 500 events a second is scrolled while it goes on", async () => {
   await page.getByRole("link", { name: /running Busy/ }).click();
   await page.getByRole("tab", { name: /^Log [0-9]{3}/ }).waitFor();
   const began = Date.now();
-  const ms = await longest(page, async () => {
+  const ms = await longestTask(browser, page, async () => {
     await page.mouse.move(200, 500);
     await scroll(page, 15);
     await page.getByRole("tab", { name: /^Log/ }).click();
     await scroll(page, 15);
   });
-  said(`a live run, ${Math.round((Date.now() - began) / 1000)} s of it`, ms);
+  say(`a live run, ${Math.round((Date.now() - began) / 1000)} s of it`, ms);
   expect(ms).toBeLessThan(bound);
   expect(await page.title()).toBe("◐ Busy · TestMesh"); // it went on meanwhile
   await page.getByRole("button", { name: "Cancel" }).click();
