@@ -164,10 +164,7 @@ func (w *Writer) file(a *event.Artifact) string {
 // foot closes the page. The verdict is known only here, and so is the script, which
 // reads all that stands before it.
 func (w *Writer) foot(e *event.Event) string {
-	verdict := "PASS"
-	if e.BatchFinished.ExitCode != 0 {
-		verdict = "FAIL"
-	}
+	verdict := w.counts.Verdict(e.BatchFinished.ExitCode)
 	var said []string
 	for _, status := range event.Statuses {
 		if n := w.counts[status]; n > 0 {

@@ -131,10 +131,16 @@ func TestStatusesAreWordsAndNothingIsGreenByDefault(t *testing.T) {
 			t.Errorf("%q is not said to be %s", status, want)
 		}
 	}
-	for exit, want := range map[int]string{0: "<b>PASS</b>", 1: "<b>FAIL</b>", 3: "<b>FAIL</b>"} {
-		if page := write(t, exit); !strings.Contains(page, want) || !strings.Contains(page, fmt.Sprintf(`"exit_code":%d`, exit)) {
-			t.Errorf("exit code %d: the page does not say %s", exit, want)
+	for status, want := range map[event.Status]string{event.Passed: "ERROR", event.Failed: "FAIL", event.Errored: "ERROR", event.Skipped: "NOTHING", event.Cancelled: "STOPPED"} {
+		if page := write(t, 3, started("r", "x"), end("r", status, "")); !strings.Contains(page, "<b>"+want+"</b>") || !strings.Contains(page, `"exit_code":3`) {
+			t.Errorf("%s with exit code 3: the page says something else than %s", status, want)
 		}
+	}
+	if page := write(t, 0, started("r", "x"), end("r", event.Passed, "")); !strings.Contains(page, "<b>PASS</b>") {
+		t.Error("the page of what passed does not say PASS")
+	}
+	if page := write(t, 0); !strings.Contains(page, "<b>NOTHING</b>") {
+		t.Error("the page of nothing is green")
 	}
 }
 

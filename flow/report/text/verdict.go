@@ -127,20 +127,14 @@ func (w *Writer) verdict(b *bytes.Buffer, e *event.Event) {
 	fmt.Fprintf(b, "%s  %s\n", s.paint(bold+";"+color, word), strings.Join(facts, " "+s.dot()+" "))
 }
 
-// word is the verdict. It is green only where something passed, nothing else
-// happened and the exit code agrees.
+// word is the verdict with its colour.
 func (w *Writer) word(exitCode int) (word, color string) {
-	switch {
-	case w.counts[event.Failed] > 0:
-		return "FAIL", red
-	case w.counts[event.Errored] > 0:
-		return "ERROR", yellow
-	case exitCode >= 128 || exitCode == 5 || w.counts[event.Cancelled] > 0:
-		return "STOPPED", yellow
-	case w.counts[event.Passed] == 0:
-		return "NOTHING", yellow
-	case exitCode != 0:
-		return "ERROR", yellow
+	switch v := w.counts.Verdict(exitCode); v {
+	case event.VerdictPass:
+		return v, green
+	case event.VerdictFail:
+		return v, red
+	default:
+		return v, yellow
 	}
-	return "PASS", green
 }

@@ -11,7 +11,15 @@ import { type BatchEvents, useRecorded } from "../../lib/recording-archive";
 import { useShortcuts } from "../../lib/shortcuts";
 import { markOf, runWord } from "../../lib/status";
 import { useNarrow } from "../../lib/use-narrow";
-import { orderOf, whyOf, wordsOf } from "./recorded-runs";
+import { orderOf, type Verdict, verdictOf, whyOf, wordsOf } from "./recorded-runs";
+
+const verdictTone: Record<Verdict, string> = {
+  PASS: "text-passed-text",
+  FAIL: "text-failed-text",
+  ERROR: "text-errored-text",
+  STOPPED: "text-text-2",
+  NOTHING: "text-text-2",
+};
 
 export interface RecordedQuery {
   status?: string;
@@ -34,8 +42,8 @@ export function RecordedPage() {
       all.filter((run) => (query.status === undefined || runWord[run.status] === query.status) && (wanted === "" || wordsOf(run).includes(wanted))),
     [all, query.status, wanted],
   );
-  const failed = recorded !== null && (recorded.store.batch.finished?.exit_code ?? 1) !== 0;
-  const title = [failed ? "FAIL" : "PASS", ...[...counts].map(([word, list]) => `${list.length} ${word}`)].join(" ");
+  const verdict = verdictOf(all, recorded?.store.batch.finished?.exit_code);
+  const title = [verdict, ...[...counts].map(([word, list]) => `${list.length} ${word}`)].join(" ");
   useEffect(() => {
     document.title = `${title} · TestMesh`;
   }, [title]);
@@ -47,7 +55,7 @@ export function RecordedPage() {
     <div className="flex min-h-0 flex-1 flex-col bg-bg">
       <div className="flex flex-col gap-2 border-line border-b px-3 py-2.5">
         <div className="flex flex-wrap items-baseline gap-x-4 gap-y-1">
-          <h1 className={`text-xl font-semibold ${failed ? "text-failed-text" : "text-passed-text"}`}>{failed ? "FAIL" : "PASS"}</h1>
+          <h1 className={`text-xl font-semibold ${verdictTone[verdict]}`}>{verdict}</h1>
           <Facts batch={recorded.store.batch} />
         </div>
         {recorded.store.batch.started?.notes?.map((note) => (

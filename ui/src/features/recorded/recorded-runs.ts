@@ -28,3 +28,16 @@ export function wordsOf(run: Run): string {
   const spec = run.spec;
   return [spec?.flow, spec?.label, spec?.file, spec?.environment, ...(spec?.tags ?? []), run.id, whyOf(run)].join("\n").toLowerCase();
 }
+
+export type Verdict = "PASS" | "FAIL" | "ERROR" | "STOPPED" | "NOTHING";
+
+// verdictOf a batch is what the command line says of it: green only where something
+// passed, nothing else happened and the exit code agrees. One that was cut has no code.
+export function verdictOf(runs: readonly Run[], exitCode: number | undefined): Verdict {
+  const has = (status: RunStatus) => runs.some((run) => run.status === status);
+  if (has(RunStatus.FAILED)) return "FAIL";
+  if (has(RunStatus.ERRORED)) return "ERROR";
+  if (exitCode === undefined || exitCode >= 128 || exitCode === 5 || has(RunStatus.CANCELLED)) return "STOPPED";
+  if (!has(RunStatus.PASSED)) return "NOTHING";
+  return exitCode === 0 ? "PASS" : "ERROR";
+}
