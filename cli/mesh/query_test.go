@@ -3,6 +3,7 @@ package mesh
 import (
 	"bytes"
 	"context"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -31,11 +32,22 @@ func (l *lineServer) QueryLogs(_ context.Context, req *apiv1.QueryLogsRequest, o
 	})
 }
 
+// agentList is a server's agents.
+type agentList struct {
+	apiv1connect.UnimplementedAgentServiceHandler
+}
+
+func (agentList) ListAgents(context.Context, *apiv1.ListAgentsRequest) (*apiv1.ListAgentsResponse, error) {
+	return &apiv1.ListAgentsResponse{Agents: []*apiv1.Agent{{Id: "id-of-b", Name: "b"}, {Id: "id-of-a", Name: "a"}}}, nil
+}
+
 // logs runs the command against a server.
 func logs(t *testing.T, l *lineServer, args ...string) (stdout, stderr string, err error) {
 	t.Helper()
-	_, handler := apiv1connect.NewLogServiceHandler(l)
-	srv := httptest.NewServer(handler)
+	mux := http.NewServeMux()
+	mux.Handle(apiv1connect.NewLogServiceHandler(l))
+	mux.Handle(apiv1connect.NewAgentServiceHandler(agentList{}))
+	srv := httptest.NewServer(mux)
 	defer srv.Close()
 	var out, errs bytes.Buffer
 	c := &commands{Config{Stdout: &out, Stderr: &errs, LookupEnv: func(string) (string, bool) { return "", false }}}
@@ -56,7 +68,7 @@ func TestLinesAreAskedForByFlags(t *testing.T) {
 		t.Errorf("printed was %q", out)
 	}
 	r := l.asked
-	if r.GetBatchId() != "b" || r.GetFlow() != "Checkout" || r.GetAgentId() != "a" || r.GetRegex() != "slow|no" || !slices.Equal(r.GetLevels(), []string{"warn", "error"}) ||
+	if r.GetBatchId() != "b" || r.GetFlow() != "Checkout" || r.GetAgentId() != "id-of-a" || r.GetRegex() != "slow|no" || !slices.Equal(r.GetLevels(), []string{"warn", "error"}) ||
 		r.GetSince() == nil || r.GetUntil().AsTime().Year() != 2026 || r.GetAll() {
 		t.Errorf("asked was %v", r)
 	}

@@ -255,6 +255,13 @@ func TestWhichAgentsFit(t *testing.T) {
 	n.push(map[string]string{helloFile: helloFlow, orderFile: orderFlow})
 	n.join("shop")
 	n.join("warehouse")
+	n.until("what both said of themselves", func() error {
+		res, err := n.admin.Agents.MatchAgents(t.Context(), &apiv1.MatchAgentsRequest{})
+		if err == nil && res.GetFree() != 8 {
+			err = fmt.Errorf("%d slots are free: %v", res.GetFree(), res.GetAgents())
+		}
+		return err
+	})
 	zone := func(v string) *apiv1.Target {
 		return &apiv1.Target{Match: map[string]*apiv1.Values{"zone": {Values: []string{v}}}}
 	}

@@ -70,6 +70,8 @@ func (l *lead) fit(id string, kinds ...*bucket) *apiv1.AgentFit {
 	switch silent := time.Since(a.seen); {
 	case a.waiting == nil && silent > MaxHold+l.cfg.Timing.TTL:
 		f.Lacks = append(f.Lacks, fmt.Sprintf("offline for %s", silent.Round(time.Second)))
+	case a.record.GetSlots() == 0:
+		f.Lacks = append(f.Lacks, "it has not said yet how many runs it takes")
 	case a.waiting == nil || a.waiting.free == 0:
 		if slots := a.record.GetSlots(); len(f.GetLacks()) == 0 && int(slots) <= len(a.leases) {
 			f.Lacks = append(f.Lacks, fmt.Sprintf("all %d slots are taken", slots))
