@@ -167,7 +167,7 @@ const pages: Record<string, (page: Page) => Promise<void>> = {
   },
   report: async (page) => {
     await page.goto(pathToFileURL(join(dir, "report.html")).href);
-    await page.getByRole("heading", { name: /FAIL|PASS/ }).waitFor();
+    await page.getByRole("heading", { name: /FAIL|PASS|ERROR/ }).waitFor();
   },
 };
 
