@@ -17,6 +17,7 @@ import (
 	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
 
 	"github.com/testmesh/testmesh/flow/bundle"
+	"github.com/testmesh/testmesh/sdk/client"
 )
 
 // bundles are projects as folders, fetched once.
@@ -104,7 +105,7 @@ func (a *Agent) fetch(ctx context.Context, l *apiv1.Lease, sum string, into io.W
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
-		return fmt.Errorf("the control plane answered %s", res.Status)
+		return client.Answered(res)
 	}
 	_, err = io.Copy(into, io.LimitReader(res.Body, maxBlob))
 	return err
@@ -122,7 +123,7 @@ func (a *Agent) store(ctx context.Context, l *apiv1.Lease, data []byte) error {
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusNoContent {
-		return fmt.Errorf("the control plane answered %s", res.Status)
+		return client.Answered(res)
 	}
 	return nil
 }

@@ -90,7 +90,7 @@ func (s *server) putBlob(w http.ResponseWriter, req *http.Request) {
 		blobError(w, http.StatusRequestEntityTooLarge, connect.CodeResourceExhausted, "a blob has at most "+strconv.Itoa(maxContent>>20)+" MiB")
 	case err != nil:
 		s.Logger.Error("a blob could not be stored", "error", err)
-		blobError(w, http.StatusServiceUnavailable, connect.CodeUnavailable, "the blob could not be stored: try again")
+		blobError(w, http.StatusServiceUnavailable, connect.CodeUnavailable, "the blob could not be stored: the log of the server says why")
 	default:
 		w.WriteHeader(http.StatusNoContent)
 	}

@@ -9,6 +9,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/hex"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -138,9 +139,21 @@ func (c *Client) PutBlob(ctx context.Context, sum string, data []byte) error {
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusNoContent {
-		return fmt.Errorf("store a file: the control plane answered %s", res.Status)
+		return fmt.Errorf("store a file: %w", Answered(res))
 	}
 	return nil
+}
+
+// Answered is the error that an answer of a control plane is, with what it says of
+// itself. It reads the body.
+func Answered(res *http.Response) error {
+	var said struct {
+		Message string `json:"message"`
+	}
+	if err := json.NewDecoder(io.LimitReader(res.Body, 64<<10)).Decode(&said); err != nil || said.Message == "" {
+		return fmt.Errorf("the control plane answered %s", res.Status) // not of ours: a proxy's page
+	}
+	return fmt.Errorf("the control plane answered %s: %s", res.Status, said.Message)
 }
 
 // maxBlob bounds what GetBlob reads.
@@ -158,7 +171,7 @@ func (c *Client) GetBlob(ctx context.Context, sum string) ([]byte, error) {
 	}
 	defer res.Body.Close()
 	if res.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("read a file: the control plane answered %s", res.Status)
+		return nil, fmt.Errorf("read a file: %w", Answered(res))
 	}
 	data, err := io.ReadAll(io.LimitReader(res.Body, maxBlob))
 	if err != nil {

@@ -132,18 +132,15 @@ const pages: Record<string, (page: Page) => Promise<void>> = {
       .getByRole("link", { name: /Search the catalogue/ })
       .first()
       .click();
-    await page.getByText("Waiting for").waitFor();
-    await page.waitForTimeout(2_000);
+    await page.getByText("it has no label zone").waitFor();
   },
   queue: async (page) => {
     await page.goto(`${mesh.url}/runs/queue`);
-    await page.getByRole("heading", { level: 1 }).waitFor();
-    await page.waitForTimeout(1_000);
+    await page.getByRole("checkbox").nth(6).waitFor();
   },
   flows: async (page) => {
     await page.goto(`${mesh.url}/flows`);
-    await page.getByRole("list", { name: "Flows" }).getByRole("listitem").nth(3).waitFor();
-    await page.waitForTimeout(2_000);
+    await page.getByRole("list", { name: "Flows" }).getByText(/\d %/).nth(7).waitFor();
   },
   flow: async (page) => {
     await page.goto(`${mesh.url}/flows`);
@@ -151,8 +148,8 @@ const pages: Record<string, (page: Page) => Promise<void>> = {
       .getByRole("link", { name: /Checkout with a voucher/ })
       .first()
       .click();
-    await page.getByText("Median time").waitFor();
-    await page.waitForTimeout(1_500);
+    await page.getByText(/\d of \d/).waitFor();
+    await page.getByText("The catalogue is there").first().waitFor();
   },
   fleet: async (page) => {
     await page.goto(`${mesh.url}/fleet`);
@@ -162,8 +159,7 @@ const pages: Record<string, (page: Page) => Promise<void>> = {
   "fleet-add": async (page) => {
     await page.goto(`${mesh.url}/fleet`);
     await page.getByRole("button", { name: "Add an agent" }).click();
-    await page.getByRole("dialog").waitFor();
-    await page.waitForTimeout(300);
+    await page.getByRole("dialog").getByRole("textbox").first().waitFor();
   },
   report: async (page) => {
     await page.goto(pathToFileURL(join(dir, "report.html")).href);
