@@ -39,6 +39,7 @@ var mayImport = map[string][]string{
 	"sdk/setting":    {}, // one table of settings: file, environment, flags, reference page
 	"sdk/fault":      {}, // failpoints of test builds, of both the control plane and the agent
 	"sdk/systemd":    {}, // what a service tells its manager, of both too
+	"sdk/loopback":   {}, // who asks is this machine itself
 
 	// The three parts meet on the wire, never in the source. The root of a part
 	// wires its leaves; a leaf imports no sibling, it declares what it reads.

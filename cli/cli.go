@@ -89,6 +89,20 @@ type Builtin struct {
 	Apart bool
 }
 
+// endBySignal cancels what lasts until somebody ends it, at the first signal.
+func (s *State) endBySignal(ctx context.Context, cancel context.CancelFunc) {
+	if s.Signals == nil {
+		return
+	}
+	go func() {
+		select {
+		case <-s.Signals:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
+}
+
 // exitError ends a command with a code; its error, where there is one, is
 // printed once, by Main.
 type exitError struct {

@@ -39,14 +39,6 @@ func serveDemo(ctx context.Context, s *State, addr string) error {
 	fmt.Fprintf(s.Stdout, "Demo application  http://%s\nRoutes            http://%s/openapi.json\nPress Ctrl-C to stop.\n", l.Addr(), l.Addr())
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if s.Signals != nil {
-		go func() {
-			select {
-			case <-s.Signals:
-				cancel()
-			case <-ctx.Done():
-			}
-		}()
-	}
+	s.endBySignal(ctx, cancel)
 	return s.Demo(ctx, l)
 }

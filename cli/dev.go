@@ -114,15 +114,7 @@ func devCommand(cmd *cobra.Command, s *State, f *devFlags) (err error) {
 			fmt.Fprintf(s.Stderr, "no browser was opened: %v\n", err)
 		}
 	}
-	if s.Signals != nil {
-		go func() {
-			select {
-			case <-s.Signals:
-				cancel()
-			case <-ctx.Done():
-			}
-		}()
-	}
+	s.endBySignal(ctx, cancel)
 	if err := m.Wait(); err != nil {
 		return &exitError{code: batch.ExitErrored, err: err}
 	}

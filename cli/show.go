@@ -16,6 +16,7 @@ import (
 	"github.com/testmesh/testmesh/cli/show"
 	"github.com/testmesh/testmesh/flow/archive"
 	"github.com/testmesh/testmesh/flow/report/text"
+	"github.com/testmesh/testmesh/sdk/loopback"
 )
 
 type showFlags struct {
@@ -106,8 +107,7 @@ func (s *State) servePage(ctx context.Context, f *showFlags, name string, a *arc
 	if err != nil {
 		return err
 	}
-	host, _, err := net.SplitHostPort(f.addr)
-	if err != nil || !show.Loopback(host) {
+	if _, _, err := net.SplitHostPort(f.addr); err != nil || !loopback.Host(f.addr) {
 		return usage("write 127.0.0.1:PORT, or leave it out", "--addr %q is no address of this machine alone", f.addr)
 	}
 	listener, err := net.Listen("tcp", f.addr)
@@ -116,15 +116,7 @@ func (s *State) servePage(ctx context.Context, f *showFlags, name string, a *arc
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if s.Signals != nil {
-		go func() {
-			select {
-			case <-s.Signals:
-				cancel()
-			case <-ctx.Done():
-			}
-		}()
-	}
+	s.endBySignal(ctx, cancel)
 	address := "http://" + listener.Addr().String() + "/"
 	server := &http.Server{Handler: show.Handler(a, page), ReadHeaderTimeout: readHeaderWithin}
 	ended := make(chan error, 1)

@@ -11,6 +11,7 @@ export default defineConfig({
           include: ["e2e/**/*.test.ts"],
           environment: "node",
           testTimeout: 150_000,
+          expect: { poll: { timeout: 15_000 } },
           hookTimeout: 120_000,
           fileParallelism: false,
         },

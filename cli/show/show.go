@@ -7,17 +7,16 @@ import (
 	"bytes"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
 	"path"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/testmesh/testmesh/flow/archive"
 	"github.com/testmesh/testmesh/flow/event"
 	"github.com/testmesh/testmesh/flow/report/html"
+	"github.com/testmesh/testmesh/sdk/loopback"
 )
 
 // policy is what a browser lets the page do: as that of the control plane's page, and for
@@ -71,11 +70,7 @@ func guard(next http.Handler) http.Handler {
 }
 
 func local(req *http.Request) bool {
-	host := req.Host
-	if name, _, err := net.SplitHostPort(host); err == nil {
-		host = name
-	}
-	if !Loopback(host) {
+	if !loopback.Host(req.Host) {
 		return false
 	}
 	origin := req.Header.Get("Origin")
@@ -84,13 +79,6 @@ func local(req *http.Request) bool {
 	}
 	u, err := url.Parse(origin)
 	return err == nil && u.Host == req.Host
-}
-
-// Loopback says whether a host is this machine by a name that nobody else can have.
-func Loopback(host string) bool {
-	host = strings.Trim(host, "[]")
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func content(kind string, data []byte) http.HandlerFunc {

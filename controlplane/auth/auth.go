@@ -10,7 +10,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
 	"strings"
@@ -23,6 +22,7 @@ import (
 
 	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
 	"github.com/testmesh/testmesh/sdk/client"
+	"github.com/testmesh/testmesh/sdk/loopback"
 )
 
 // Kind is what somebody is.
@@ -213,11 +213,7 @@ func (g *Guard) identify(req *http.Request) (Identity, error) {
 // local: the name that was asked for, and the page that asked, are of this machine. A
 // page of elsewhere cannot read what is on this one by a name that points here.
 func local(req *http.Request) bool {
-	host := req.Host
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	if !loopback(host) {
+	if !loopback.Host(req.Host) {
 		return false
 	}
 	origin := req.Header.Get("Origin")
@@ -225,16 +221,7 @@ func local(req *http.Request) bool {
 		return req.Header.Get("Sec-Fetch-Site") != "cross-site"
 	}
 	u, err := url.Parse(origin)
-	return err == nil && loopback(u.Hostname())
-}
-
-func loopback(host string) bool {
-	host = strings.Trim(host, "[]")
-	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
+	return err == nil && loopback.Host(u.Hostname())
 }
 
 func (g *Guard) agent(req *http.Request) (Identity, error) {

@@ -125,7 +125,7 @@ test("a run is compared with another of its recording", async () => {
   await page.getByRole("row", { name: /^Status passed failed/ }).waitFor();
   const row = page.getByRole("row", { name: /\$\.twice/ }).first();
   await row.waitFor();
-  expect(await row.getByRole("cell").allTextContents()).toEqual(["2", "10"]);
+  await expect.poll(() => row.getByRole("cell").allTextContents()).toEqual(["2", "10"]);
   expect(complaints).toEqual([]);
   await ended(shown.process);
 });

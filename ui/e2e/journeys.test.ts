@@ -26,17 +26,17 @@ test("from the first start to the first green run", async () => {
   const { page, complaints } = await openTab(browser);
   await page.goto(mesh.url);
   await page.getByText("Nothing was run here yet").waitFor();
-  expect(await page.getByRole("region", { name: "the command" }).textContent()).toContain(`--server ${mesh.url}`);
+  await expect.poll(() => page.getByRole("region", { name: "the command" }).textContent()).toContain(`--server ${mesh.url}`);
   await mesh.queue(flow("ansi"));
   await page.getByRole("link", { name: /passed Colours of a log/ }).waitFor();
   await page.keyboard.press("j");
   await page.keyboard.press("Enter");
   await page.getByRole("heading", { name: "Colours of a log", level: 1 }).waitFor();
-  expect(await page.title()).toBe("✓ Colours of a log · TestMesh");
+  await expect.poll(() => page.title()).toBe("✓ Colours of a log · TestMesh");
   await page.getByRole("tab", { name: /^Log/ }).click();
   const green = page.getByText("bold green", { exact: true });
   expect(await green.evaluate((span) => getComputedStyle(span).fontWeight)).toBe("600");
-  expect(await page.getByText("<b>no markup</b>").count()).toBe(1);
+  await expect.poll(() => page.getByText("<b>no markup</b>").count()).toBe(1);
   expect(await page.locator("a[href*=evil]").count()).toBe(0);
   await page.getByText("6", { exact: true }).click();
   await page.waitForURL(/line=/);
@@ -188,7 +188,7 @@ test("what a hostile system answers is shown as data", async () => {
   await page.locator("pre", { hasText: "<svg onload" }).waitFor();
   await page.getByRole("textbox", { name: "Search in the body of the response" }).fill("owned");
   await page.getByText("3 hits").waitFor();
-  expect(await page.title()).toBe("✗ A hostile system · TestMesh");
+  await expect.poll(() => page.title()).toBe("✗ A hostile system · TestMesh");
   expect(await page.locator("main script, main img[onerror], main svg[onload], main iframe").count()).toBe(0);
   expect(complaints).toEqual([]);
 });
@@ -217,7 +217,7 @@ test("while somebody points at the list nothing moves, and new runs wait above i
   expect(await rows.first().getAttribute("href")).toBe(first);
   await page.getByRole("button", { name: "60 new runs" }).click();
   await page.getByRole("button", { name: /60 runs/ }).waitFor();
-  expect(await rows.count()).toBeLessThan(60); // what is not on the screen is not there
+  await expect.poll(() => rows.count()).toBeLessThan(60); // what is not on the screen is not there
 });
 
 test("a filter is an address, and a wrong one a sentence", async () => {
@@ -229,7 +229,7 @@ test("a filter is an address, and a wrong one a sentence", async () => {
   await page.keyboard.press("Enter");
   await page.waitForURL(/status=failed&flow=A/);
   await page.getByRole("link", { name: /A hostile system/ }).waitFor();
-  expect(await page.getByRole("list", { name: "Runs" }).getByRole("link").count()).toBe(1);
+  await expect.poll(() => page.getByRole("list", { name: "Runs" }).getByRole("link").count()).toBe(1);
   await page.keyboard.type(" colour:red");
   await page.keyboard.press("Enter");
   await page.getByText("There is no filter “colour”").waitFor();
@@ -247,10 +247,10 @@ test("a server that is killed and comes back leaves no red page, and nothing typ
   await filter.fill("status:fai");
   await mesh.kill();
   await page.getByText("reconnecting").waitFor();
-  expect(await page.getByRole("list", { name: "Runs" }).getByRole("link").count()).toBeGreaterThan(1);
+  await expect.poll(() => page.getByRole("list", { name: "Runs" }).getByRole("link").count()).toBeGreaterThan(1);
   await mesh.restart();
   await page.getByText("reconnecting").waitFor({ state: "hidden" });
-  expect(await filter.inputValue()).toBe("status:fai");
+  await expect.poll(() => filter.inputValue()).toBe("status:fai");
   await filter.fill("");
   const rows = page.getByRole("list", { name: "Runs" }).getByRole("link");
   const before = await rows.first().getAttribute("href");

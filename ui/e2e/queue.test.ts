@@ -28,7 +28,7 @@ test("inputs are a form, are checked as they are typed, and reach the run", asyn
   await page.goto(`${mesh.url}${order}`);
   await page.getByText("coupon has no value and no default").waitFor();
   await page.getByRole("button", { name: "Queue", exact: true }).click();
-  expect(await field(page, "coupon").evaluate((input) => input === document.activeElement)).toBe(true);
+  await expect.poll(() => field(page, "coupon").evaluate((input) => input === document.activeElement)).toBe(true);
   await field(page, "coupon").fill("SPRING");
   await field(page, "qty").fill("many");
   await page.getByText('"many" is no whole number').first().waitFor();
@@ -77,8 +77,8 @@ test("what is typed outlives a server that is gone, a reload and an answer that 
   await page.getByText("it is queued once, however often you try").waitFor();
   await mesh.restart();
   await page.reload();
-  expect(await field(page, "coupon").inputValue()).toBe("LATE");
-  expect(await page.getByRole("combobox", { name: "Priority" }).inputValue()).toBe("3");
+  await expect.poll(() => field(page, "coupon").inputValue()).toBe("LATE");
+  await expect.poll(() => page.getByRole("combobox", { name: "Priority" }).inputValue()).toBe("3");
   // The call arrives, and its answer does not.
   let lost = 0;
   await page.route("**/CreateBatch", async (route) => {
@@ -93,7 +93,7 @@ test("what is typed outlives a server that is gone, a reload and an answer that 
   await page.goto(`${mesh.url}/runs`);
   await page.getByRole("list", { name: "Runs" }).getByRole("link").first().waitFor();
   // One of the first test, five rows, and this one.
-  expect(await page.getByRole("link", { name: /An order with inputs/ }).count()).toBe(7);
+  await expect.poll(() => page.getByRole("link", { name: /An order with inputs/ }).count()).toBe(7);
 });
 
 test("by keyboard alone: a flow is found, chosen and queued", async () => {
@@ -168,7 +168,7 @@ test("a run that is gone while somebody watches is said, and stays to be read", 
   await page.getByText("bold green").waitFor();
   await mesh.forget();
   await page.getByRole("alert").getByText("What you see is as of before").waitFor();
-  expect(await page.getByText("bold green").count()).toBe(1);
+  await expect.poll(() => page.getByText("bold green").count()).toBe(1);
   expect(await page.getByText("This screen has a fault").count()).toBe(0);
 });
 
@@ -198,7 +198,7 @@ test("a leader that is lost takes nothing away: what is typed stays, and is queu
     await filter.fill("status:runn");
     await three.kill(lead);
     await three.lead(); // another one
-    expect(await filter.inputValue()).toBe("status:runn");
+    await expect.poll(() => filter.inputValue()).toBe("status:runn");
     expect(await page.getByRole("alert").filter({ hasText: /\S/ }).count()).toBe(0);
     await filter.fill("");
     await page.getByRole("link", { name: /running Takes its time/ }).click();

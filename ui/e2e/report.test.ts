@@ -73,22 +73,22 @@ const names = (page: Page) =>
 test("what did not pass stands first, and is filtered and searched", async () => {
   const { page, complaints } = await open(many);
   await page.getByRole("heading", { name: "FAIL" }).waitFor();
-  expect(await page.title()).toBe("FAIL 1 failed 1 errored 1 skipped 1 passed · TestMesh");
-  expect(await names(page)).toEqual(["wrong <img src=x onerror=document.title='owned'>", "unjudged", "skipped", "fine"]);
+  await expect.poll(() => page.title()).toBe("FAIL 1 failed 1 errored 1 skipped 1 passed · TestMesh");
+  await expect.poll(() => names(page)).toEqual(["wrong <img src=x onerror=document.title='owned'>", "unjudged", "skipped", "fine"]);
   await page.getByText(/page: status == 404: expected 404/).waitFor();
   await page.getByRole("button", { name: "1 errored" }).click();
-  expect(await names(page)).toEqual(["unjudged"]);
+  await expect.poll(() => names(page)).toEqual(["unjudged"]);
   await page.reload(); // what is looked at is in the address
-  expect(await names(page)).toEqual(["unjudged"]);
+  await expect.poll(() => names(page)).toEqual(["unjudged"]);
   await page.getByRole("button", { name: "4 runs" }).click();
   await page.keyboard.press("/");
   await page.keyboard.type("SMOKE");
   await page.getByText("1 run of 4").waitFor();
-  expect(await names(page)).toEqual(["fine"]);
+  await expect.poll(() => names(page)).toEqual(["fine"]);
   await page.getByRole("textbox", { name: "Search runs" }).fill("nothing like it");
   await page.getByText("No run is like that").waitFor();
   await page.getByRole("button", { name: "Show all runs" }).click();
-  expect(await names(page)).toHaveLength(4);
+  await expect.poll(() => names(page)).toHaveLength(4);
   expect(complaints).toEqual([]);
 });
 
@@ -115,7 +115,7 @@ test("a run opens with its failure, and what was answered is data", async () => 
 test("a report of one run opens with it, in under a megabyte", async () => {
   const { page, complaints } = await open(single);
   await page.getByText("1 == 2", { exact: true }).waitFor();
-  expect(await page.title()).toBe("✗ alone · TestMesh");
+  await expect.poll(() => page.title()).toBe("✗ alone · TestMesh");
   expect(statSync(single).size).toBeLessThan(1_000_000);
   expect(complaints).toEqual([]);
 });
@@ -137,7 +137,7 @@ test("a picture that a run stored is looked at, and a drawing that could hold a 
   const picture = page.getByRole("img", { name: "shot.png" });
   await picture.waitFor();
   expect(await picture.evaluate((img: HTMLImageElement) => img.naturalWidth)).toBe(1);
-  expect(await page.getByRole("button", { name: /drawing\.svg/ }).count()).toBe(1);
+  await expect.poll(() => page.getByRole("button", { name: /drawing\.svg/ }).count()).toBe(1);
   await page.getByRole("button", { name: "Save drawing.svg" }).waitFor();
   expect(complaints).toEqual([]);
 });
@@ -161,7 +161,7 @@ test("a report of 1,500 runs opens, and lays out only what is seen", async () =>
   await command("run", "flows.testmesh.yaml", "--format", "quiet", "--parallel", "4", "--repeat", "375", "--report", `html=${file}`);
   const { page, complaints } = await open(file);
   await page.getByRole("button", { name: "1,500 runs" }).waitFor();
-  expect(await page.getByRole("list", { name: "Runs" }).getByRole("link").count()).toBeLessThan(60);
+  await expect.poll(() => page.getByRole("list", { name: "Runs" }).getByRole("link").count()).toBeLessThan(60);
   await page.getByRole("textbox", { name: "Search runs" }).fill("unjudged");
   await page.getByText("375 runs of 1,500").waitFor();
   expect(complaints).toEqual([]);

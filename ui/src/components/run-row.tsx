@@ -6,7 +6,7 @@ import { Ago, Since } from "./clock";
 import { Glyph, StatusMark } from "./status-mark";
 
 // columns are those of the rows and of their heading.
-export const columns = "grid grid-cols-[104px_minmax(0,1fr)_minmax(0,112px)_minmax(0,112px)_72px_84px] items-center gap-3";
+const columns = "grid grid-cols-[104px_minmax(0,1fr)_minmax(0,112px)_minmax(0,112px)_72px_84px] items-center gap-3";
 
 interface Props {
   run: Run;
@@ -69,5 +69,19 @@ function Time({ run }: { run: Run }) {
     <span className="text-text-2">
       <Since at={millis(run.started) || millis(run.created)} />
     </span>
+  );
+}
+
+// RunColumns is the heading of rows. Who does not see it hears from each row what is what.
+export function RunColumns() {
+  return (
+    <div aria-hidden="true" className={`${columns} h-7 border-line border-b px-3 text-text-2 text-xs`}>
+      <span>Status</span>
+      <span>Flow</span>
+      <span>Environment</span>
+      <span>Agent</span>
+      <span className="text-right">Duration</span>
+      <span className="text-right">Queued</span>
+    </div>
   );
 }

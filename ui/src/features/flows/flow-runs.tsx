@@ -1,6 +1,6 @@
 import { Link } from "@tanstack/react-router";
 import { Empty, Loading, Notice } from "../../components/notice";
-import { columns, RunRow } from "../../components/run-row";
+import { RunColumns, RunRow } from "../../components/run-row";
 import { useFollow } from "../../components/use-follow";
 import { RunSchema } from "../../gen/testmesh/api/v1/record_pb";
 import { decode, useLive } from "../../lib/use-live";
@@ -17,16 +17,7 @@ export function FlowRuns({ flow }: { flow: string }) {
   if (list.order.length === 0) return <Empty title="It was not run yet" />;
   return (
     <>
-      {!narrow && (
-        <div aria-hidden="true" className={`${columns} h-7 border-line border-b px-3 text-text-2 text-xs`}>
-          <span>Status</span>
-          <span>Flow</span>
-          <span>Environment</span>
-          <span>Agent</span>
-          <span className="text-right">Duration</span>
-          <span className="text-right">Queued</span>
-        </div>
-      )}
+      {!narrow && <RunColumns />}
       {/* biome-ignore lint/a11y/useKeyWithClickEvents: the links in it have the keyboard; Enter on one is a click */}
       <ul aria-label="Runs" onClick={follow}>
         {list.order.map((id) => (

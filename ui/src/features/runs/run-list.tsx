@@ -3,7 +3,7 @@ import { useVirtualizer } from "@tanstack/react-virtual";
 import { useCallback, useEffect, useMemo, useRef, useState } from "react";
 import { Button } from "../../components/button";
 import { Icon } from "../../components/icon";
-import { columns, RunRow } from "../../components/run-row";
+import { RunColumns, RunRow } from "../../components/run-row";
 import { useFollow } from "../../components/use-follow";
 import type { Run } from "../../gen/testmesh/api/v1/record_pb";
 import { plural } from "../../lib/format";
@@ -87,16 +87,7 @@ export function RunList({ rows, hold }: { rows: RunRows; hold: (held: boolean) =
 
   return (
     <div className="relative flex min-h-0 flex-1 flex-col bg-bg">
-      {!narrow && (
-        <div aria-hidden="true" className={`${columns} h-7 border-line border-b px-3 text-text-2 text-xs`}>
-          <span>Status</span>
-          <span>Flow</span>
-          <span>Environment</span>
-          <span>Agent</span>
-          <span className="text-right">Duration</span>
-          <span className="text-right">Queued</span>
-        </div>
-      )}
+      {!narrow && <RunColumns />}
       {rows.waiting > 0 && (
         <Button kind="primary" onClick={toTop} className="absolute top-9 left-1/2 z-[1] -translate-x-1/2 shadow-overlay">
           <Icon name="up" /> {plural(rows.waiting, "new run")}
