@@ -172,11 +172,21 @@ func Install(dir string, cert, key, ca, caKey []byte) error {
 		if len(text) == 0 {
 			continue
 		}
-		if err := os.WriteFile(filepath.Join(dir, name), text, 0o600); err != nil {
+		if err := write(filepath.Join(dir, name), text); err != nil {
 			return fmt.Errorf("write identity: %w", err)
 		}
 	}
 	return nil
+}
+
+// write writes a file that is whole on the disk before anybody counts on it.
+func write(name string, data []byte) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // LoadIdentity reads what Found or Install wrote; the error is fs.ErrNotExist where

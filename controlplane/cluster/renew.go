@@ -70,7 +70,7 @@ func (i *Identity) renew() error {
 	}
 	// By all of it or not: a node without a certificate would not start.
 	fresh := filepath.Join(i.dir, newCertFile)
-	if err := os.WriteFile(fresh, cert, 0o600); err != nil {
+	if err := write(fresh, cert); err != nil {
 		return fmt.Errorf("write the new certificate: %w", err)
 	}
 	if err := os.Rename(fresh, filepath.Join(i.dir, certFile)); err != nil {
