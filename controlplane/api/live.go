@@ -303,6 +303,7 @@ func (l *liveSocket) subscribe(r liveRequest) error {
 			return l.send(f)
 		})
 		if err != nil && ctx.Err() == nil {
+			l.ended(r.ID, sub)      // who hears of it may take another in its place
 			_ = l.refuse(r.ID, err) // the socket has gone
 		}
 	})
