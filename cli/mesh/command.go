@@ -106,6 +106,9 @@ func refused(err error) error {
 	return &remoteError{said(err)}
 }
 
+// note tells a person something that is no result.
+func (c *commands) note(format string, args ...any) { fmt.Fprintf(c.Stderr, format+"\n", args...) }
+
 // interruptible ends with the first signal.
 func (c *commands) interruptible(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)

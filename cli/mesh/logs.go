@@ -67,19 +67,20 @@ func only(cmd *cobra.Command) error {
 
 // watch prints a stream as it comes, resumed where the connection was cut.
 func (c *commands) watch(ctx context.Context, cl *client.Client, run string, follow, events bool) error {
-	offset := int64(0)
+	attempt, offset := int32(0), int64(0)
 	var rest []byte
-	for failures := 0; ; {
-		s, err := cl.Runs.Watch(ctx, &apiv1.WatchRequest{RunId: run, Attempt: 0, Offset: offset, NoFollow: !follow})
+	cut := cuts{note: c.note}
+	for {
+		s, err := cl.Runs.Watch(ctx, &apiv1.WatchRequest{RunId: run, ReadAttempt: attempt, Offset: offset, NoFollow: !follow})
 		if err == nil {
 			for s.Receive() {
 				m := s.Msg()
-				failures = 0
+				cut.news()
 				if m.GetRestarted() {
 					fmt.Fprintf(c.Stderr, "attempt %d begins: the agent of the one before was lost\n", m.GetAttempt())
 					rest = nil
 				}
-				offset = m.GetOffset() + int64(len(m.GetData()))
+				attempt, offset = m.GetAttempt(), m.GetOffset()+int64(len(m.GetData()))
 				rest = c.lines(append(rest, m.GetData()...), events)
 				if m.GetRun() != nil {
 					return errors.Join(s.Err(), s.Close())
@@ -87,12 +88,8 @@ func (c *commands) watch(ctx context.Context, cl *client.Client, run string, fol
 			}
 			err = errors.Join(s.Err(), s.Close())
 		}
-		if failures++; failures > 20 || ctx.Err() != nil || err == nil {
+		if err == nil || !cut.again(ctx, err) {
 			return err
-		}
-		select {
-		case <-time.After(200 * time.Millisecond):
-		case <-ctx.Done():
 		}
 	}
 }

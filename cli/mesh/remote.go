@@ -104,7 +104,7 @@ const parallelReads = 8
 // follow watches the batch to its end, over as many connections as it takes.
 func (r *remote) follow(ctx context.Context) (*Result, error) {
 	places := make(chan struct{}, parallelReads)
-	b, err := followBatch(ctx, r.Client, r.id, func(changed []*apiv1.Run) {
+	b, err := followBatch(ctx, r.Client, r.id, r.Note, func(changed []*apiv1.Run) {
 		r.note(changed)
 		for _, run := range changed {
 			if run.GetStatus() >= apiv1.RunStatus_RUN_STATUS_PASSED {
@@ -120,32 +120,24 @@ func (r *remote) follow(ctx context.Context) (*Result, error) {
 	return res, r.fault
 }
 
-// maxCuts is how many connections in a row may bring nothing before it is given up.
-const maxCuts = 50
-
 // followBatch tells of every change of a batch until it has ended.
-func followBatch(ctx context.Context, c *client.Client, id string, changed func([]*apiv1.Run)) (*apiv1.Batch, error) {
+func followBatch(ctx context.Context, c *client.Client, id string, note noter, changed func([]*apiv1.Run)) (*apiv1.Batch, error) {
 	var b *apiv1.Batch
-	failures := 0
+	cut := cuts{heard: time.Now(), note: note}
 	for b.GetStatus() <= apiv1.BatchStatus_BATCH_STATUS_ACTIVE {
 		s, err := c.Runs.WatchBatch(ctx, &apiv1.WatchBatchRequest{BatchId: id})
 		if err == nil {
 			for s.Receive() {
-				failures = 0
-				b = s.Msg().GetBatch()
+				cut.news()
+				if s.Msg().GetBatch() != nil { // a sign of life may come before the batch
+					b = s.Msg().GetBatch()
+				}
 				changed(s.Msg().GetRuns())
 			}
 			err = errors.Join(s.Err(), s.Close())
 		}
-		if b.GetStatus() > apiv1.BatchStatus_BATCH_STATUS_ACTIVE {
-			break
-		}
-		if failures++; failures > maxCuts || connect.CodeOf(err) == connect.CodeNotFound || ctx.Err() != nil {
+		if b.GetStatus() <= apiv1.BatchStatus_BATCH_STATUS_ACTIVE && !cut.again(ctx, err) {
 			return nil, errors.Join(err, ctx.Err())
-		}
-		select {
-		case <-time.After(200 * time.Millisecond):
-		case <-ctx.Done():
 		}
 	}
 	return b, nil
@@ -153,6 +145,9 @@ func followBatch(ctx context.Context, c *client.Client, id string, changed func(
 
 // note remembers a run that waits, and that something happened.
 func (r *remote) note(changed []*apiv1.Run) {
+	if len(changed) == 0 {
+		return // a sign of life
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.news = time.Now()
@@ -218,6 +213,9 @@ func (r *remote) ended(ctx context.Context, run *apiv1.Run, places chan struct{}
 
 func (r *remote) give(ctx context.Context, run *apiv1.Run) error {
 	events, err := Events(ctx, r.Client, run.GetId())
+	for cut := (cuts{heard: time.Now(), note: r.Note}); err != nil && cut.again(ctx, err); {
+		events, err = Events(ctx, r.Client, run.GetId())
+	}
 	if err != nil {
 		return fmt.Errorf("read the events of run %s: %w", run.GetId(), said(err))
 	}
@@ -320,6 +318,10 @@ func attemptEvents(ctx context.Context, c *client.Client, run string, attempt in
 
 // said gives an error of the API the words that it came with.
 func said(err error) error {
+	var silent *client.Silent
+	if errors.As(err, &silent) {
+		return fmt.Errorf("the control plane does not answer: %w\n  hint: its machine may hang, or a proxy before it: ask again, or another node by --server", silent)
+	}
 	var known *connect.Error
 	if !errors.As(err, &known) {
 		return err

@@ -77,7 +77,7 @@ func (c *commands) rerun() *cobra.Command {
 func (c *commands) await(ctx context.Context, cl *client.Client, f *connection, id string) error {
 	ctx, cancel := c.interruptible(ctx)
 	defer cancel()
-	b, err := followBatch(ctx, cl, id, func([]*apiv1.Run) {})
+	b, err := followBatch(ctx, cl, id, c.note, func([]*apiv1.Run) {})
 	if err != nil {
 		return refused(err)
 	}

@@ -80,17 +80,19 @@ func (s *server) TransferLeadership(ctx context.Context, req *apiv1.TransferLead
 
 // Snapshot streams the state.
 func (s *server) Snapshot(ctx context.Context, _ *apiv1.SnapshotRequest, out *connect.ServerStream[apiv1.SnapshotResponse]) error {
-	return s.Members.Snapshot(ctx, chunks{out})
+	b := beating(ctx, out.Send, &apiv1.SnapshotResponse{}, nil)
+	defer b.end()
+	return s.Members.Snapshot(ctx, chunks{b})
 }
 
 type chunks struct {
-	out *connect.ServerStream[apiv1.SnapshotResponse]
+	out *beats[apiv1.SnapshotResponse]
 }
 
 func (c chunks) Write(p []byte) (n int, err error) {
 	for n < len(p) {
 		part := p[n:min(n+snapshotChunk, len(p))]
-		if err := c.out.Send(&apiv1.SnapshotResponse{Data: part}); err != nil {
+		if err := c.out.give(&apiv1.SnapshotResponse{Data: part}); err != nil {
 			return n, err
 		}
 		n += len(part)

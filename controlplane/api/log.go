@@ -86,7 +86,9 @@ func (s *server) QueryLogs(ctx context.Context, req *apiv1.QueryLogsRequest, out
 	if err != nil {
 		return err
 	}
-	q := &query{left: int(req.GetLimit()), all: req.GetAll(), wanted: wanted, send: out.Send, res: &apiv1.QueryLogsResponse{}}
+	b := beating(ctx, out.Send, &apiv1.QueryLogsResponse{}, nil)
+	defer b.end()
+	q := &query{left: int(req.GetLimit()), all: req.GetAll(), wanted: wanted, send: b.give, res: &apiv1.QueryLogsResponse{}}
 	if q.left == 0 {
 		q.left = defaultLines
 	}
@@ -112,7 +114,7 @@ func (s *server) QueryLogs(ctx context.Context, req *apiv1.QueryLogsRequest, out
 	if q.failed != nil {
 		return q.failed
 	}
-	return out.Send(q.res)
+	return b.give(q.res)
 }
 
 // query is a search for lines that is under way.

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -12,11 +13,16 @@ import (
 
 // Watch gives the stream of a run, attempt after attempt where no one is asked for.
 func (s *server) Watch(ctx context.Context, req *apiv1.WatchRequest, out *connect.ServerStream[apiv1.WatchResponse]) error {
-	return s.watch(ctx, req, out.Send)
+	first := &apiv1.WatchResponse{Attempt: cmp.Or(req.GetAttempt(), req.GetReadAttempt()), Offset: req.GetOffset()}
+	b := beating(ctx, out.Send, first, func(last *apiv1.WatchResponse) *apiv1.WatchResponse {
+		return &apiv1.WatchResponse{Attempt: last.GetAttempt(), Offset: last.GetOffset() + int64(len(last.GetData()))}
+	})
+	defer b.end()
+	return s.watch(ctx, req, b.give)
 }
 
 func (s *server) watch(ctx context.Context, req *apiv1.WatchRequest, send func(*apiv1.WatchResponse) error) error {
-	attempt, offset := req.GetAttempt(), req.GetOffset()
+	attempt, offset := cmp.Or(req.GetAttempt(), req.GetReadAttempt()), req.GetOffset()
 	for {
 		r, err := s.Runs.Run(ctx, req.GetRunId())
 		if err != nil {
@@ -103,7 +109,11 @@ func (s *server) follow(ctx context.Context, run string, attempt int32, offset i
 
 // WatchBatch tells of every change of a batch until it has ended.
 func (s *server) WatchBatch(ctx context.Context, req *apiv1.WatchBatchRequest, out *connect.ServerStream[apiv1.WatchBatchResponse]) error {
-	return s.watchBatch(ctx, req, out.Send)
+	b := beating(ctx, out.Send, &apiv1.WatchBatchResponse{}, func(last *apiv1.WatchBatchResponse) *apiv1.WatchBatchResponse {
+		return &apiv1.WatchBatchResponse{Batch: last.GetBatch()}
+	})
+	defer b.end()
+	return s.watchBatch(ctx, req, b.give)
 }
 
 // batchPace is the least time between two answers of one batch: what changes meanwhile

@@ -4,6 +4,7 @@ package client
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
@@ -17,6 +18,7 @@ import (
 	"net/http"
 	"os"
 	"slices"
+	"time"
 
 	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
 	"github.com/testmesh/testmesh/proto/testmesh/api/v1/apiv1connect"
@@ -31,6 +33,9 @@ type Config struct {
 	Key string
 	// CAFile is a certificate authority to trust beside the system's.
 	CAFile string
+	// Silence is how long nothing may come while something is asked, before it ends with
+	// Silent; 0: 45 s.
+	Silence time.Duration
 }
 
 // Client has a client of each service. It is safe for concurrent use.
@@ -69,6 +74,7 @@ func New(cfg Config) (*Client, error) {
 		transport.TLSClientConfig = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}
 	}
 	transport.MaxIdleConnsPerHost = keptConnections
+	transport.DialContext = impatient(cmp.Or(cfg.Silence, silence))
 	nodes, err := NewNodes(cfg.Address, false, transport)
 	if err != nil {
 		return nil, err

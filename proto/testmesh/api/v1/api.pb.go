@@ -3229,7 +3229,10 @@ type WatchRequest struct {
 	// Bytes of the stream to leave out.
 	Offset int64 `protobuf:"varint,3,opt,name=offset,proto3" json:"offset,omitempty"`
 	// End where it ends now, instead of waiting for more.
-	NoFollow      bool `protobuf:"varint,4,opt,name=no_follow,json=noFollow,proto3" json:"no_follow,omitempty"`
+	NoFollow bool `protobuf:"varint,4,opt,name=no_follow,json=noFollow,proto3" json:"no_follow,omitempty"`
+	// The attempt that offset is of, for whoever reads on after a cut and asks for the newest:
+	// where that is another by now, its stream comes from 0 on, after restarted.
+	ReadAttempt   int32 `protobuf:"varint,5,opt,name=read_attempt,json=readAttempt,proto3" json:"read_attempt,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -3292,6 +3295,14 @@ func (x *WatchRequest) GetNoFollow() bool {
 	return false
 }
 
+func (x *WatchRequest) GetReadAttempt() int32 {
+	if x != nil {
+		return x.ReadAttempt
+	}
+	return 0
+}
+
+// WatchResponse without data is a sign of life: one comes every 10 s where nothing else does.
 type WatchResponse struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Attempt int32                  `protobuf:"varint,1,opt,name=attempt,proto3" json:"attempt,omitempty"`
@@ -3416,6 +3427,7 @@ func (x *WatchBatchRequest) GetBatchId() string {
 	return ""
 }
 
+// WatchBatchResponse without runs is a sign of life: one comes every 10 s where nothing else does.
 type WatchBatchResponse struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Runs          []*Run                 `protobuf:"bytes,1,rep,name=runs,proto3" json:"runs,omitempty"`
@@ -5510,12 +5522,13 @@ const file_testmesh_api_v1_api_proto_rawDesc = "" +
 	"\arunning\x18\x02 \x01(\x05R\arunning\x12:\n" +
 	"\voldest_wait\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\n" +
 	"oldestWait\x12 \n" +
-	"\vquarantined\x18\x04 \x01(\x05R\vquarantined\"~\n" +
+	"\vquarantined\x18\x04 \x01(\x05R\vquarantined\"\xaa\x01\n" +
 	"\fWatchRequest\x12\x1f\n" +
 	"\x06run_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x05runId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12\x16\n" +
 	"\x06offset\x18\x03 \x01(\x03R\x06offset\x12\x1b\n" +
-	"\tno_follow\x18\x04 \x01(\bR\bnoFollow\"\x9b\x01\n" +
+	"\tno_follow\x18\x04 \x01(\bR\bnoFollow\x12*\n" +
+	"\fread_attempt\x18\x05 \x01(\x05B\a\xbaH\x04\x1a\x02(\x00R\vreadAttempt\"\x9b\x01\n" +
 	"\rWatchResponse\x12\x18\n" +
 	"\aattempt\x18\x01 \x01(\x05R\aattempt\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\x03R\x06offset\x12\x12\n" +
