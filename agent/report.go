@@ -22,6 +22,12 @@ func undecided(ctx context.Context, out engine.Outcome) bool {
 	return errors.Is(context.Cause(ctx), lease.ErrLost) && out.Status != event.Passed && out.Status != event.Failed
 }
 
+// interrupted says whether a run was ended by the end of this agent: nobody wanted that,
+// and another agent may have it.
+func interrupted(ctx context.Context, out engine.Outcome) bool {
+	return errors.Is(context.Cause(ctx), lease.ErrStopped) && out.Status == event.Cancelled
+}
+
 // abandon sends what a run did whose lease was lost, and says that it was, so that
 // another agent has it at once. Where nobody hears it, the lease ends by its time.
 func (w *work) abandon(ctx context.Context, spool *stream.Spool) {
@@ -36,6 +42,29 @@ func (w *work) abandon(ctx context.Context, spool *stream.Spool) {
 	}
 	if err := a.hello(telling, []*apiv1.Lease{l}); err != nil {
 		a.cfg.Logger.Warn("that the lease of a run was lost could not be told", "run", l.GetRunId(), "error", err)
+	}
+}
+
+// handBack sends what a run did that this agent's end has cut off, once it was torn
+// down, and gives the run to others. Where nobody hears it, the lease ends by its time.
+func (w *work) handBack(ctx context.Context, spool *stream.Spool) {
+	a, l := w.agent, w.offer.GetLease()
+	defer a.forget(spool)
+	length, sum, _ := spool.Complete()
+	a.sender.Written()
+	telling, cancel := context.WithTimeout(context.WithoutCancel(ctx), deliverWithin)
+	defer cancel()
+	fenced, err := a.sender.Sent(telling, spool)
+	if fenced {
+		return
+	}
+	if err == nil {
+		_, err = a.gateway.Return(telling, &apiv1.ReturnRequest{
+			Lease: l, Reason: "the agent was told to end", Drained: true, StreamBytes: length, StreamSha256: sum,
+		})
+	}
+	if err != nil {
+		a.cfg.Logger.Warn("a run could not be given back: others have it once its lease ends", "run", l.GetRunId(), "error", err)
 	}
 }
 

@@ -38,3 +38,27 @@ func TestALostLeaseIsNoVerdict(t *testing.T) {
 		})
 	}
 }
+
+// What the end of an agent cuts off is another's; what was judged before it is not.
+func TestWhatTheEndOfAnAgentCutsOff(t *testing.T) {
+	for name, test := range map[string]struct {
+		why    error
+		status event.Status
+		want   bool
+	}{
+		"cancelled by the ending": {lease.ErrStopped, event.Cancelled, true},
+		"passed before it":        {lease.ErrStopped, event.Passed, false},
+		"failed before it":        {lease.ErrStopped, event.Failed, false},
+		"errored before it":       {lease.ErrStopped, event.Errored, false},
+		"cancelled by somebody":   {errors.New("cancelled by ada"), event.Cancelled, false},
+		"cancelled by the loss":   {lease.ErrLost, event.Cancelled, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ctx, end := context.WithCancelCause(t.Context())
+			end(test.why)
+			if got := interrupted(ctx, engine.Outcome{Status: test.status}); got != test.want {
+				t.Errorf("got %v, want %v", got, test.want)
+			}
+		})
+	}
+}

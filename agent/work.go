@@ -190,8 +190,25 @@ func (w *work) Run(ctx context.Context, started *apiv1.StartResponse, hurry, _ <
 		w.abandon(ctx, spool)
 		return
 	}
+	if interrupted(ctx, out) {
+		if ended(hurry) || len(out.Left) > 0 {
+			w.abandon(ctx, spool) // what it has left is torn down elsewhere
+		} else {
+			w.handBack(ctx, spool)
+		}
+		return
+	}
 	if w.report(ctx, spool, sink, out) {
 		a.forget(spool)
+	}
+}
+
+func ended(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }
 

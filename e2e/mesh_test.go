@@ -24,18 +24,24 @@ type witness struct {
 	*httptest.Server
 	mu      sync.Mutex
 	pays    map[string]int // requests that must not be repeated, by run
+	tidied  map[string]int // teardowns, by run
 	working map[string]int // requests under way, by run
 	overlap int
 	hold    chan struct{} // closed: /work answers
 }
 
 func newWitness(t *testing.T) *witness {
-	w := &witness{pays: map[string]int{}, working: map[string]int{}, hold: make(chan struct{})}
+	w := &witness{pays: map[string]int{}, tidied: map[string]int{}, working: map[string]int{}, hold: make(chan struct{})}
 	mux := http.NewServeMux()
 	mux.HandleFunc("/pay/{run}", func(_ http.ResponseWriter, r *http.Request) {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		w.pays[r.PathValue("run")]++
+	})
+	mux.HandleFunc("/tidied/{run}", func(_ http.ResponseWriter, r *http.Request) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.tidied[r.PathValue("run")]++
 	})
 	mux.HandleFunc("/work/{run}", func(_ http.ResponseWriter, r *http.Request) {
 		run := r.PathValue("run")
@@ -137,9 +143,9 @@ func (s *site) start(address string) (said []string) {
 	return nil
 }
 
-func (s *site) agent(name string) *exec.Cmd {
+func (s *site) agent(name string, flags ...string) *exec.Cmd {
 	s.t.Helper()
-	a := s.process("agent", "--token", strings.TrimSpace(s.run(0, "agents", "token")), "--data", filepath.Join(s.dir, name), "--name", name)
+	a := s.process(append([]string{"agent", "--token", strings.TrimSpace(s.run(0, "agents", "token")), "--data", filepath.Join(s.dir, name), "--name", name}, flags...)...)
 	if err := a.Start(); err != nil {
 		s.t.Fatal(err)
 	}
@@ -401,5 +407,53 @@ func TestADrainedAgentFinishesWhatItHas(t *testing.T) {
 	}
 	if err := agent.Wait(); err != nil {
 		t.Errorf("the agent ended with %v", err)
+	}
+}
+
+// An agent that may not wait for its runs gives them to others: nobody wanted them to end.
+func TestWhatAnAgentHasNoTimeForIsAnothers(t *testing.T) {
+	w, s := newWitness(t), newSite(t)
+	s.file("long.testmesh.yaml", `flow:
+  name: Long
+  steps: [{id: work, action: http.request, config: {url: "`+w.URL+`/work/${run.id}"}, timeout: 1m}]
+  teardown: [{id: tidy, action: http.request, config: {method: DELETE, url: "`+w.URL+`/tidied/${run.id}"}}]
+`)
+	s.file("paid.testmesh.yaml", `flow:
+  name: Paid
+  steps:
+    - {id: pay, action: http.request, config: {method: POST, url: "`+w.URL+`/pay/${run.id}"}}
+    - {id: work, action: http.request, config: {url: "`+w.URL+`/work/${run.id}"}, timeout: 1m}
+`)
+	one := s.agent("one", "--drain", "1s")
+	ended := s.background("long.testmesh.yaml", "paid.testmesh.yaml")
+	until(t, "the work", func() error {
+		if w.atWork() != 2 {
+			return fmt.Errorf("%d at work", w.atWork())
+		}
+		return nil
+	})
+	if err := one.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	if err := one.Wait(); err != nil {
+		t.Errorf("the agent ended with %v", err)
+	}
+	close(w.hold)
+	s.agent("two")
+	if code := <-ended; code != 3 {
+		t.Errorf("got exit code %d", code)
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, r := range s.records() {
+		switch attempts := len(r.Attempts); {
+		case w.pays[r.ID] == 0 && (r.Status != "PASSED" || attempts != 2 || r.Attempts[0].Outcome != "drained" || w.tidied[r.ID] != 2):
+			t.Errorf("the one that may be repeated was tidied %d times and is %v", w.tidied[r.ID], r)
+		case w.pays[r.ID] == 1 && (r.Status != "ERRORED" || attempts != 1 || !strings.Contains(r.Reason, "indeterminate: agent one ended after step pay began")):
+			t.Errorf("the one that may not is %v", r)
+		}
+	}
+	if len(w.pays) != 1 || w.overlap != 0 {
+		t.Errorf("%d paid, %d requests overlapped", len(w.pays), w.overlap)
 	}
 }

@@ -63,8 +63,8 @@ func New(c Config) *cobra.Command {
 		Short: "Run an agent of a control plane",
 		Long: "Run an agent: it connects to the control plane, takes runs that its labels fit, runs them here, and streams back\n" +
 			"what happens. It needs a join token once; after that its own key, in its data directory, is what it is known by.\n" +
-			"The first signal drains it: it takes nothing new and finishes what runs. The second cancels what runs; teardown\n" +
-			"runs all the same.\n\n" +
+			"The first signal drains it: it takes nothing new and finishes what runs. The second tears\n" +
+			"down what runs, and gives it to other agents.\n\n" +
 			"Every flag is also a variable and a key of the file that --config names: docs/agent-settings.md has them all.",
 		Example: "  " + c.Name + " --server https://mesh.example.com --token tmj_… --data /var/lib/testmesh-agent\n" +
 			"  " + c.Name + " --config /etc/testmesh/agent.yaml --print-config",
@@ -108,11 +108,11 @@ func (c *Config) signalled(ctx context.Context) (context.Context, context.Cancel
 			select {
 			case <-c.Signals:
 				if n == 0 {
-					fmt.Fprintln(c.Stderr, "draining: nothing new is taken, what runs is finished. Again to cancel it.")
+					fmt.Fprintln(c.Stderr, "draining: nothing new is taken, what runs is finished. Again to give it to others.")
 					close(drain)
 					continue
 				}
-				fmt.Fprintln(c.Stderr, "stopping: what runs is cancelled, and torn down")
+				fmt.Fprintln(c.Stderr, "stopping: what runs is torn down, and given to others")
 				cancel()
 				return
 			case <-ctx.Done():

@@ -54,7 +54,7 @@ func Table(s *Settings) *setting.Table {
 		}
 		return nil
 	}})
-	t.Duration(&s.Drain, 0, setting.Spec{Key: "drain", Default: "0s", What: "how long what runs may take to its end once the agent is told to end; then it is cancelled, and torn down; 0s: as long as it takes"})
+	t.Duration(&s.Drain, 0, setting.Spec{Key: "drain", Default: "0s", What: "how long what runs may take to its end once the agent is told to end; then it is torn down, and given to others; 0s: as long as it takes"})
 	return t
 }
 

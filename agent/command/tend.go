@@ -93,7 +93,7 @@ func (l *life) one(ctx context.Context, cut context.CancelFunc, s Settings, drai
 				over = time.After(s.Drain)
 			}
 		case <-over:
-			l.log.Warn("what runs has not ended in time: it is cancelled, and torn down", "drain", s.Drain)
+			l.log.Warn("what runs has not ended in time: it is torn down, and given to others", "drain", s.Drain)
 			cut()
 		case <-l.reloads:
 			if drain == nil {

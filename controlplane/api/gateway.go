@@ -332,6 +332,11 @@ func (s *server) Return(ctx context.Context, req *apiv1.ReturnRequest) (*apiv1.R
 	if err := s.own(ctx, l); err != nil {
 		return nil, err
 	}
+	if req.GetStreamSha256() != "" {
+		if err := s.Streams.Durable(ctx, l.GetRunId(), l.GetAttempt(), req.GetStreamBytes(), req.GetStreamSha256()); err != nil {
+			return nil, &Error{Kind: Unavailable, Field: "stream_bytes", Message: err.Error(), Cause: err}
+		}
+	}
 	_, err := s.propose(ctx, s.idempotent(ctx, leaseKey("return", l), &clusterv1.Command{Body: &clusterv1.Command_ReturnLease{ReturnLease: &clusterv1.ReturnLease{
 		RunId: l.GetRunId(), Attempt: l.GetAttempt(), Fence: l.GetFence(), Reason: req.GetReason(), Drained: req.GetDrained(),
 	}}}))

@@ -1455,7 +1455,10 @@ type ReturnRequest struct {
 	Lease  *Lease                 `protobuf:"bytes,1,opt,name=lease,proto3" json:"lease,omitempty"`
 	Reason string                 `protobuf:"bytes,2,opt,name=reason,proto3" json:"reason,omitempty"`
 	// The agent ends before the run does: it was stopped and torn down in order.
-	Drained       bool `protobuf:"varint,3,opt,name=drained,proto3" json:"drained,omitempty"`
+	Drained bool `protobuf:"varint,3,opt,name=drained,proto3" json:"drained,omitempty"`
+	// The whole stream of what was stopped, as for Finish: it is kept before the run is another's.
+	StreamBytes   int64  `protobuf:"varint,4,opt,name=stream_bytes,json=streamBytes,proto3" json:"stream_bytes,omitempty"`
+	StreamSha256  string `protobuf:"bytes,5,opt,name=stream_sha256,json=streamSha256,proto3" json:"stream_sha256,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1509,6 +1512,20 @@ func (x *ReturnRequest) GetDrained() bool {
 		return x.Drained
 	}
 	return false
+}
+
+func (x *ReturnRequest) GetStreamBytes() int64 {
+	if x != nil {
+		return x.StreamBytes
+	}
+	return 0
+}
+
+func (x *ReturnRequest) GetStreamSha256() string {
+	if x != nil {
+		return x.StreamSha256
+	}
+	return ""
 }
 
 type ReturnResponse struct {
@@ -2241,11 +2258,13 @@ const file_testmesh_api_v1_gateway_proto_rawDesc = "" +
 	"\rdropped_bytes\x18\r \x01(\x03R\fdroppedBytes\x12'\n" +
 	"\tvariables\x18\x0e \x01(\tB\t\xbaH\x06r\x04(\x80\x80\x04R\tvariables\"(\n" +
 	"\x0eFinishResponse\x12\x16\n" +
-	"\x06fenced\x18\x01 \x01(\bR\x06fenced\"\x81\x01\n" +
+	"\x06fenced\x18\x01 \x01(\bR\x06fenced\"\xc9\x01\n" +
 	"\rReturnRequest\x124\n" +
 	"\x05lease\x18\x01 \x01(\v2\x16.testmesh.api.v1.LeaseB\x06\xbaH\x03\xc8\x01\x01R\x05lease\x12 \n" +
 	"\x06reason\x18\x02 \x01(\tB\b\xbaH\x05r\x03\x18\xe8\aR\x06reason\x12\x18\n" +
-	"\adrained\x18\x03 \x01(\bR\adrained\"\x10\n" +
+	"\adrained\x18\x03 \x01(\bR\adrained\x12!\n" +
+	"\fstream_bytes\x18\x04 \x01(\x03R\vstreamBytes\x12#\n" +
+	"\rstream_sha256\x18\x05 \x01(\tR\fstreamSha256\"\x10\n" +
 	"\x0eReturnResponse\"E\n" +
 	"\x0fDescribeRequest\x122\n" +
 	"\vdescriptors\x18\x01 \x03(\fB\x10\xbaH\r\x92\x01\n" +

@@ -1,5 +1,5 @@
 import { useNow } from "../../components/clock";
-import type { Run } from "../../gen/testmesh/api/v1/record_pb";
+import type { Attempt, Run } from "../../gen/testmesh/api/v1/record_pb";
 import { duration, millis } from "../../lib/format";
 import { hasEnded, runWord } from "../../lib/status";
 
@@ -41,6 +41,13 @@ export function RunTimeline({ run }: { run: Run }) {
   );
 }
 
+// workOf is what an agent did from the start of an attempt on.
+function workOf(attempt: Attempt, verdict: string): [word: string, look: string] {
+  if (attempt.outcome === "lost") return ["lost", "bg-errored"];
+  if (attempt.outcome === "drained") return ["drained", "bg-flaky"];
+  return attempt.teardownOnly ? ["torn down", "bg-control"] : ["ran", verdict];
+}
+
 // partsOf follows the attempts: what is between them is waiting.
 function partsOf(run: Run, end: number): Part[] {
   const parts: Part[] = [];
@@ -55,7 +62,7 @@ function partsOf(run: Run, end: number): Part[] {
     const [granted, started, left] = [millis(attempt.granted), millis(attempt.started), millis(attempt.ended)];
     until(granted, "waited", "bg-control");
     until(started || left || (last ? end : granted), started === 0 ? "offered" : "starting", "bg-flaky");
-    if (started !== 0) until(left || (last ? end : started), last && !attempt.teardownOnly ? "ran" : "lost", last ? verdict : "bg-errored");
+    if (started !== 0) until(left || (last ? end : started), ...workOf(attempt, verdict));
   }
   until(end, hasEnded(run.status) ? "ending" : "waiting", "bg-control");
   return parts;
