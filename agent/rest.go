@@ -9,8 +9,8 @@ const (
 	// restAfter is how long an agent has had no run until it is at rest: long enough that
 	// one to whom runs come every few seconds is not.
 	restAfter = 8 * time.Second
-	// restLook is how often that is looked at, and restAgain how often once it is.
-	restLook, restAgain = 2 * time.Second, 15 * time.Second
+	// restLook is how often that is looked at.
+	restLook = 2 * time.Second
 )
 
 // rests calls atRest as long as the agent has nothing to do, each time it looks; first
@@ -29,17 +29,13 @@ func rests(ctx context.Context, runs func() (now int, ever int64), atRest func(f
 		now, ever := runs()
 		if now > 0 || ever != seen {
 			seen, since, first = ever, time.Now(), true
-			look.Reset(restLook)
 			continue
 		}
 		if time.Since(since) < restAfter {
 			continue
 		}
 		atRest(first)
-		if first {
-			first = false
-			look.Reset(restAgain)
-		}
+		first = false
 	}
 }
 

@@ -24,10 +24,10 @@ func TestWhenAnAgentIsAtRest(t *testing.T) {
 		// calls are all of them.
 		calls int
 	}{
-		"after its start":   {until: 40 * time.Second, want: seconds(8), calls: 3},
-		"not while it runs": {story: []at{{0, 1, 1}, {47 * time.Second, 0, 1}}, until: time.Minute, want: seconds(54), calls: 1},
+		"after its start":   {until: 41 * time.Second, want: seconds(8), calls: 17},
+		"not while it runs": {story: []at{{0, 1, 1}, {47 * time.Second, 0, 1}}, until: 61 * time.Second, want: seconds(54), calls: 4},
 		"a run that came and went between two looks is one": {
-			story: []at{{12 * time.Second, 0, 1}}, until: 40 * time.Second, want: seconds(8, 31), calls: 2,
+			story: []at{{12 * time.Second, 0, 1}}, until: 41 * time.Second, want: seconds(8, 20), calls: 13,
 		},
 		"never while one follows the other": {
 			story: []at{{4 * time.Second, 0, 1}, {10 * time.Second, 0, 2}, {16 * time.Second, 0, 3}, {22 * time.Second, 0, 4}},

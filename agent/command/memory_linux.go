@@ -2,11 +2,11 @@ package command
 
 import (
 	"bufio"
-	"fmt"
+	"bytes"
 	"io"
 	"os"
 	"runtime/debug"
-	"strings"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -41,17 +41,29 @@ func giveBack(first bool) {
 	}
 }
 
-// mapped is how many bytes of files are resident; 0: nobody says.
+// mapped is how many bytes of files are resident; 0: nobody says. It is asked so often
+// that it leaves nothing on the heap.
 func mapped() (bytes int64) {
-	text, err := os.ReadFile("/proc/self/statm")
+	fd, err := unix.Open("/proc/self/statm", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return 0
 	}
-	var size, all, shared int64 // in pages
-	if _, err := fmt.Sscan(string(text), &size, &all, &shared); err != nil {
+	defer func() { _ = unix.Close(fd) }() // it was only read
+	var text [256]byte
+	n, err := unix.Read(fd, text[:])
+	if err != nil {
 		return 0
 	}
-	return shared * int64(os.Getpagesize())
+	field, pages := 0, int64(0) // SIZE RESIDENT SHARED ..., in pages
+	for _, c := range text[:n] {
+		switch {
+		case c == ' ':
+			field++
+		case field == 2 && c >= '0' && c <= '9':
+			pages = 10*pages + int64(c-'0')
+		}
+	}
+	return pages * int64(os.Getpagesize())
 }
 
 // mapping is a range of addresses.
@@ -59,19 +71,18 @@ type mapping struct{ from, to uintptr }
 
 // clean finds the mappings of files that hold nothing but what the file does. A range
 // that may be written to does not count, nor one with a page of its own: the loader
-// writes to some before it protects them, and a debugger to code.
+// writes to some before it protects them, and a debugger to code. It leaves next to
+// nothing on the heap.
 func clean(smaps io.Reader) (found []mapping) {
 	lines := bufio.NewScanner(smaps)
 	var m mapping
 	of := false // the lines are about a candidate
 	for lines.Scan() {
-		name, rest, _ := strings.Cut(lines.Text(), " ")
+		name, rest, _ := bytes.Cut(lines.Bytes(), space)
 		switch {
-		case !strings.HasSuffix(name, ":"): // FROM-TO PERMISSIONS OFFSET DEVICE INODE PATH
-			fields := strings.Fields(rest)
-			_, err := fmt.Sscanf(name, "%x-%x", &m.from, &m.to)
-			of = err == nil && len(fields) >= 5 && fields[0][1] == '-' && fields[3] != "0" && strings.HasPrefix(fields[4], "/")
-		case of && name == "Anonymous:" && strings.TrimSpace(rest) == "0 kB":
+		case !bytes.HasSuffix(name, colon):
+			m, of = candidate(name, rest)
+		case of && string(name) == "Anonymous:" && string(bytes.TrimSpace(rest)) == "0 kB":
 			found = append(found, m)
 		}
 	}
@@ -79,4 +90,19 @@ func clean(smaps io.Reader) (found []mapping) {
 		return nil // half a description says nothing
 	}
 	return found
+}
+
+var space, colon, dash = []byte(" "), []byte(":"), []byte("-")
+
+// candidate reads the first line of a mapping: FROM-TO PERMISSIONS OFFSET DEVICE INODE PATH.
+func candidate(addresses, rest []byte) (m mapping, ok bool) {
+	low, high, _ := bytes.Cut(addresses, dash)
+	from, err := strconv.ParseUint(string(low), 16, 64)
+	to, toErr := strconv.ParseUint(string(high), 16, 64)
+	permissions, rest, _ := bytes.Cut(rest, space)
+	_, rest, _ = bytes.Cut(rest, space) // offset
+	_, rest, _ = bytes.Cut(rest, space) // device
+	inode, path, _ := bytes.Cut(rest, space)
+	ok = err == nil && toErr == nil && len(permissions) > 1 && permissions[1] == '-' && string(inode) != "0" && bytes.HasPrefix(bytes.TrimSpace(path), []byte("/"))
+	return mapping{uintptr(from), uintptr(to)}, ok
 }

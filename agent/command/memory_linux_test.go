@@ -135,3 +135,12 @@ func TestWhichMappingsHoldWhatTheirFileDoes(t *testing.T) {
 		t.Errorf("got %x of a description that ends in its middle", got)
 	}
 }
+
+func TestLookingAtMemoryTakesNone(t *testing.T) {
+	if n := mapped(); n < 1<<20 || n > 1<<32 {
+		t.Errorf("%d bytes of files are resident", n)
+	}
+	if n := testing.AllocsPerRun(100, func() { mapped() }); n > 3 {
+		t.Errorf("a look makes %v objects", n)
+	}
+}
