@@ -124,6 +124,7 @@ func TestTheServerAnswersAsItsDocumentSays(t *testing.T) {
 		{id: "Run_GetBatch", in: map[string]string{"id": run.GetBatchId()}, query: "read=READ_STRONG"},
 		{id: "Run_ListRuns", query: "status=RUN_STATUS_PASSED&status=RUN_STATUS_QUEUED&since=2020-01-01T00:00:00Z&page_size=2"},
 		{id: "Run_GetRun", in: one},
+		{id: "Run_GetRunSource", in: one},
 		{id: "Run_Cancel", body: fmt.Sprintf(`{"run_ids":[%q],"reason":"enough"}`, run.GetId())},
 		{id: "Run_Rerun", in: one, body: "{}"},
 		{id: "Run_SetPriority", body: fmt.Sprintf(`{"run_ids":[%q],"priority":4}`, waiting.GetId())},

@@ -218,6 +218,30 @@ func (s *server) GetRun(ctx context.Context, req *apiv1.GetRunRequest) (*apiv1.G
 	return &apiv1.GetRunResponse{Run: r, Index: index}, of(err, "id", "run", req.GetId())
 }
 
+// GetRunSource gives what a run was made of.
+func (s *server) GetRunSource(ctx context.Context, req *apiv1.GetRunSourceRequest) (*apiv1.GetRunSourceResponse, error) {
+	r, err := s.Runs.Run(ctx, req.GetId())
+	if err != nil {
+		return nil, of(err, "id", "run", req.GetId())
+	}
+	b, err := s.Runs.Batch(ctx, r.GetBatchId())
+	if err != nil {
+		return nil, of(err, "id", "batch of run", req.GetId())
+	}
+	spec := r.GetSpec()
+	files, err := s.Flows.Bundle(ctx, spec.GetBundle())
+	if err != nil {
+		return nil, of(err, "id", "bundle of run", req.GetId())
+	}
+	text, err := s.content(ctx, files, spec.GetFile())
+	if err != nil {
+		return nil, err
+	}
+	queued := b.GetSource()
+	queued.Flows = nil
+	return &apiv1.GetRunSourceResponse{Text: string(text), File: spec.GetFile(), Files: files, Queued: queued}, nil
+}
+
 // Cancel asks runs to end.
 func (s *server) Cancel(ctx context.Context, req *apiv1.CancelRequest) (*apiv1.CancelResponse, error) {
 	if len(req.GetRunIds()) == 0 && req.GetBatchId() == "" {

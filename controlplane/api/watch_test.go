@@ -5,6 +5,8 @@ import (
 	"slices"
 	"testing"
 
+	"connectrpc.com/connect"
+
 	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
 )
 
@@ -52,5 +54,23 @@ func TestAStreamIsReadOnAfterACut(t *testing.T) {
 		if s.Err() != nil || !slices.Equal(got, tt.want) {
 			t.Errorf("%v gave %q, %v, not %q", tt.req, got, s.Err(), tt.want)
 		}
+	}
+}
+
+func TestWhatARunWasMadeOf(t *testing.T) {
+	n := start(t)
+	run := n.queue()
+	res, err := n.admin.Runs.GetRunSource(t.Context(), &apiv1.GetRunSourceRequest{Id: run.GetId()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if res.GetText() != helloFlow || res.GetFile() != "flows/hello.testmesh.yaml" || len(res.GetFiles()) != 1 || res.GetFiles()[0].GetSha256() != sumOf([]byte(helloFlow)) {
+		t.Errorf("got %v", res)
+	}
+	if q := res.GetQueued(); q.GetPriority() != 2 || len(q.GetFlows()) != 0 {
+		t.Errorf("it was queued with %v", q)
+	}
+	if _, err := n.admin.Runs.GetRunSource(t.Context(), &apiv1.GetRunSourceRequest{Id: run.GetBatchId()}); connect.CodeOf(err) != connect.CodeNotFound {
+		t.Errorf("of a run that is none: %v", err)
 	}
 }

@@ -1,3 +1,4 @@
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { AxeBuilder } from "@axe-core/playwright";
 import type { Browser } from "playwright-core";
@@ -64,6 +65,26 @@ test("what differs from the last pass is read in one key, and its address is sen
   // One that is not kept is said, and nothing is red.
   await page.goto(`${mesh.url}/runs/${passed}?view=compare&with=0198c5b2-0000-7000-8000-000000000000`);
   await page.getByText("choose another above").waitFor();
+  expect(complaints).toEqual([]);
+});
+
+test("a flow that was changed, and queued with another value, is seen beside what it was", async () => {
+  const changed = readFileSync(flow, "utf8").replace("it is asked once", "it is asked again");
+  expect(await mesh.queueFiles({ "moody.testmesh.yaml": changed }, "--var", `SYSTEM=${moody.url}`)).toContain("1 passed");
+  const { page, complaints } = await openTab(browser);
+  await page.goto(`${mesh.url}/runs`);
+  await page
+    .getByRole("link", { name: /A moody system/ })
+    .first()
+    .click();
+  await page.getByRole("tab", { name: "Compare" }).click();
+  const flowNow = page.getByRole("region", { name: "What changed in the flow" });
+  await flowNow.getByText("it is asked again").waitFor();
+  await flowNow.getByText("it is asked once").waitFor();
+  const row = page.getByRole("row", { name: /\$\.SYSTEM/ });
+  await expect.poll(() => row.getByRole("cell").allTextContents()).toEqual(["nothing", `"${moody.url}"`]);
+  const axe = await new AxeBuilder({ page }).withTags(["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]).analyze();
+  expect(axe.violations.map((violation) => `${violation.id}: ${violation.nodes.map((node) => node.html).join(" ")}`)).toEqual([]);
   expect(complaints).toEqual([]);
 });
 

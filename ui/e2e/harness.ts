@@ -21,6 +21,8 @@ export interface Mesh {
   command(...args: string[]): Promise<string>;
   // queue runs flows remotely and waits for their end.
   queue(...args: string[]): Promise<string>;
+  // queueFiles does so with the flows of a project of these files.
+  queueFiles(files: Record<string, string>, ...args: string[]): Promise<string>;
   // push stores flows of ui/e2e/flows, as a project of their own.
   push(...names: string[]): Promise<void>;
   // pushFiles stores a project of these files; what was stored and is none of them goes.
@@ -62,12 +64,14 @@ export async function startMesh(env: Record<string, string> = {}): Promise<Mesh>
       (failed: { stdout?: string; stderr?: string }) => `${failed.stdout ?? ""}${failed.stderr ?? ""}`,
     );
   };
-  const pushFiles = async (files: Record<string, string>) => {
+  const inProject = async (files: Record<string, string>, ...args: string[]) => {
     const project = mkdtempSync(join(tmpdir(), "testmesh-project-"));
     mkdirSync(join(project, ".testmesh"));
     for (const [name, text] of Object.entries(files)) writeFileSync(join(project, name), text);
-    const said = await commandIn(project, "push", "--force");
-    rmSync(project, { recursive: true, force: true });
+    return commandIn(project, ...args).finally(() => rmSync(project, { recursive: true, force: true }));
+  };
+  const pushFiles = async (files: Record<string, string>) => {
+    const said = await inProject(files, "push", "--force");
     if (!/\d+ added/.test(said)) throw new Error(`push said ${said}`);
   };
   return {
@@ -79,6 +83,7 @@ export async function startMesh(env: Record<string, string> = {}): Promise<Mesh>
     },
     command,
     queue: (...args) => command("run", "--remote", ...args),
+    queueFiles: (files, ...args) => inProject(files, "run", "--remote", ".", ...args),
     push: async (...names) => {
       const files = names.map((name) => [`${name}.testmesh.yaml`, readFileSync(join(root, "ui/e2e/flows", `${name}.testmesh.yaml`), "utf8")]);
       await pushFiles(Object.fromEntries(files) as Record<string, string>);

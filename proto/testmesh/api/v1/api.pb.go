@@ -3221,6 +3221,120 @@ func (x *QueueStatsResponse) GetQuarantined() int32 {
 	return 0
 }
 
+type GetRunSourceRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRunSourceRequest) Reset() {
+	*x = GetRunSourceRequest{}
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRunSourceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRunSourceRequest) ProtoMessage() {}
+
+func (x *GetRunSourceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRunSourceRequest.ProtoReflect.Descriptor instead.
+func (*GetRunSourceRequest) Descriptor() ([]byte, []int) {
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *GetRunSourceRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type GetRunSourceResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The file of the flow, its path in the bundle, and all files of that.
+	Text  string        `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	File  string        `protobuf:"bytes,2,opt,name=file,proto3" json:"file,omitempty"`
+	Files []*BundleFile `protobuf:"bytes,3,rep,name=files,proto3" json:"files,omitempty"`
+	// What the batch was queued with, without its list of flows.
+	Queued        *Source `protobuf:"bytes,4,opt,name=queued,proto3" json:"queued,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRunSourceResponse) Reset() {
+	*x = GetRunSourceResponse{}
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRunSourceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRunSourceResponse) ProtoMessage() {}
+
+func (x *GetRunSourceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRunSourceResponse.ProtoReflect.Descriptor instead.
+func (*GetRunSourceResponse) Descriptor() ([]byte, []int) {
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *GetRunSourceResponse) GetText() string {
+	if x != nil {
+		return x.Text
+	}
+	return ""
+}
+
+func (x *GetRunSourceResponse) GetFile() string {
+	if x != nil {
+		return x.File
+	}
+	return ""
+}
+
+func (x *GetRunSourceResponse) GetFiles() []*BundleFile {
+	if x != nil {
+		return x.Files
+	}
+	return nil
+}
+
+func (x *GetRunSourceResponse) GetQueued() *Source {
+	if x != nil {
+		return x.Queued
+	}
+	return nil
+}
+
 type WatchRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	RunId string                 `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
@@ -3239,7 +3353,7 @@ type WatchRequest struct {
 
 func (x *WatchRequest) Reset() {
 	*x = WatchRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[51]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[53]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3251,7 +3365,7 @@ func (x *WatchRequest) String() string {
 func (*WatchRequest) ProtoMessage() {}
 
 func (x *WatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[51]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[53]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3264,7 +3378,7 @@ func (x *WatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{51}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{53}
 }
 
 func (x *WatchRequest) GetRunId() string {
@@ -3320,7 +3434,7 @@ type WatchResponse struct {
 
 func (x *WatchResponse) Reset() {
 	*x = WatchResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[52]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[54]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3332,7 +3446,7 @@ func (x *WatchResponse) String() string {
 func (*WatchResponse) ProtoMessage() {}
 
 func (x *WatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[52]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[54]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3345,7 +3459,7 @@ func (x *WatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{52}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{54}
 }
 
 func (x *WatchResponse) GetAttempt() int32 {
@@ -3392,7 +3506,7 @@ type WatchBatchRequest struct {
 
 func (x *WatchBatchRequest) Reset() {
 	*x = WatchBatchRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[53]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[55]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3404,7 +3518,7 @@ func (x *WatchBatchRequest) String() string {
 func (*WatchBatchRequest) ProtoMessage() {}
 
 func (x *WatchBatchRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[53]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[55]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3417,7 +3531,7 @@ func (x *WatchBatchRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchBatchRequest.ProtoReflect.Descriptor instead.
 func (*WatchBatchRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{53}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{55}
 }
 
 func (x *WatchBatchRequest) GetBatchId() string {
@@ -3438,7 +3552,7 @@ type WatchBatchResponse struct {
 
 func (x *WatchBatchResponse) Reset() {
 	*x = WatchBatchResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[54]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[56]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3450,7 +3564,7 @@ func (x *WatchBatchResponse) String() string {
 func (*WatchBatchResponse) ProtoMessage() {}
 
 func (x *WatchBatchResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[54]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[56]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3463,7 +3577,7 @@ func (x *WatchBatchResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WatchBatchResponse.ProtoReflect.Descriptor instead.
 func (*WatchBatchResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{54}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{56}
 }
 
 func (x *WatchBatchResponse) GetRuns() []*Run {
@@ -3495,7 +3609,7 @@ type CreateJoinTokenRequest struct {
 
 func (x *CreateJoinTokenRequest) Reset() {
 	*x = CreateJoinTokenRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[55]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[57]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3507,7 +3621,7 @@ func (x *CreateJoinTokenRequest) String() string {
 func (*CreateJoinTokenRequest) ProtoMessage() {}
 
 func (x *CreateJoinTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[55]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[57]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3520,7 +3634,7 @@ func (x *CreateJoinTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJoinTokenRequest.ProtoReflect.Descriptor instead.
 func (*CreateJoinTokenRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{55}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{57}
 }
 
 func (x *CreateJoinTokenRequest) GetPins() map[string]string {
@@ -3569,7 +3683,7 @@ type CreateJoinTokenResponse struct {
 
 func (x *CreateJoinTokenResponse) Reset() {
 	*x = CreateJoinTokenResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[56]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[58]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3581,7 +3695,7 @@ func (x *CreateJoinTokenResponse) String() string {
 func (*CreateJoinTokenResponse) ProtoMessage() {}
 
 func (x *CreateJoinTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[56]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[58]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3594,7 +3708,7 @@ func (x *CreateJoinTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJoinTokenResponse.ProtoReflect.Descriptor instead.
 func (*CreateJoinTokenResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{56}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{58}
 }
 
 func (x *CreateJoinTokenResponse) GetToken() *JoinToken {
@@ -3619,7 +3733,7 @@ type ListJoinTokensRequest struct {
 
 func (x *ListJoinTokensRequest) Reset() {
 	*x = ListJoinTokensRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[57]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[59]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3631,7 +3745,7 @@ func (x *ListJoinTokensRequest) String() string {
 func (*ListJoinTokensRequest) ProtoMessage() {}
 
 func (x *ListJoinTokensRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[57]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[59]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3644,7 +3758,7 @@ func (x *ListJoinTokensRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJoinTokensRequest.ProtoReflect.Descriptor instead.
 func (*ListJoinTokensRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{57}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{59}
 }
 
 type ListJoinTokensResponse struct {
@@ -3656,7 +3770,7 @@ type ListJoinTokensResponse struct {
 
 func (x *ListJoinTokensResponse) Reset() {
 	*x = ListJoinTokensResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[58]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[60]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3668,7 +3782,7 @@ func (x *ListJoinTokensResponse) String() string {
 func (*ListJoinTokensResponse) ProtoMessage() {}
 
 func (x *ListJoinTokensResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[58]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[60]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3681,7 +3795,7 @@ func (x *ListJoinTokensResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListJoinTokensResponse.ProtoReflect.Descriptor instead.
 func (*ListJoinTokensResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{58}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{60}
 }
 
 func (x *ListJoinTokensResponse) GetTokens() []*JoinToken {
@@ -3700,7 +3814,7 @@ type RevokeJoinTokenRequest struct {
 
 func (x *RevokeJoinTokenRequest) Reset() {
 	*x = RevokeJoinTokenRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[59]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[61]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3712,7 +3826,7 @@ func (x *RevokeJoinTokenRequest) String() string {
 func (*RevokeJoinTokenRequest) ProtoMessage() {}
 
 func (x *RevokeJoinTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[59]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[61]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3725,7 +3839,7 @@ func (x *RevokeJoinTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeJoinTokenRequest.ProtoReflect.Descriptor instead.
 func (*RevokeJoinTokenRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{59}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{61}
 }
 
 func (x *RevokeJoinTokenRequest) GetId() string {
@@ -3743,7 +3857,7 @@ type RevokeJoinTokenResponse struct {
 
 func (x *RevokeJoinTokenResponse) Reset() {
 	*x = RevokeJoinTokenResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[60]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[62]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3755,7 +3869,7 @@ func (x *RevokeJoinTokenResponse) String() string {
 func (*RevokeJoinTokenResponse) ProtoMessage() {}
 
 func (x *RevokeJoinTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[60]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[62]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3768,7 +3882,7 @@ func (x *RevokeJoinTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RevokeJoinTokenResponse.ProtoReflect.Descriptor instead.
 func (*RevokeJoinTokenResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{60}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{62}
 }
 
 type ListAgentsRequest struct {
@@ -3782,7 +3896,7 @@ type ListAgentsRequest struct {
 
 func (x *ListAgentsRequest) Reset() {
 	*x = ListAgentsRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[61]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[63]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3794,7 +3908,7 @@ func (x *ListAgentsRequest) String() string {
 func (*ListAgentsRequest) ProtoMessage() {}
 
 func (x *ListAgentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[61]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[63]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3807,7 +3921,7 @@ func (x *ListAgentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAgentsRequest.ProtoReflect.Descriptor instead.
 func (*ListAgentsRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{61}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{63}
 }
 
 func (x *ListAgentsRequest) GetLabels() map[string]string {
@@ -3833,7 +3947,7 @@ type ListAgentsResponse struct {
 
 func (x *ListAgentsResponse) Reset() {
 	*x = ListAgentsResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[62]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3845,7 +3959,7 @@ func (x *ListAgentsResponse) String() string {
 func (*ListAgentsResponse) ProtoMessage() {}
 
 func (x *ListAgentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[62]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3858,7 +3972,7 @@ func (x *ListAgentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAgentsResponse.ProtoReflect.Descriptor instead.
 func (*ListAgentsResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{62}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *ListAgentsResponse) GetAgents() []*Agent {
@@ -3877,7 +3991,7 @@ type GetAgentRequest struct {
 
 func (x *GetAgentRequest) Reset() {
 	*x = GetAgentRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[63]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3889,7 +4003,7 @@ func (x *GetAgentRequest) String() string {
 func (*GetAgentRequest) ProtoMessage() {}
 
 func (x *GetAgentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[63]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3902,7 +4016,7 @@ func (x *GetAgentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAgentRequest.ProtoReflect.Descriptor instead.
 func (*GetAgentRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{63}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *GetAgentRequest) GetId() string {
@@ -3921,7 +4035,7 @@ type GetAgentResponse struct {
 
 func (x *GetAgentResponse) Reset() {
 	*x = GetAgentResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[64]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3933,7 +4047,7 @@ func (x *GetAgentResponse) String() string {
 func (*GetAgentResponse) ProtoMessage() {}
 
 func (x *GetAgentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[64]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3946,7 +4060,7 @@ func (x *GetAgentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAgentResponse.ProtoReflect.Descriptor instead.
 func (*GetAgentResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{64}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *GetAgentResponse) GetAgent() *Agent {
@@ -3971,7 +4085,7 @@ type MatchAgentsRequest struct {
 
 func (x *MatchAgentsRequest) Reset() {
 	*x = MatchAgentsRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[65]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -3983,7 +4097,7 @@ func (x *MatchAgentsRequest) String() string {
 func (*MatchAgentsRequest) ProtoMessage() {}
 
 func (x *MatchAgentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[65]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -3996,7 +4110,7 @@ func (x *MatchAgentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MatchAgentsRequest.ProtoReflect.Descriptor instead.
 func (*MatchAgentsRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{65}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *MatchAgentsRequest) GetWorkspace() string {
@@ -4046,7 +4160,7 @@ type MatchAgentsResponse struct {
 
 func (x *MatchAgentsResponse) Reset() {
 	*x = MatchAgentsResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[66]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4058,7 +4172,7 @@ func (x *MatchAgentsResponse) String() string {
 func (*MatchAgentsResponse) ProtoMessage() {}
 
 func (x *MatchAgentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[66]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4071,7 +4185,7 @@ func (x *MatchAgentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use MatchAgentsResponse.ProtoReflect.Descriptor instead.
 func (*MatchAgentsResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{66}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *MatchAgentsResponse) GetAgents() []*AgentFit {
@@ -4103,7 +4217,7 @@ type SetAgentRequest struct {
 
 func (x *SetAgentRequest) Reset() {
 	*x = SetAgentRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[67]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4115,7 +4229,7 @@ func (x *SetAgentRequest) String() string {
 func (*SetAgentRequest) ProtoMessage() {}
 
 func (x *SetAgentRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[67]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4128,7 +4242,7 @@ func (x *SetAgentRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetAgentRequest.ProtoReflect.Descriptor instead.
 func (*SetAgentRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{67}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *SetAgentRequest) GetId() string {
@@ -4182,7 +4296,7 @@ type SetAgentResponse struct {
 
 func (x *SetAgentResponse) Reset() {
 	*x = SetAgentResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[68]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4194,7 +4308,7 @@ func (x *SetAgentResponse) String() string {
 func (*SetAgentResponse) ProtoMessage() {}
 
 func (x *SetAgentResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[68]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4207,7 +4321,7 @@ func (x *SetAgentResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetAgentResponse.ProtoReflect.Descriptor instead.
 func (*SetAgentResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{68}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{70}
 }
 
 func (x *SetAgentResponse) GetAgent() *Agent {
@@ -4243,7 +4357,7 @@ type QueryLogsRequest struct {
 
 func (x *QueryLogsRequest) Reset() {
 	*x = QueryLogsRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[69]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4255,7 +4369,7 @@ func (x *QueryLogsRequest) String() string {
 func (*QueryLogsRequest) ProtoMessage() {}
 
 func (x *QueryLogsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[69]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4268,7 +4382,7 @@ func (x *QueryLogsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryLogsRequest.ProtoReflect.Descriptor instead.
 func (*QueryLogsRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{69}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *QueryLogsRequest) GetWorkspace() string {
@@ -4368,7 +4482,7 @@ type QueryLogsResponse struct {
 
 func (x *QueryLogsResponse) Reset() {
 	*x = QueryLogsResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[70]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4380,7 +4494,7 @@ func (x *QueryLogsResponse) String() string {
 func (*QueryLogsResponse) ProtoMessage() {}
 
 func (x *QueryLogsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[70]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4393,7 +4507,7 @@ func (x *QueryLogsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use QueryLogsResponse.ProtoReflect.Descriptor instead.
 func (*QueryLogsResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{70}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *QueryLogsResponse) GetLines() []*LogLine {
@@ -4426,7 +4540,7 @@ type ListArtifactsRequest struct {
 
 func (x *ListArtifactsRequest) Reset() {
 	*x = ListArtifactsRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[71]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4438,7 +4552,7 @@ func (x *ListArtifactsRequest) String() string {
 func (*ListArtifactsRequest) ProtoMessage() {}
 
 func (x *ListArtifactsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[71]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4451,7 +4565,7 @@ func (x *ListArtifactsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListArtifactsRequest.ProtoReflect.Descriptor instead.
 func (*ListArtifactsRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{71}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *ListArtifactsRequest) GetRunId() string {
@@ -4471,7 +4585,7 @@ type ListArtifactsResponse struct {
 
 func (x *ListArtifactsResponse) Reset() {
 	*x = ListArtifactsResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[72]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4483,7 +4597,7 @@ func (x *ListArtifactsResponse) String() string {
 func (*ListArtifactsResponse) ProtoMessage() {}
 
 func (x *ListArtifactsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[72]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4496,7 +4610,7 @@ func (x *ListArtifactsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListArtifactsResponse.ProtoReflect.Descriptor instead.
 func (*ListArtifactsResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{72}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ListArtifactsResponse) GetArtifacts() []*Artifact {
@@ -4514,7 +4628,7 @@ type ListPluginsRequest struct {
 
 func (x *ListPluginsRequest) Reset() {
 	*x = ListPluginsRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[73]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4526,7 +4640,7 @@ func (x *ListPluginsRequest) String() string {
 func (*ListPluginsRequest) ProtoMessage() {}
 
 func (x *ListPluginsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[73]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4539,7 +4653,7 @@ func (x *ListPluginsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPluginsRequest.ProtoReflect.Descriptor instead.
 func (*ListPluginsRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{73}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{75}
 }
 
 type ListPluginsResponse struct {
@@ -4551,7 +4665,7 @@ type ListPluginsResponse struct {
 
 func (x *ListPluginsResponse) Reset() {
 	*x = ListPluginsResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[74]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4563,7 +4677,7 @@ func (x *ListPluginsResponse) String() string {
 func (*ListPluginsResponse) ProtoMessage() {}
 
 func (x *ListPluginsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[74]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4576,7 +4690,7 @@ func (x *ListPluginsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListPluginsResponse.ProtoReflect.Descriptor instead.
 func (*ListPluginsResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{74}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ListPluginsResponse) GetPlugins() []*PluginInfo {
@@ -4602,7 +4716,7 @@ type PluginInfo struct {
 
 func (x *PluginInfo) Reset() {
 	*x = PluginInfo{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[75]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4614,7 +4728,7 @@ func (x *PluginInfo) String() string {
 func (*PluginInfo) ProtoMessage() {}
 
 func (x *PluginInfo) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[75]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4627,7 +4741,7 @@ func (x *PluginInfo) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PluginInfo.ProtoReflect.Descriptor instead.
 func (*PluginInfo) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{75}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *PluginInfo) GetName() string {
@@ -4673,7 +4787,7 @@ type GetClusterRequest struct {
 
 func (x *GetClusterRequest) Reset() {
 	*x = GetClusterRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[76]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4685,7 +4799,7 @@ func (x *GetClusterRequest) String() string {
 func (*GetClusterRequest) ProtoMessage() {}
 
 func (x *GetClusterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[76]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4698,7 +4812,7 @@ func (x *GetClusterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetClusterRequest.ProtoReflect.Descriptor instead.
 func (*GetClusterRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{76}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{78}
 }
 
 type GetClusterResponse struct {
@@ -4715,7 +4829,7 @@ type GetClusterResponse struct {
 
 func (x *GetClusterResponse) Reset() {
 	*x = GetClusterResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[77]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4727,7 +4841,7 @@ func (x *GetClusterResponse) String() string {
 func (*GetClusterResponse) ProtoMessage() {}
 
 func (x *GetClusterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[77]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4740,7 +4854,7 @@ func (x *GetClusterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetClusterResponse.ProtoReflect.Descriptor instead.
 func (*GetClusterResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{77}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *GetClusterResponse) GetClusterId() string {
@@ -4794,7 +4908,7 @@ type CreateNodeTokenRequest struct {
 
 func (x *CreateNodeTokenRequest) Reset() {
 	*x = CreateNodeTokenRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[78]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4806,7 +4920,7 @@ func (x *CreateNodeTokenRequest) String() string {
 func (*CreateNodeTokenRequest) ProtoMessage() {}
 
 func (x *CreateNodeTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[78]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4819,7 +4933,7 @@ func (x *CreateNodeTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateNodeTokenRequest.ProtoReflect.Descriptor instead.
 func (*CreateNodeTokenRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{78}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *CreateNodeTokenRequest) GetTtl() *durationpb.Duration {
@@ -4838,7 +4952,7 @@ type CreateNodeTokenResponse struct {
 
 func (x *CreateNodeTokenResponse) Reset() {
 	*x = CreateNodeTokenResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[79]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4850,7 +4964,7 @@ func (x *CreateNodeTokenResponse) String() string {
 func (*CreateNodeTokenResponse) ProtoMessage() {}
 
 func (x *CreateNodeTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[79]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4863,7 +4977,7 @@ func (x *CreateNodeTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateNodeTokenResponse.ProtoReflect.Descriptor instead.
 func (*CreateNodeTokenResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{79}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *CreateNodeTokenResponse) GetSecret() string {
@@ -4888,7 +5002,7 @@ type JoinNodeRequest struct {
 
 func (x *JoinNodeRequest) Reset() {
 	*x = JoinNodeRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[80]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4900,7 +5014,7 @@ func (x *JoinNodeRequest) String() string {
 func (*JoinNodeRequest) ProtoMessage() {}
 
 func (x *JoinNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[80]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -4913,7 +5027,7 @@ func (x *JoinNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinNodeRequest.ProtoReflect.Descriptor instead.
 func (*JoinNodeRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{80}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *JoinNodeRequest) GetToken() string {
@@ -4977,7 +5091,7 @@ type JoinNodeResponse struct {
 
 func (x *JoinNodeResponse) Reset() {
 	*x = JoinNodeResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[81]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -4989,7 +5103,7 @@ func (x *JoinNodeResponse) String() string {
 func (*JoinNodeResponse) ProtoMessage() {}
 
 func (x *JoinNodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[81]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5002,7 +5116,7 @@ func (x *JoinNodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use JoinNodeResponse.ProtoReflect.Descriptor instead.
 func (*JoinNodeResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{81}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *JoinNodeResponse) GetClusterId() string {
@@ -5063,7 +5177,7 @@ type RemoveNodeRequest struct {
 
 func (x *RemoveNodeRequest) Reset() {
 	*x = RemoveNodeRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[82]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5075,7 +5189,7 @@ func (x *RemoveNodeRequest) String() string {
 func (*RemoveNodeRequest) ProtoMessage() {}
 
 func (x *RemoveNodeRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[82]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5088,7 +5202,7 @@ func (x *RemoveNodeRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveNodeRequest.ProtoReflect.Descriptor instead.
 func (*RemoveNodeRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{82}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *RemoveNodeRequest) GetId() string {
@@ -5106,7 +5220,7 @@ type RemoveNodeResponse struct {
 
 func (x *RemoveNodeResponse) Reset() {
 	*x = RemoveNodeResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[83]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5118,7 +5232,7 @@ func (x *RemoveNodeResponse) String() string {
 func (*RemoveNodeResponse) ProtoMessage() {}
 
 func (x *RemoveNodeResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[83]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5131,7 +5245,7 @@ func (x *RemoveNodeResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemoveNodeResponse.ProtoReflect.Descriptor instead.
 func (*RemoveNodeResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{83}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{85}
 }
 
 type TransferLeadershipRequest struct {
@@ -5144,7 +5258,7 @@ type TransferLeadershipRequest struct {
 
 func (x *TransferLeadershipRequest) Reset() {
 	*x = TransferLeadershipRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[84]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5156,7 +5270,7 @@ func (x *TransferLeadershipRequest) String() string {
 func (*TransferLeadershipRequest) ProtoMessage() {}
 
 func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[84]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5169,7 +5283,7 @@ func (x *TransferLeadershipRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipRequest.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{84}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *TransferLeadershipRequest) GetId() string {
@@ -5187,7 +5301,7 @@ type TransferLeadershipResponse struct {
 
 func (x *TransferLeadershipResponse) Reset() {
 	*x = TransferLeadershipResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[85]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5199,7 +5313,7 @@ func (x *TransferLeadershipResponse) String() string {
 func (*TransferLeadershipResponse) ProtoMessage() {}
 
 func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[85]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5212,7 +5326,7 @@ func (x *TransferLeadershipResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TransferLeadershipResponse.ProtoReflect.Descriptor instead.
 func (*TransferLeadershipResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{85}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{87}
 }
 
 type SnapshotRequest struct {
@@ -5223,7 +5337,7 @@ type SnapshotRequest struct {
 
 func (x *SnapshotRequest) Reset() {
 	*x = SnapshotRequest{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[86]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5235,7 +5349,7 @@ func (x *SnapshotRequest) String() string {
 func (*SnapshotRequest) ProtoMessage() {}
 
 func (x *SnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[86]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5248,7 +5362,7 @@ func (x *SnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotRequest.ProtoReflect.Descriptor instead.
 func (*SnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{86}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{88}
 }
 
 type SnapshotResponse struct {
@@ -5260,7 +5374,7 @@ type SnapshotResponse struct {
 
 func (x *SnapshotResponse) Reset() {
 	*x = SnapshotResponse{}
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[87]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5272,7 +5386,7 @@ func (x *SnapshotResponse) String() string {
 func (*SnapshotResponse) ProtoMessage() {}
 
 func (x *SnapshotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_testmesh_api_v1_api_proto_msgTypes[87]
+	mi := &file_testmesh_api_v1_api_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5285,7 +5399,7 @@ func (x *SnapshotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SnapshotResponse.ProtoReflect.Descriptor instead.
 func (*SnapshotResponse) Descriptor() ([]byte, []int) {
-	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{87}
+	return file_testmesh_api_v1_api_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *SnapshotResponse) GetData() []byte {
@@ -5522,7 +5636,14 @@ const file_testmesh_api_v1_api_proto_rawDesc = "" +
 	"\arunning\x18\x02 \x01(\x05R\arunning\x12:\n" +
 	"\voldest_wait\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\n" +
 	"oldestWait\x12 \n" +
-	"\vquarantined\x18\x04 \x01(\x05R\vquarantined\"\xaa\x01\n" +
+	"\vquarantined\x18\x04 \x01(\x05R\vquarantined\"/\n" +
+	"\x13GetRunSourceRequest\x12\x18\n" +
+	"\x02id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x02id\"\xa2\x01\n" +
+	"\x14GetRunSourceResponse\x12\x12\n" +
+	"\x04text\x18\x01 \x01(\tR\x04text\x12\x12\n" +
+	"\x04file\x18\x02 \x01(\tR\x04file\x121\n" +
+	"\x05files\x18\x03 \x03(\v2\x1b.testmesh.api.v1.BundleFileR\x05files\x12/\n" +
+	"\x06queued\x18\x04 \x01(\v2\x17.testmesh.api.v1.SourceR\x06queued\"\xaa\x01\n" +
 	"\fWatchRequest\x12\x1f\n" +
 	"\x06run_id\x18\x01 \x01(\tB\b\xbaH\x05r\x03\xb0\x01\x01R\x05runId\x12\x18\n" +
 	"\aattempt\x18\x02 \x01(\x05R\aattempt\x12\x16\n" +
@@ -5693,7 +5814,7 @@ const file_testmesh_api_v1_api_proto_rawDesc = "" +
 	"\x0ePutEnvironment\x12&.testmesh.api.v1.PutEnvironmentRequest\x1a'.testmesh.api.v1.PutEnvironmentResponse\"*\x88\xb5\x18\x04\x82\xd3\xe4\x93\x02 :\x01*\x1a\x1b/api/v1/environments/{name}\x12\x89\x01\n" +
 	"\x10ListEnvironments\x12(.testmesh.api.v1.ListEnvironmentsRequest\x1a).testmesh.api.v1.ListEnvironmentsResponse\" \x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\x16\x12\x14/api/v1/environments\x12\x8a\x01\n" +
 	"\x0eGetEnvironment\x12&.testmesh.api.v1.GetEnvironmentRequest\x1a'.testmesh.api.v1.GetEnvironmentResponse\"'\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\x1d\x12\x1b/api/v1/environments/{name}\x12\x93\x01\n" +
-	"\x11DeleteEnvironment\x12).testmesh.api.v1.DeleteEnvironmentRequest\x1a*.testmesh.api.v1.DeleteEnvironmentResponse\"'\x88\xb5\x18\x04\x82\xd3\xe4\x93\x02\x1d*\x1b/api/v1/environments/{name}2\x8b\x0f\n" +
+	"\x11DeleteEnvironment\x12).testmesh.api.v1.DeleteEnvironmentRequest\x1a*.testmesh.api.v1.DeleteEnvironmentResponse\"'\x88\xb5\x18\x04\x82\xd3\xe4\x93\x02\x1d*\x1b/api/v1/environments/{name}2\x8f\x10\n" +
 	"\n" +
 	"RunService\x12\xa4\x01\n" +
 	"\vCreateBatch\x12#.testmesh.api.v1.CreateBatchRequest\x1a$.testmesh.api.v1.CreateBatchResponse\"J\x88\xb5\x18\x03\x82\xd3\xe4\x93\x02@:\x01*Z\x11:\x01*\"\f/api/v1/runsZ\x17:\x01*\"\x12/api/v1/executions\"\x0f/api/v1/batches\x12\x83\x01\n" +
@@ -5701,7 +5822,8 @@ const file_testmesh_api_v1_api_proto_rawDesc = "" +
 	"\vListBatches\x12#.testmesh.api.v1.ListBatchesRequest\x1a$.testmesh.api.v1.ListBatchesResponse\"\x1b\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\x11\x12\x0f/api/v1/batches\x12q\n" +
 	"\bGetBatch\x12 .testmesh.api.v1.GetBatchRequest\x1a!.testmesh.api.v1.GetBatchResponse\" \x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\x16\x12\x14/api/v1/batches/{id}\x12\x7f\n" +
 	"\bListRuns\x12 .testmesh.api.v1.ListRunsRequest\x1a!.testmesh.api.v1.ListRunsResponse\".\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02$Z\x14\x12\x12/api/v1/executions\x12\f/api/v1/runs\x12\x83\x01\n" +
-	"\x06GetRun\x12\x1e.testmesh.api.v1.GetRunRequest\x1a\x1f.testmesh.api.v1.GetRunResponse\"8\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02.Z\x19\x12\x17/api/v1/executions/{id}\x12\x11/api/v1/runs/{id}\x12\x8d\x01\n" +
+	"\x06GetRun\x12\x1e.testmesh.api.v1.GetRunRequest\x1a\x1f.testmesh.api.v1.GetRunResponse\"8\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02.Z\x19\x12\x17/api/v1/executions/{id}\x12\x11/api/v1/runs/{id}\x12\x81\x01\n" +
+	"\fGetRunSource\x12$.testmesh.api.v1.GetRunSourceRequest\x1a%.testmesh.api.v1.GetRunSourceResponse\"$\x88\xb5\x18\x02\x82\xd3\xe4\x93\x02\x1a\x12\x18/api/v1/runs/{id}/source\x12\x8d\x01\n" +
 	"\x06Cancel\x12\x1e.testmesh.api.v1.CancelRequest\x1a\x1f.testmesh.api.v1.CancelResponse\"B\x88\xb5\x18\x03\x82\xd3\xe4\x93\x028:\x01*Z\x1e:\x01*\"\x19/api/v1/executions:cancel\"\x13/api/v1/runs:cancel\x12w\n" +
 	"\x05Rerun\x12\x1d.testmesh.api.v1.RerunRequest\x1a\x1e.testmesh.api.v1.RerunResponse\"/\x88\xb5\x18\x03\x82\xd3\xe4\x93\x02%:\x01*\" /api/v1/batches/{batch_id}:rerun\x12\xa0\x01\n" +
 	"\vSetPriority\x12#.testmesh.api.v1.SetPriorityRequest\x1a$.testmesh.api.v1.SetPriorityResponse\"F\x88\xb5\x18\x03\x82\xd3\xe4\x93\x02<:\x01*Z :\x01*\"\x1b/api/v1/executions:priority\"\x15/api/v1/runs:priority\x12\x8a\x01\n" +
@@ -5751,7 +5873,7 @@ func file_testmesh_api_v1_api_proto_rawDescGZIP() []byte {
 }
 
 var file_testmesh_api_v1_api_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_testmesh_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 92)
+var file_testmesh_api_v1_api_proto_msgTypes = make([]protoimpl.MessageInfo, 94)
 var file_testmesh_api_v1_api_proto_goTypes = []any{
 	(Read)(0),                          // 0: testmesh.api.v1.Read
 	(AgentChange)(0),                   // 1: testmesh.api.v1.AgentChange
@@ -5806,221 +5928,227 @@ var file_testmesh_api_v1_api_proto_goTypes = []any{
 	(*ReleaseResponse)(nil),            // 50: testmesh.api.v1.ReleaseResponse
 	(*QueueStatsRequest)(nil),          // 51: testmesh.api.v1.QueueStatsRequest
 	(*QueueStatsResponse)(nil),         // 52: testmesh.api.v1.QueueStatsResponse
-	(*WatchRequest)(nil),               // 53: testmesh.api.v1.WatchRequest
-	(*WatchResponse)(nil),              // 54: testmesh.api.v1.WatchResponse
-	(*WatchBatchRequest)(nil),          // 55: testmesh.api.v1.WatchBatchRequest
-	(*WatchBatchResponse)(nil),         // 56: testmesh.api.v1.WatchBatchResponse
-	(*CreateJoinTokenRequest)(nil),     // 57: testmesh.api.v1.CreateJoinTokenRequest
-	(*CreateJoinTokenResponse)(nil),    // 58: testmesh.api.v1.CreateJoinTokenResponse
-	(*ListJoinTokensRequest)(nil),      // 59: testmesh.api.v1.ListJoinTokensRequest
-	(*ListJoinTokensResponse)(nil),     // 60: testmesh.api.v1.ListJoinTokensResponse
-	(*RevokeJoinTokenRequest)(nil),     // 61: testmesh.api.v1.RevokeJoinTokenRequest
-	(*RevokeJoinTokenResponse)(nil),    // 62: testmesh.api.v1.RevokeJoinTokenResponse
-	(*ListAgentsRequest)(nil),          // 63: testmesh.api.v1.ListAgentsRequest
-	(*ListAgentsResponse)(nil),         // 64: testmesh.api.v1.ListAgentsResponse
-	(*GetAgentRequest)(nil),            // 65: testmesh.api.v1.GetAgentRequest
-	(*GetAgentResponse)(nil),           // 66: testmesh.api.v1.GetAgentResponse
-	(*MatchAgentsRequest)(nil),         // 67: testmesh.api.v1.MatchAgentsRequest
-	(*MatchAgentsResponse)(nil),        // 68: testmesh.api.v1.MatchAgentsResponse
-	(*SetAgentRequest)(nil),            // 69: testmesh.api.v1.SetAgentRequest
-	(*SetAgentResponse)(nil),           // 70: testmesh.api.v1.SetAgentResponse
-	(*QueryLogsRequest)(nil),           // 71: testmesh.api.v1.QueryLogsRequest
-	(*QueryLogsResponse)(nil),          // 72: testmesh.api.v1.QueryLogsResponse
-	(*ListArtifactsRequest)(nil),       // 73: testmesh.api.v1.ListArtifactsRequest
-	(*ListArtifactsResponse)(nil),      // 74: testmesh.api.v1.ListArtifactsResponse
-	(*ListPluginsRequest)(nil),         // 75: testmesh.api.v1.ListPluginsRequest
-	(*ListPluginsResponse)(nil),        // 76: testmesh.api.v1.ListPluginsResponse
-	(*PluginInfo)(nil),                 // 77: testmesh.api.v1.PluginInfo
-	(*GetClusterRequest)(nil),          // 78: testmesh.api.v1.GetClusterRequest
-	(*GetClusterResponse)(nil),         // 79: testmesh.api.v1.GetClusterResponse
-	(*CreateNodeTokenRequest)(nil),     // 80: testmesh.api.v1.CreateNodeTokenRequest
-	(*CreateNodeTokenResponse)(nil),    // 81: testmesh.api.v1.CreateNodeTokenResponse
-	(*JoinNodeRequest)(nil),            // 82: testmesh.api.v1.JoinNodeRequest
-	(*JoinNodeResponse)(nil),           // 83: testmesh.api.v1.JoinNodeResponse
-	(*RemoveNodeRequest)(nil),          // 84: testmesh.api.v1.RemoveNodeRequest
-	(*RemoveNodeResponse)(nil),         // 85: testmesh.api.v1.RemoveNodeResponse
-	(*TransferLeadershipRequest)(nil),  // 86: testmesh.api.v1.TransferLeadershipRequest
-	(*TransferLeadershipResponse)(nil), // 87: testmesh.api.v1.TransferLeadershipResponse
-	(*SnapshotRequest)(nil),            // 88: testmesh.api.v1.SnapshotRequest
-	(*SnapshotResponse)(nil),           // 89: testmesh.api.v1.SnapshotResponse
-	nil,                                // 90: testmesh.api.v1.PutEnvironmentRequest.SecretsEntry
-	nil,                                // 91: testmesh.api.v1.CreateJoinTokenRequest.PinsEntry
-	nil,                                // 92: testmesh.api.v1.ListAgentsRequest.LabelsEntry
-	nil,                                // 93: testmesh.api.v1.SetAgentRequest.PinsEntry
-	(*BundleFile)(nil),                 // 94: testmesh.api.v1.BundleFile
-	(*Flow)(nil),                       // 95: testmesh.api.v1.Flow
-	(*FlowInput)(nil),                  // 96: testmesh.api.v1.FlowInput
-	(*Target)(nil),                     // 97: testmesh.api.v1.Target
-	(*FlowRevision)(nil),               // 98: testmesh.api.v1.FlowRevision
-	(*Environment)(nil),                // 99: testmesh.api.v1.Environment
-	(*Source)(nil),                     // 100: testmesh.api.v1.Source
-	(*FlowRef)(nil),                    // 101: testmesh.api.v1.FlowRef
-	(*Spec)(nil),                       // 102: testmesh.api.v1.Spec
-	(*structpb.Struct)(nil),            // 103: google.protobuf.Struct
-	(*Batch)(nil),                      // 104: testmesh.api.v1.Batch
-	(RunStatus)(0),                     // 105: testmesh.api.v1.RunStatus
-	(*timestamppb.Timestamp)(nil),      // 106: google.protobuf.Timestamp
-	(*Run)(nil),                        // 107: testmesh.api.v1.Run
-	(*durationpb.Duration)(nil),        // 108: google.protobuf.Duration
-	(*JoinToken)(nil),                  // 109: testmesh.api.v1.JoinToken
-	(*Agent)(nil),                      // 110: testmesh.api.v1.Agent
-	(*LogLine)(nil),                    // 111: testmesh.api.v1.LogLine
-	(*Artifact)(nil),                   // 112: testmesh.api.v1.Artifact
-	(*Member)(nil),                     // 113: testmesh.api.v1.Member
+	(*GetRunSourceRequest)(nil),        // 53: testmesh.api.v1.GetRunSourceRequest
+	(*GetRunSourceResponse)(nil),       // 54: testmesh.api.v1.GetRunSourceResponse
+	(*WatchRequest)(nil),               // 55: testmesh.api.v1.WatchRequest
+	(*WatchResponse)(nil),              // 56: testmesh.api.v1.WatchResponse
+	(*WatchBatchRequest)(nil),          // 57: testmesh.api.v1.WatchBatchRequest
+	(*WatchBatchResponse)(nil),         // 58: testmesh.api.v1.WatchBatchResponse
+	(*CreateJoinTokenRequest)(nil),     // 59: testmesh.api.v1.CreateJoinTokenRequest
+	(*CreateJoinTokenResponse)(nil),    // 60: testmesh.api.v1.CreateJoinTokenResponse
+	(*ListJoinTokensRequest)(nil),      // 61: testmesh.api.v1.ListJoinTokensRequest
+	(*ListJoinTokensResponse)(nil),     // 62: testmesh.api.v1.ListJoinTokensResponse
+	(*RevokeJoinTokenRequest)(nil),     // 63: testmesh.api.v1.RevokeJoinTokenRequest
+	(*RevokeJoinTokenResponse)(nil),    // 64: testmesh.api.v1.RevokeJoinTokenResponse
+	(*ListAgentsRequest)(nil),          // 65: testmesh.api.v1.ListAgentsRequest
+	(*ListAgentsResponse)(nil),         // 66: testmesh.api.v1.ListAgentsResponse
+	(*GetAgentRequest)(nil),            // 67: testmesh.api.v1.GetAgentRequest
+	(*GetAgentResponse)(nil),           // 68: testmesh.api.v1.GetAgentResponse
+	(*MatchAgentsRequest)(nil),         // 69: testmesh.api.v1.MatchAgentsRequest
+	(*MatchAgentsResponse)(nil),        // 70: testmesh.api.v1.MatchAgentsResponse
+	(*SetAgentRequest)(nil),            // 71: testmesh.api.v1.SetAgentRequest
+	(*SetAgentResponse)(nil),           // 72: testmesh.api.v1.SetAgentResponse
+	(*QueryLogsRequest)(nil),           // 73: testmesh.api.v1.QueryLogsRequest
+	(*QueryLogsResponse)(nil),          // 74: testmesh.api.v1.QueryLogsResponse
+	(*ListArtifactsRequest)(nil),       // 75: testmesh.api.v1.ListArtifactsRequest
+	(*ListArtifactsResponse)(nil),      // 76: testmesh.api.v1.ListArtifactsResponse
+	(*ListPluginsRequest)(nil),         // 77: testmesh.api.v1.ListPluginsRequest
+	(*ListPluginsResponse)(nil),        // 78: testmesh.api.v1.ListPluginsResponse
+	(*PluginInfo)(nil),                 // 79: testmesh.api.v1.PluginInfo
+	(*GetClusterRequest)(nil),          // 80: testmesh.api.v1.GetClusterRequest
+	(*GetClusterResponse)(nil),         // 81: testmesh.api.v1.GetClusterResponse
+	(*CreateNodeTokenRequest)(nil),     // 82: testmesh.api.v1.CreateNodeTokenRequest
+	(*CreateNodeTokenResponse)(nil),    // 83: testmesh.api.v1.CreateNodeTokenResponse
+	(*JoinNodeRequest)(nil),            // 84: testmesh.api.v1.JoinNodeRequest
+	(*JoinNodeResponse)(nil),           // 85: testmesh.api.v1.JoinNodeResponse
+	(*RemoveNodeRequest)(nil),          // 86: testmesh.api.v1.RemoveNodeRequest
+	(*RemoveNodeResponse)(nil),         // 87: testmesh.api.v1.RemoveNodeResponse
+	(*TransferLeadershipRequest)(nil),  // 88: testmesh.api.v1.TransferLeadershipRequest
+	(*TransferLeadershipResponse)(nil), // 89: testmesh.api.v1.TransferLeadershipResponse
+	(*SnapshotRequest)(nil),            // 90: testmesh.api.v1.SnapshotRequest
+	(*SnapshotResponse)(nil),           // 91: testmesh.api.v1.SnapshotResponse
+	nil,                                // 92: testmesh.api.v1.PutEnvironmentRequest.SecretsEntry
+	nil,                                // 93: testmesh.api.v1.CreateJoinTokenRequest.PinsEntry
+	nil,                                // 94: testmesh.api.v1.ListAgentsRequest.LabelsEntry
+	nil,                                // 95: testmesh.api.v1.SetAgentRequest.PinsEntry
+	(*BundleFile)(nil),                 // 96: testmesh.api.v1.BundleFile
+	(*Flow)(nil),                       // 97: testmesh.api.v1.Flow
+	(*FlowInput)(nil),                  // 98: testmesh.api.v1.FlowInput
+	(*Target)(nil),                     // 99: testmesh.api.v1.Target
+	(*FlowRevision)(nil),               // 100: testmesh.api.v1.FlowRevision
+	(*Environment)(nil),                // 101: testmesh.api.v1.Environment
+	(*Source)(nil),                     // 102: testmesh.api.v1.Source
+	(*FlowRef)(nil),                    // 103: testmesh.api.v1.FlowRef
+	(*Spec)(nil),                       // 104: testmesh.api.v1.Spec
+	(*structpb.Struct)(nil),            // 105: google.protobuf.Struct
+	(*Batch)(nil),                      // 106: testmesh.api.v1.Batch
+	(RunStatus)(0),                     // 107: testmesh.api.v1.RunStatus
+	(*timestamppb.Timestamp)(nil),      // 108: google.protobuf.Timestamp
+	(*Run)(nil),                        // 109: testmesh.api.v1.Run
+	(*durationpb.Duration)(nil),        // 110: google.protobuf.Duration
+	(*JoinToken)(nil),                  // 111: testmesh.api.v1.JoinToken
+	(*Agent)(nil),                      // 112: testmesh.api.v1.Agent
+	(*LogLine)(nil),                    // 113: testmesh.api.v1.LogLine
+	(*Artifact)(nil),                   // 114: testmesh.api.v1.Artifact
+	(*Member)(nil),                     // 115: testmesh.api.v1.Member
 }
 var file_testmesh_api_v1_api_proto_depIdxs = []int32{
-	94,  // 0: testmesh.api.v1.PutBundleRequest.files:type_name -> testmesh.api.v1.BundleFile
-	94,  // 1: testmesh.api.v1.GetBundleResponse.files:type_name -> testmesh.api.v1.BundleFile
-	95,  // 2: testmesh.api.v1.ListFlowsResponse.flows:type_name -> testmesh.api.v1.Flow
-	95,  // 3: testmesh.api.v1.GetFlowResponse.flow:type_name -> testmesh.api.v1.Flow
-	94,  // 4: testmesh.api.v1.GetFlowResponse.files:type_name -> testmesh.api.v1.BundleFile
-	96,  // 5: testmesh.api.v1.GetFlowResponse.inputs:type_name -> testmesh.api.v1.FlowInput
-	97,  // 6: testmesh.api.v1.GetFlowResponse.target:type_name -> testmesh.api.v1.Target
-	98,  // 7: testmesh.api.v1.ListRevisionsResponse.revisions:type_name -> testmesh.api.v1.FlowRevision
-	90,  // 8: testmesh.api.v1.PutEnvironmentRequest.secrets:type_name -> testmesh.api.v1.PutEnvironmentRequest.SecretsEntry
-	99,  // 9: testmesh.api.v1.PutEnvironmentResponse.environment:type_name -> testmesh.api.v1.Environment
-	99,  // 10: testmesh.api.v1.ListEnvironmentsResponse.environments:type_name -> testmesh.api.v1.Environment
-	99,  // 11: testmesh.api.v1.GetEnvironmentResponse.environment:type_name -> testmesh.api.v1.Environment
-	100, // 12: testmesh.api.v1.CreateBatchRequest.source:type_name -> testmesh.api.v1.Source
+	96,  // 0: testmesh.api.v1.PutBundleRequest.files:type_name -> testmesh.api.v1.BundleFile
+	96,  // 1: testmesh.api.v1.GetBundleResponse.files:type_name -> testmesh.api.v1.BundleFile
+	97,  // 2: testmesh.api.v1.ListFlowsResponse.flows:type_name -> testmesh.api.v1.Flow
+	97,  // 3: testmesh.api.v1.GetFlowResponse.flow:type_name -> testmesh.api.v1.Flow
+	96,  // 4: testmesh.api.v1.GetFlowResponse.files:type_name -> testmesh.api.v1.BundleFile
+	98,  // 5: testmesh.api.v1.GetFlowResponse.inputs:type_name -> testmesh.api.v1.FlowInput
+	99,  // 6: testmesh.api.v1.GetFlowResponse.target:type_name -> testmesh.api.v1.Target
+	100, // 7: testmesh.api.v1.ListRevisionsResponse.revisions:type_name -> testmesh.api.v1.FlowRevision
+	92,  // 8: testmesh.api.v1.PutEnvironmentRequest.secrets:type_name -> testmesh.api.v1.PutEnvironmentRequest.SecretsEntry
+	101, // 9: testmesh.api.v1.PutEnvironmentResponse.environment:type_name -> testmesh.api.v1.Environment
+	101, // 10: testmesh.api.v1.ListEnvironmentsResponse.environments:type_name -> testmesh.api.v1.Environment
+	101, // 11: testmesh.api.v1.GetEnvironmentResponse.environment:type_name -> testmesh.api.v1.Environment
+	102, // 12: testmesh.api.v1.CreateBatchRequest.source:type_name -> testmesh.api.v1.Source
 	25,  // 13: testmesh.api.v1.CreateBatchRequest.stored:type_name -> testmesh.api.v1.StoredFlows
 	26,  // 14: testmesh.api.v1.CreateBatchRequest.rows:type_name -> testmesh.api.v1.RowsFile
-	101, // 15: testmesh.api.v1.StoredFlows.flows:type_name -> testmesh.api.v1.FlowRef
-	100, // 16: testmesh.api.v1.PreviewBatchRequest.source:type_name -> testmesh.api.v1.Source
+	103, // 15: testmesh.api.v1.StoredFlows.flows:type_name -> testmesh.api.v1.FlowRef
+	102, // 16: testmesh.api.v1.PreviewBatchRequest.source:type_name -> testmesh.api.v1.Source
 	25,  // 17: testmesh.api.v1.PreviewBatchRequest.stored:type_name -> testmesh.api.v1.StoredFlows
 	26,  // 18: testmesh.api.v1.PreviewBatchRequest.rows:type_name -> testmesh.api.v1.RowsFile
-	102, // 19: testmesh.api.v1.PreviewBatchResponse.first:type_name -> testmesh.api.v1.Spec
-	103, // 20: testmesh.api.v1.PreviewBatchResponse.rows:type_name -> google.protobuf.Struct
+	104, // 19: testmesh.api.v1.PreviewBatchResponse.first:type_name -> testmesh.api.v1.Spec
+	105, // 20: testmesh.api.v1.PreviewBatchResponse.rows:type_name -> google.protobuf.Struct
 	46,  // 21: testmesh.api.v1.PreviewBatchResponse.agents:type_name -> testmesh.api.v1.AgentFit
-	104, // 22: testmesh.api.v1.CreateBatchResponse.batch:type_name -> testmesh.api.v1.Batch
-	104, // 23: testmesh.api.v1.ListBatchesResponse.batches:type_name -> testmesh.api.v1.Batch
+	106, // 22: testmesh.api.v1.CreateBatchResponse.batch:type_name -> testmesh.api.v1.Batch
+	106, // 23: testmesh.api.v1.ListBatchesResponse.batches:type_name -> testmesh.api.v1.Batch
 	0,   // 24: testmesh.api.v1.GetBatchRequest.read:type_name -> testmesh.api.v1.Read
-	104, // 25: testmesh.api.v1.GetBatchResponse.batch:type_name -> testmesh.api.v1.Batch
-	105, // 26: testmesh.api.v1.ListRunsRequest.status:type_name -> testmesh.api.v1.RunStatus
-	106, // 27: testmesh.api.v1.ListRunsRequest.since:type_name -> google.protobuf.Timestamp
-	106, // 28: testmesh.api.v1.ListRunsRequest.until:type_name -> google.protobuf.Timestamp
+	106, // 25: testmesh.api.v1.GetBatchResponse.batch:type_name -> testmesh.api.v1.Batch
+	107, // 26: testmesh.api.v1.ListRunsRequest.status:type_name -> testmesh.api.v1.RunStatus
+	108, // 27: testmesh.api.v1.ListRunsRequest.since:type_name -> google.protobuf.Timestamp
+	108, // 28: testmesh.api.v1.ListRunsRequest.until:type_name -> google.protobuf.Timestamp
 	0,   // 29: testmesh.api.v1.ListRunsRequest.read:type_name -> testmesh.api.v1.Read
-	107, // 30: testmesh.api.v1.ListRunsResponse.runs:type_name -> testmesh.api.v1.Run
+	109, // 30: testmesh.api.v1.ListRunsResponse.runs:type_name -> testmesh.api.v1.Run
 	0,   // 31: testmesh.api.v1.GetRunRequest.read:type_name -> testmesh.api.v1.Read
-	107, // 32: testmesh.api.v1.GetRunResponse.run:type_name -> testmesh.api.v1.Run
-	104, // 33: testmesh.api.v1.RerunResponse.batch:type_name -> testmesh.api.v1.Batch
+	109, // 32: testmesh.api.v1.GetRunResponse.run:type_name -> testmesh.api.v1.Run
+	106, // 33: testmesh.api.v1.RerunResponse.batch:type_name -> testmesh.api.v1.Batch
 	46,  // 34: testmesh.api.v1.WhyResponse.agents:type_name -> testmesh.api.v1.AgentFit
-	107, // 35: testmesh.api.v1.ListQuarantineResponse.runs:type_name -> testmesh.api.v1.Run
-	108, // 36: testmesh.api.v1.QueueStatsResponse.oldest_wait:type_name -> google.protobuf.Duration
-	107, // 37: testmesh.api.v1.WatchResponse.run:type_name -> testmesh.api.v1.Run
-	107, // 38: testmesh.api.v1.WatchBatchResponse.runs:type_name -> testmesh.api.v1.Run
-	104, // 39: testmesh.api.v1.WatchBatchResponse.batch:type_name -> testmesh.api.v1.Batch
-	91,  // 40: testmesh.api.v1.CreateJoinTokenRequest.pins:type_name -> testmesh.api.v1.CreateJoinTokenRequest.PinsEntry
-	108, // 41: testmesh.api.v1.CreateJoinTokenRequest.ttl:type_name -> google.protobuf.Duration
-	109, // 42: testmesh.api.v1.CreateJoinTokenResponse.token:type_name -> testmesh.api.v1.JoinToken
-	109, // 43: testmesh.api.v1.ListJoinTokensResponse.tokens:type_name -> testmesh.api.v1.JoinToken
-	92,  // 44: testmesh.api.v1.ListAgentsRequest.labels:type_name -> testmesh.api.v1.ListAgentsRequest.LabelsEntry
-	110, // 45: testmesh.api.v1.ListAgentsResponse.agents:type_name -> testmesh.api.v1.Agent
-	110, // 46: testmesh.api.v1.GetAgentResponse.agent:type_name -> testmesh.api.v1.Agent
-	97,  // 47: testmesh.api.v1.MatchAgentsRequest.target:type_name -> testmesh.api.v1.Target
-	25,  // 48: testmesh.api.v1.MatchAgentsRequest.flows:type_name -> testmesh.api.v1.StoredFlows
-	46,  // 49: testmesh.api.v1.MatchAgentsResponse.agents:type_name -> testmesh.api.v1.AgentFit
-	1,   // 50: testmesh.api.v1.SetAgentRequest.change:type_name -> testmesh.api.v1.AgentChange
-	108, // 51: testmesh.api.v1.SetAgentRequest.duration:type_name -> google.protobuf.Duration
-	93,  // 52: testmesh.api.v1.SetAgentRequest.pins:type_name -> testmesh.api.v1.SetAgentRequest.PinsEntry
-	110, // 53: testmesh.api.v1.SetAgentResponse.agent:type_name -> testmesh.api.v1.Agent
-	106, // 54: testmesh.api.v1.QueryLogsRequest.since:type_name -> google.protobuf.Timestamp
-	106, // 55: testmesh.api.v1.QueryLogsRequest.until:type_name -> google.protobuf.Timestamp
-	111, // 56: testmesh.api.v1.QueryLogsResponse.lines:type_name -> testmesh.api.v1.LogLine
-	112, // 57: testmesh.api.v1.ListArtifactsResponse.artifacts:type_name -> testmesh.api.v1.Artifact
-	77,  // 58: testmesh.api.v1.ListPluginsResponse.plugins:type_name -> testmesh.api.v1.PluginInfo
-	113, // 59: testmesh.api.v1.GetClusterResponse.members:type_name -> testmesh.api.v1.Member
-	106, // 60: testmesh.api.v1.GetClusterResponse.last_snapshot:type_name -> google.protobuf.Timestamp
-	108, // 61: testmesh.api.v1.CreateNodeTokenRequest.ttl:type_name -> google.protobuf.Duration
-	113, // 62: testmesh.api.v1.JoinNodeResponse.members:type_name -> testmesh.api.v1.Member
-	2,   // 63: testmesh.api.v1.FlowService.MissingBlobs:input_type -> testmesh.api.v1.MissingBlobsRequest
-	4,   // 64: testmesh.api.v1.FlowService.PutBundle:input_type -> testmesh.api.v1.PutBundleRequest
-	6,   // 65: testmesh.api.v1.FlowService.GetBundle:input_type -> testmesh.api.v1.GetBundleRequest
-	8,   // 66: testmesh.api.v1.FlowService.Push:input_type -> testmesh.api.v1.PushRequest
-	10,  // 67: testmesh.api.v1.FlowService.ListFlows:input_type -> testmesh.api.v1.ListFlowsRequest
-	12,  // 68: testmesh.api.v1.FlowService.GetFlow:input_type -> testmesh.api.v1.GetFlowRequest
-	14,  // 69: testmesh.api.v1.FlowService.ListRevisions:input_type -> testmesh.api.v1.ListRevisionsRequest
-	16,  // 70: testmesh.api.v1.EnvironmentService.PutEnvironment:input_type -> testmesh.api.v1.PutEnvironmentRequest
-	18,  // 71: testmesh.api.v1.EnvironmentService.ListEnvironments:input_type -> testmesh.api.v1.ListEnvironmentsRequest
-	20,  // 72: testmesh.api.v1.EnvironmentService.GetEnvironment:input_type -> testmesh.api.v1.GetEnvironmentRequest
-	22,  // 73: testmesh.api.v1.EnvironmentService.DeleteEnvironment:input_type -> testmesh.api.v1.DeleteEnvironmentRequest
-	24,  // 74: testmesh.api.v1.RunService.CreateBatch:input_type -> testmesh.api.v1.CreateBatchRequest
-	27,  // 75: testmesh.api.v1.RunService.PreviewBatch:input_type -> testmesh.api.v1.PreviewBatchRequest
-	30,  // 76: testmesh.api.v1.RunService.ListBatches:input_type -> testmesh.api.v1.ListBatchesRequest
-	32,  // 77: testmesh.api.v1.RunService.GetBatch:input_type -> testmesh.api.v1.GetBatchRequest
-	34,  // 78: testmesh.api.v1.RunService.ListRuns:input_type -> testmesh.api.v1.ListRunsRequest
-	36,  // 79: testmesh.api.v1.RunService.GetRun:input_type -> testmesh.api.v1.GetRunRequest
-	38,  // 80: testmesh.api.v1.RunService.Cancel:input_type -> testmesh.api.v1.CancelRequest
-	40,  // 81: testmesh.api.v1.RunService.Rerun:input_type -> testmesh.api.v1.RerunRequest
-	42,  // 82: testmesh.api.v1.RunService.SetPriority:input_type -> testmesh.api.v1.SetPriorityRequest
-	44,  // 83: testmesh.api.v1.RunService.Why:input_type -> testmesh.api.v1.WhyRequest
-	47,  // 84: testmesh.api.v1.RunService.ListQuarantine:input_type -> testmesh.api.v1.ListQuarantineRequest
-	49,  // 85: testmesh.api.v1.RunService.Release:input_type -> testmesh.api.v1.ReleaseRequest
-	51,  // 86: testmesh.api.v1.RunService.QueueStats:input_type -> testmesh.api.v1.QueueStatsRequest
-	53,  // 87: testmesh.api.v1.RunService.Watch:input_type -> testmesh.api.v1.WatchRequest
-	55,  // 88: testmesh.api.v1.RunService.WatchBatch:input_type -> testmesh.api.v1.WatchBatchRequest
-	57,  // 89: testmesh.api.v1.AgentService.CreateJoinToken:input_type -> testmesh.api.v1.CreateJoinTokenRequest
-	59,  // 90: testmesh.api.v1.AgentService.ListJoinTokens:input_type -> testmesh.api.v1.ListJoinTokensRequest
-	61,  // 91: testmesh.api.v1.AgentService.RevokeJoinToken:input_type -> testmesh.api.v1.RevokeJoinTokenRequest
-	63,  // 92: testmesh.api.v1.AgentService.ListAgents:input_type -> testmesh.api.v1.ListAgentsRequest
-	65,  // 93: testmesh.api.v1.AgentService.GetAgent:input_type -> testmesh.api.v1.GetAgentRequest
-	67,  // 94: testmesh.api.v1.AgentService.MatchAgents:input_type -> testmesh.api.v1.MatchAgentsRequest
-	69,  // 95: testmesh.api.v1.AgentService.SetAgent:input_type -> testmesh.api.v1.SetAgentRequest
-	71,  // 96: testmesh.api.v1.LogService.QueryLogs:input_type -> testmesh.api.v1.QueryLogsRequest
-	73,  // 97: testmesh.api.v1.LogService.ListArtifacts:input_type -> testmesh.api.v1.ListArtifactsRequest
-	75,  // 98: testmesh.api.v1.PluginService.ListPlugins:input_type -> testmesh.api.v1.ListPluginsRequest
-	78,  // 99: testmesh.api.v1.ClusterService.GetCluster:input_type -> testmesh.api.v1.GetClusterRequest
-	80,  // 100: testmesh.api.v1.ClusterService.CreateNodeToken:input_type -> testmesh.api.v1.CreateNodeTokenRequest
-	82,  // 101: testmesh.api.v1.ClusterService.JoinNode:input_type -> testmesh.api.v1.JoinNodeRequest
-	84,  // 102: testmesh.api.v1.ClusterService.RemoveNode:input_type -> testmesh.api.v1.RemoveNodeRequest
-	86,  // 103: testmesh.api.v1.ClusterService.TransferLeadership:input_type -> testmesh.api.v1.TransferLeadershipRequest
-	88,  // 104: testmesh.api.v1.ClusterService.Snapshot:input_type -> testmesh.api.v1.SnapshotRequest
-	3,   // 105: testmesh.api.v1.FlowService.MissingBlobs:output_type -> testmesh.api.v1.MissingBlobsResponse
-	5,   // 106: testmesh.api.v1.FlowService.PutBundle:output_type -> testmesh.api.v1.PutBundleResponse
-	7,   // 107: testmesh.api.v1.FlowService.GetBundle:output_type -> testmesh.api.v1.GetBundleResponse
-	9,   // 108: testmesh.api.v1.FlowService.Push:output_type -> testmesh.api.v1.PushResponse
-	11,  // 109: testmesh.api.v1.FlowService.ListFlows:output_type -> testmesh.api.v1.ListFlowsResponse
-	13,  // 110: testmesh.api.v1.FlowService.GetFlow:output_type -> testmesh.api.v1.GetFlowResponse
-	15,  // 111: testmesh.api.v1.FlowService.ListRevisions:output_type -> testmesh.api.v1.ListRevisionsResponse
-	17,  // 112: testmesh.api.v1.EnvironmentService.PutEnvironment:output_type -> testmesh.api.v1.PutEnvironmentResponse
-	19,  // 113: testmesh.api.v1.EnvironmentService.ListEnvironments:output_type -> testmesh.api.v1.ListEnvironmentsResponse
-	21,  // 114: testmesh.api.v1.EnvironmentService.GetEnvironment:output_type -> testmesh.api.v1.GetEnvironmentResponse
-	23,  // 115: testmesh.api.v1.EnvironmentService.DeleteEnvironment:output_type -> testmesh.api.v1.DeleteEnvironmentResponse
-	29,  // 116: testmesh.api.v1.RunService.CreateBatch:output_type -> testmesh.api.v1.CreateBatchResponse
-	28,  // 117: testmesh.api.v1.RunService.PreviewBatch:output_type -> testmesh.api.v1.PreviewBatchResponse
-	31,  // 118: testmesh.api.v1.RunService.ListBatches:output_type -> testmesh.api.v1.ListBatchesResponse
-	33,  // 119: testmesh.api.v1.RunService.GetBatch:output_type -> testmesh.api.v1.GetBatchResponse
-	35,  // 120: testmesh.api.v1.RunService.ListRuns:output_type -> testmesh.api.v1.ListRunsResponse
-	37,  // 121: testmesh.api.v1.RunService.GetRun:output_type -> testmesh.api.v1.GetRunResponse
-	39,  // 122: testmesh.api.v1.RunService.Cancel:output_type -> testmesh.api.v1.CancelResponse
-	41,  // 123: testmesh.api.v1.RunService.Rerun:output_type -> testmesh.api.v1.RerunResponse
-	43,  // 124: testmesh.api.v1.RunService.SetPriority:output_type -> testmesh.api.v1.SetPriorityResponse
-	45,  // 125: testmesh.api.v1.RunService.Why:output_type -> testmesh.api.v1.WhyResponse
-	48,  // 126: testmesh.api.v1.RunService.ListQuarantine:output_type -> testmesh.api.v1.ListQuarantineResponse
-	50,  // 127: testmesh.api.v1.RunService.Release:output_type -> testmesh.api.v1.ReleaseResponse
-	52,  // 128: testmesh.api.v1.RunService.QueueStats:output_type -> testmesh.api.v1.QueueStatsResponse
-	54,  // 129: testmesh.api.v1.RunService.Watch:output_type -> testmesh.api.v1.WatchResponse
-	56,  // 130: testmesh.api.v1.RunService.WatchBatch:output_type -> testmesh.api.v1.WatchBatchResponse
-	58,  // 131: testmesh.api.v1.AgentService.CreateJoinToken:output_type -> testmesh.api.v1.CreateJoinTokenResponse
-	60,  // 132: testmesh.api.v1.AgentService.ListJoinTokens:output_type -> testmesh.api.v1.ListJoinTokensResponse
-	62,  // 133: testmesh.api.v1.AgentService.RevokeJoinToken:output_type -> testmesh.api.v1.RevokeJoinTokenResponse
-	64,  // 134: testmesh.api.v1.AgentService.ListAgents:output_type -> testmesh.api.v1.ListAgentsResponse
-	66,  // 135: testmesh.api.v1.AgentService.GetAgent:output_type -> testmesh.api.v1.GetAgentResponse
-	68,  // 136: testmesh.api.v1.AgentService.MatchAgents:output_type -> testmesh.api.v1.MatchAgentsResponse
-	70,  // 137: testmesh.api.v1.AgentService.SetAgent:output_type -> testmesh.api.v1.SetAgentResponse
-	72,  // 138: testmesh.api.v1.LogService.QueryLogs:output_type -> testmesh.api.v1.QueryLogsResponse
-	74,  // 139: testmesh.api.v1.LogService.ListArtifacts:output_type -> testmesh.api.v1.ListArtifactsResponse
-	76,  // 140: testmesh.api.v1.PluginService.ListPlugins:output_type -> testmesh.api.v1.ListPluginsResponse
-	79,  // 141: testmesh.api.v1.ClusterService.GetCluster:output_type -> testmesh.api.v1.GetClusterResponse
-	81,  // 142: testmesh.api.v1.ClusterService.CreateNodeToken:output_type -> testmesh.api.v1.CreateNodeTokenResponse
-	83,  // 143: testmesh.api.v1.ClusterService.JoinNode:output_type -> testmesh.api.v1.JoinNodeResponse
-	85,  // 144: testmesh.api.v1.ClusterService.RemoveNode:output_type -> testmesh.api.v1.RemoveNodeResponse
-	87,  // 145: testmesh.api.v1.ClusterService.TransferLeadership:output_type -> testmesh.api.v1.TransferLeadershipResponse
-	89,  // 146: testmesh.api.v1.ClusterService.Snapshot:output_type -> testmesh.api.v1.SnapshotResponse
-	105, // [105:147] is the sub-list for method output_type
-	63,  // [63:105] is the sub-list for method input_type
-	63,  // [63:63] is the sub-list for extension type_name
-	63,  // [63:63] is the sub-list for extension extendee
-	0,   // [0:63] is the sub-list for field type_name
+	109, // 35: testmesh.api.v1.ListQuarantineResponse.runs:type_name -> testmesh.api.v1.Run
+	110, // 36: testmesh.api.v1.QueueStatsResponse.oldest_wait:type_name -> google.protobuf.Duration
+	96,  // 37: testmesh.api.v1.GetRunSourceResponse.files:type_name -> testmesh.api.v1.BundleFile
+	102, // 38: testmesh.api.v1.GetRunSourceResponse.queued:type_name -> testmesh.api.v1.Source
+	109, // 39: testmesh.api.v1.WatchResponse.run:type_name -> testmesh.api.v1.Run
+	109, // 40: testmesh.api.v1.WatchBatchResponse.runs:type_name -> testmesh.api.v1.Run
+	106, // 41: testmesh.api.v1.WatchBatchResponse.batch:type_name -> testmesh.api.v1.Batch
+	93,  // 42: testmesh.api.v1.CreateJoinTokenRequest.pins:type_name -> testmesh.api.v1.CreateJoinTokenRequest.PinsEntry
+	110, // 43: testmesh.api.v1.CreateJoinTokenRequest.ttl:type_name -> google.protobuf.Duration
+	111, // 44: testmesh.api.v1.CreateJoinTokenResponse.token:type_name -> testmesh.api.v1.JoinToken
+	111, // 45: testmesh.api.v1.ListJoinTokensResponse.tokens:type_name -> testmesh.api.v1.JoinToken
+	94,  // 46: testmesh.api.v1.ListAgentsRequest.labels:type_name -> testmesh.api.v1.ListAgentsRequest.LabelsEntry
+	112, // 47: testmesh.api.v1.ListAgentsResponse.agents:type_name -> testmesh.api.v1.Agent
+	112, // 48: testmesh.api.v1.GetAgentResponse.agent:type_name -> testmesh.api.v1.Agent
+	99,  // 49: testmesh.api.v1.MatchAgentsRequest.target:type_name -> testmesh.api.v1.Target
+	25,  // 50: testmesh.api.v1.MatchAgentsRequest.flows:type_name -> testmesh.api.v1.StoredFlows
+	46,  // 51: testmesh.api.v1.MatchAgentsResponse.agents:type_name -> testmesh.api.v1.AgentFit
+	1,   // 52: testmesh.api.v1.SetAgentRequest.change:type_name -> testmesh.api.v1.AgentChange
+	110, // 53: testmesh.api.v1.SetAgentRequest.duration:type_name -> google.protobuf.Duration
+	95,  // 54: testmesh.api.v1.SetAgentRequest.pins:type_name -> testmesh.api.v1.SetAgentRequest.PinsEntry
+	112, // 55: testmesh.api.v1.SetAgentResponse.agent:type_name -> testmesh.api.v1.Agent
+	108, // 56: testmesh.api.v1.QueryLogsRequest.since:type_name -> google.protobuf.Timestamp
+	108, // 57: testmesh.api.v1.QueryLogsRequest.until:type_name -> google.protobuf.Timestamp
+	113, // 58: testmesh.api.v1.QueryLogsResponse.lines:type_name -> testmesh.api.v1.LogLine
+	114, // 59: testmesh.api.v1.ListArtifactsResponse.artifacts:type_name -> testmesh.api.v1.Artifact
+	79,  // 60: testmesh.api.v1.ListPluginsResponse.plugins:type_name -> testmesh.api.v1.PluginInfo
+	115, // 61: testmesh.api.v1.GetClusterResponse.members:type_name -> testmesh.api.v1.Member
+	108, // 62: testmesh.api.v1.GetClusterResponse.last_snapshot:type_name -> google.protobuf.Timestamp
+	110, // 63: testmesh.api.v1.CreateNodeTokenRequest.ttl:type_name -> google.protobuf.Duration
+	115, // 64: testmesh.api.v1.JoinNodeResponse.members:type_name -> testmesh.api.v1.Member
+	2,   // 65: testmesh.api.v1.FlowService.MissingBlobs:input_type -> testmesh.api.v1.MissingBlobsRequest
+	4,   // 66: testmesh.api.v1.FlowService.PutBundle:input_type -> testmesh.api.v1.PutBundleRequest
+	6,   // 67: testmesh.api.v1.FlowService.GetBundle:input_type -> testmesh.api.v1.GetBundleRequest
+	8,   // 68: testmesh.api.v1.FlowService.Push:input_type -> testmesh.api.v1.PushRequest
+	10,  // 69: testmesh.api.v1.FlowService.ListFlows:input_type -> testmesh.api.v1.ListFlowsRequest
+	12,  // 70: testmesh.api.v1.FlowService.GetFlow:input_type -> testmesh.api.v1.GetFlowRequest
+	14,  // 71: testmesh.api.v1.FlowService.ListRevisions:input_type -> testmesh.api.v1.ListRevisionsRequest
+	16,  // 72: testmesh.api.v1.EnvironmentService.PutEnvironment:input_type -> testmesh.api.v1.PutEnvironmentRequest
+	18,  // 73: testmesh.api.v1.EnvironmentService.ListEnvironments:input_type -> testmesh.api.v1.ListEnvironmentsRequest
+	20,  // 74: testmesh.api.v1.EnvironmentService.GetEnvironment:input_type -> testmesh.api.v1.GetEnvironmentRequest
+	22,  // 75: testmesh.api.v1.EnvironmentService.DeleteEnvironment:input_type -> testmesh.api.v1.DeleteEnvironmentRequest
+	24,  // 76: testmesh.api.v1.RunService.CreateBatch:input_type -> testmesh.api.v1.CreateBatchRequest
+	27,  // 77: testmesh.api.v1.RunService.PreviewBatch:input_type -> testmesh.api.v1.PreviewBatchRequest
+	30,  // 78: testmesh.api.v1.RunService.ListBatches:input_type -> testmesh.api.v1.ListBatchesRequest
+	32,  // 79: testmesh.api.v1.RunService.GetBatch:input_type -> testmesh.api.v1.GetBatchRequest
+	34,  // 80: testmesh.api.v1.RunService.ListRuns:input_type -> testmesh.api.v1.ListRunsRequest
+	36,  // 81: testmesh.api.v1.RunService.GetRun:input_type -> testmesh.api.v1.GetRunRequest
+	53,  // 82: testmesh.api.v1.RunService.GetRunSource:input_type -> testmesh.api.v1.GetRunSourceRequest
+	38,  // 83: testmesh.api.v1.RunService.Cancel:input_type -> testmesh.api.v1.CancelRequest
+	40,  // 84: testmesh.api.v1.RunService.Rerun:input_type -> testmesh.api.v1.RerunRequest
+	42,  // 85: testmesh.api.v1.RunService.SetPriority:input_type -> testmesh.api.v1.SetPriorityRequest
+	44,  // 86: testmesh.api.v1.RunService.Why:input_type -> testmesh.api.v1.WhyRequest
+	47,  // 87: testmesh.api.v1.RunService.ListQuarantine:input_type -> testmesh.api.v1.ListQuarantineRequest
+	49,  // 88: testmesh.api.v1.RunService.Release:input_type -> testmesh.api.v1.ReleaseRequest
+	51,  // 89: testmesh.api.v1.RunService.QueueStats:input_type -> testmesh.api.v1.QueueStatsRequest
+	55,  // 90: testmesh.api.v1.RunService.Watch:input_type -> testmesh.api.v1.WatchRequest
+	57,  // 91: testmesh.api.v1.RunService.WatchBatch:input_type -> testmesh.api.v1.WatchBatchRequest
+	59,  // 92: testmesh.api.v1.AgentService.CreateJoinToken:input_type -> testmesh.api.v1.CreateJoinTokenRequest
+	61,  // 93: testmesh.api.v1.AgentService.ListJoinTokens:input_type -> testmesh.api.v1.ListJoinTokensRequest
+	63,  // 94: testmesh.api.v1.AgentService.RevokeJoinToken:input_type -> testmesh.api.v1.RevokeJoinTokenRequest
+	65,  // 95: testmesh.api.v1.AgentService.ListAgents:input_type -> testmesh.api.v1.ListAgentsRequest
+	67,  // 96: testmesh.api.v1.AgentService.GetAgent:input_type -> testmesh.api.v1.GetAgentRequest
+	69,  // 97: testmesh.api.v1.AgentService.MatchAgents:input_type -> testmesh.api.v1.MatchAgentsRequest
+	71,  // 98: testmesh.api.v1.AgentService.SetAgent:input_type -> testmesh.api.v1.SetAgentRequest
+	73,  // 99: testmesh.api.v1.LogService.QueryLogs:input_type -> testmesh.api.v1.QueryLogsRequest
+	75,  // 100: testmesh.api.v1.LogService.ListArtifacts:input_type -> testmesh.api.v1.ListArtifactsRequest
+	77,  // 101: testmesh.api.v1.PluginService.ListPlugins:input_type -> testmesh.api.v1.ListPluginsRequest
+	80,  // 102: testmesh.api.v1.ClusterService.GetCluster:input_type -> testmesh.api.v1.GetClusterRequest
+	82,  // 103: testmesh.api.v1.ClusterService.CreateNodeToken:input_type -> testmesh.api.v1.CreateNodeTokenRequest
+	84,  // 104: testmesh.api.v1.ClusterService.JoinNode:input_type -> testmesh.api.v1.JoinNodeRequest
+	86,  // 105: testmesh.api.v1.ClusterService.RemoveNode:input_type -> testmesh.api.v1.RemoveNodeRequest
+	88,  // 106: testmesh.api.v1.ClusterService.TransferLeadership:input_type -> testmesh.api.v1.TransferLeadershipRequest
+	90,  // 107: testmesh.api.v1.ClusterService.Snapshot:input_type -> testmesh.api.v1.SnapshotRequest
+	3,   // 108: testmesh.api.v1.FlowService.MissingBlobs:output_type -> testmesh.api.v1.MissingBlobsResponse
+	5,   // 109: testmesh.api.v1.FlowService.PutBundle:output_type -> testmesh.api.v1.PutBundleResponse
+	7,   // 110: testmesh.api.v1.FlowService.GetBundle:output_type -> testmesh.api.v1.GetBundleResponse
+	9,   // 111: testmesh.api.v1.FlowService.Push:output_type -> testmesh.api.v1.PushResponse
+	11,  // 112: testmesh.api.v1.FlowService.ListFlows:output_type -> testmesh.api.v1.ListFlowsResponse
+	13,  // 113: testmesh.api.v1.FlowService.GetFlow:output_type -> testmesh.api.v1.GetFlowResponse
+	15,  // 114: testmesh.api.v1.FlowService.ListRevisions:output_type -> testmesh.api.v1.ListRevisionsResponse
+	17,  // 115: testmesh.api.v1.EnvironmentService.PutEnvironment:output_type -> testmesh.api.v1.PutEnvironmentResponse
+	19,  // 116: testmesh.api.v1.EnvironmentService.ListEnvironments:output_type -> testmesh.api.v1.ListEnvironmentsResponse
+	21,  // 117: testmesh.api.v1.EnvironmentService.GetEnvironment:output_type -> testmesh.api.v1.GetEnvironmentResponse
+	23,  // 118: testmesh.api.v1.EnvironmentService.DeleteEnvironment:output_type -> testmesh.api.v1.DeleteEnvironmentResponse
+	29,  // 119: testmesh.api.v1.RunService.CreateBatch:output_type -> testmesh.api.v1.CreateBatchResponse
+	28,  // 120: testmesh.api.v1.RunService.PreviewBatch:output_type -> testmesh.api.v1.PreviewBatchResponse
+	31,  // 121: testmesh.api.v1.RunService.ListBatches:output_type -> testmesh.api.v1.ListBatchesResponse
+	33,  // 122: testmesh.api.v1.RunService.GetBatch:output_type -> testmesh.api.v1.GetBatchResponse
+	35,  // 123: testmesh.api.v1.RunService.ListRuns:output_type -> testmesh.api.v1.ListRunsResponse
+	37,  // 124: testmesh.api.v1.RunService.GetRun:output_type -> testmesh.api.v1.GetRunResponse
+	54,  // 125: testmesh.api.v1.RunService.GetRunSource:output_type -> testmesh.api.v1.GetRunSourceResponse
+	39,  // 126: testmesh.api.v1.RunService.Cancel:output_type -> testmesh.api.v1.CancelResponse
+	41,  // 127: testmesh.api.v1.RunService.Rerun:output_type -> testmesh.api.v1.RerunResponse
+	43,  // 128: testmesh.api.v1.RunService.SetPriority:output_type -> testmesh.api.v1.SetPriorityResponse
+	45,  // 129: testmesh.api.v1.RunService.Why:output_type -> testmesh.api.v1.WhyResponse
+	48,  // 130: testmesh.api.v1.RunService.ListQuarantine:output_type -> testmesh.api.v1.ListQuarantineResponse
+	50,  // 131: testmesh.api.v1.RunService.Release:output_type -> testmesh.api.v1.ReleaseResponse
+	52,  // 132: testmesh.api.v1.RunService.QueueStats:output_type -> testmesh.api.v1.QueueStatsResponse
+	56,  // 133: testmesh.api.v1.RunService.Watch:output_type -> testmesh.api.v1.WatchResponse
+	58,  // 134: testmesh.api.v1.RunService.WatchBatch:output_type -> testmesh.api.v1.WatchBatchResponse
+	60,  // 135: testmesh.api.v1.AgentService.CreateJoinToken:output_type -> testmesh.api.v1.CreateJoinTokenResponse
+	62,  // 136: testmesh.api.v1.AgentService.ListJoinTokens:output_type -> testmesh.api.v1.ListJoinTokensResponse
+	64,  // 137: testmesh.api.v1.AgentService.RevokeJoinToken:output_type -> testmesh.api.v1.RevokeJoinTokenResponse
+	66,  // 138: testmesh.api.v1.AgentService.ListAgents:output_type -> testmesh.api.v1.ListAgentsResponse
+	68,  // 139: testmesh.api.v1.AgentService.GetAgent:output_type -> testmesh.api.v1.GetAgentResponse
+	70,  // 140: testmesh.api.v1.AgentService.MatchAgents:output_type -> testmesh.api.v1.MatchAgentsResponse
+	72,  // 141: testmesh.api.v1.AgentService.SetAgent:output_type -> testmesh.api.v1.SetAgentResponse
+	74,  // 142: testmesh.api.v1.LogService.QueryLogs:output_type -> testmesh.api.v1.QueryLogsResponse
+	76,  // 143: testmesh.api.v1.LogService.ListArtifacts:output_type -> testmesh.api.v1.ListArtifactsResponse
+	78,  // 144: testmesh.api.v1.PluginService.ListPlugins:output_type -> testmesh.api.v1.ListPluginsResponse
+	81,  // 145: testmesh.api.v1.ClusterService.GetCluster:output_type -> testmesh.api.v1.GetClusterResponse
+	83,  // 146: testmesh.api.v1.ClusterService.CreateNodeToken:output_type -> testmesh.api.v1.CreateNodeTokenResponse
+	85,  // 147: testmesh.api.v1.ClusterService.JoinNode:output_type -> testmesh.api.v1.JoinNodeResponse
+	87,  // 148: testmesh.api.v1.ClusterService.RemoveNode:output_type -> testmesh.api.v1.RemoveNodeResponse
+	89,  // 149: testmesh.api.v1.ClusterService.TransferLeadership:output_type -> testmesh.api.v1.TransferLeadershipResponse
+	91,  // 150: testmesh.api.v1.ClusterService.Snapshot:output_type -> testmesh.api.v1.SnapshotResponse
+	108, // [108:151] is the sub-list for method output_type
+	65,  // [65:108] is the sub-list for method input_type
+	65,  // [65:65] is the sub-list for extension type_name
+	65,  // [65:65] is the sub-list for extension extendee
+	0,   // [0:65] is the sub-list for field type_name
 }
 
 func init() { file_testmesh_api_v1_api_proto_init() }
@@ -6036,7 +6164,7 @@ func file_testmesh_api_v1_api_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_testmesh_api_v1_api_proto_rawDesc), len(file_testmesh_api_v1_api_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   92,
+			NumMessages:   94,
 			NumExtensions: 0,
 			NumServices:   7,
 		},

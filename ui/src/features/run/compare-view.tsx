@@ -9,6 +9,7 @@ import { compareRecordings, type StepPair } from "../../lib/recording-diff";
 import { markOf, runWord } from "../../lib/status";
 import { decode, useLive } from "../../lib/use-live";
 import { ChangesTable } from "./changes-table";
+import { OriginsView } from "./origins-view";
 import type { RunView } from "./run-view";
 import { useOtherRuns } from "./use-other-runs";
 import { newestAttempt, useRecording } from "./use-recording";
@@ -85,6 +86,7 @@ function Sides({ other, run, recording, version, go }: { other: Run; run: Run; r
   return (
     <div className="flex flex-col gap-4 p-3">
       <RunFacts before={other} after={run} />
+      <OriginsView before={other} after={run} />
       {before.recording.steps.size === 0 ? (
         <p className="text-text-2">The events of that run are not kept any more: only how it ended is known.</p>
       ) : (

@@ -85,6 +85,8 @@ const (
 	RunServiceListRunsProcedure = "/testmesh.api.v1.RunService/ListRuns"
 	// RunServiceGetRunProcedure is the fully-qualified name of the RunService's GetRun RPC.
 	RunServiceGetRunProcedure = "/testmesh.api.v1.RunService/GetRun"
+	// RunServiceGetRunSourceProcedure is the fully-qualified name of the RunService's GetRunSource RPC.
+	RunServiceGetRunSourceProcedure = "/testmesh.api.v1.RunService/GetRunSource"
 	// RunServiceCancelProcedure is the fully-qualified name of the RunService's Cancel RPC.
 	RunServiceCancelProcedure = "/testmesh.api.v1.RunService/Cancel"
 	// RunServiceRerunProcedure is the fully-qualified name of the RunService's Rerun RPC.
@@ -593,6 +595,9 @@ type RunServiceClient interface {
 	GetBatch(context.Context, *v1.GetBatchRequest) (*v1.GetBatchResponse, error)
 	ListRuns(context.Context, *v1.ListRunsRequest) (*v1.ListRunsResponse, error)
 	GetRun(context.Context, *v1.GetRunRequest) (*v1.GetRunResponse, error)
+	// GetRunSource gives what a run was made of: its flow as it was then, and what its batch
+	// was queued with.
+	GetRunSource(context.Context, *v1.GetRunSourceRequest) (*v1.GetRunSourceResponse, error)
 	// Cancel asks runs to end: their steps are cancelled, teardown and clean-up run,
 	// and what does not end in time is ended.
 	Cancel(context.Context, *v1.CancelRequest) (*v1.CancelResponse, error)
@@ -660,6 +665,12 @@ func NewRunServiceClient(httpClient connect.HTTPClient, baseURL string, opts ...
 			connect.WithSchema(runServiceMethods.ByName("GetRun")),
 			connect.WithClientOptions(opts...),
 		),
+		getRunSource: connect.NewClient[v1.GetRunSourceRequest, v1.GetRunSourceResponse](
+			httpClient,
+			baseURL+RunServiceGetRunSourceProcedure,
+			connect.WithSchema(runServiceMethods.ByName("GetRunSource")),
+			connect.WithClientOptions(opts...),
+		),
 		cancel: connect.NewClient[v1.CancelRequest, v1.CancelResponse](
 			httpClient,
 			baseURL+RunServiceCancelProcedure,
@@ -725,6 +736,7 @@ type runServiceClient struct {
 	getBatch       *connect.Client[v1.GetBatchRequest, v1.GetBatchResponse]
 	listRuns       *connect.Client[v1.ListRunsRequest, v1.ListRunsResponse]
 	getRun         *connect.Client[v1.GetRunRequest, v1.GetRunResponse]
+	getRunSource   *connect.Client[v1.GetRunSourceRequest, v1.GetRunSourceResponse]
 	cancel         *connect.Client[v1.CancelRequest, v1.CancelResponse]
 	rerun          *connect.Client[v1.RerunRequest, v1.RerunResponse]
 	setPriority    *connect.Client[v1.SetPriorityRequest, v1.SetPriorityResponse]
@@ -784,6 +796,15 @@ func (c *runServiceClient) ListRuns(ctx context.Context, req *v1.ListRunsRequest
 // GetRun calls testmesh.api.v1.RunService.GetRun.
 func (c *runServiceClient) GetRun(ctx context.Context, req *v1.GetRunRequest) (*v1.GetRunResponse, error) {
 	response, err := c.getRun.CallUnary(ctx, connect.NewRequest(req))
+	if response != nil {
+		return response.Msg, err
+	}
+	return nil, err
+}
+
+// GetRunSource calls testmesh.api.v1.RunService.GetRunSource.
+func (c *runServiceClient) GetRunSource(ctx context.Context, req *v1.GetRunSourceRequest) (*v1.GetRunSourceResponse, error) {
+	response, err := c.getRunSource.CallUnary(ctx, connect.NewRequest(req))
 	if response != nil {
 		return response.Msg, err
 	}
@@ -876,6 +897,9 @@ type RunServiceHandler interface {
 	GetBatch(context.Context, *v1.GetBatchRequest) (*v1.GetBatchResponse, error)
 	ListRuns(context.Context, *v1.ListRunsRequest) (*v1.ListRunsResponse, error)
 	GetRun(context.Context, *v1.GetRunRequest) (*v1.GetRunResponse, error)
+	// GetRunSource gives what a run was made of: its flow as it was then, and what its batch
+	// was queued with.
+	GetRunSource(context.Context, *v1.GetRunSourceRequest) (*v1.GetRunSourceResponse, error)
 	// Cancel asks runs to end: their steps are cancelled, teardown and clean-up run,
 	// and what does not end in time is ended.
 	Cancel(context.Context, *v1.CancelRequest) (*v1.CancelResponse, error)
@@ -937,6 +961,12 @@ func NewRunServiceHandler(svc RunServiceHandler, opts ...connect.HandlerOption) 
 		RunServiceGetRunProcedure,
 		svc.GetRun,
 		connect.WithSchema(runServiceMethods.ByName("GetRun")),
+		connect.WithHandlerOptions(opts...),
+	)
+	runServiceGetRunSourceHandler := connect.NewUnaryHandlerSimple(
+		RunServiceGetRunSourceProcedure,
+		svc.GetRunSource,
+		connect.WithSchema(runServiceMethods.ByName("GetRunSource")),
 		connect.WithHandlerOptions(opts...),
 	)
 	runServiceCancelHandler := connect.NewUnaryHandlerSimple(
@@ -1007,6 +1037,8 @@ func NewRunServiceHandler(svc RunServiceHandler, opts ...connect.HandlerOption) 
 			runServiceListRunsHandler.ServeHTTP(w, r)
 		case RunServiceGetRunProcedure:
 			runServiceGetRunHandler.ServeHTTP(w, r)
+		case RunServiceGetRunSourceProcedure:
+			runServiceGetRunSourceHandler.ServeHTTP(w, r)
 		case RunServiceCancelProcedure:
 			runServiceCancelHandler.ServeHTTP(w, r)
 		case RunServiceRerunProcedure:
@@ -1056,6 +1088,10 @@ func (UnimplementedRunServiceHandler) ListRuns(context.Context, *v1.ListRunsRequ
 
 func (UnimplementedRunServiceHandler) GetRun(context.Context, *v1.GetRunRequest) (*v1.GetRunResponse, error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("testmesh.api.v1.RunService.GetRun is not implemented"))
+}
+
+func (UnimplementedRunServiceHandler) GetRunSource(context.Context, *v1.GetRunSourceRequest) (*v1.GetRunSourceResponse, error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("testmesh.api.v1.RunService.GetRunSource is not implemented"))
 }
 
 func (UnimplementedRunServiceHandler) Cancel(context.Context, *v1.CancelRequest) (*v1.CancelResponse, error) {
