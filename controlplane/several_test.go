@@ -25,7 +25,7 @@ import (
 )
 
 // quick are the times of nodes that are all in this process.
-var quick = cluster.Timing{Heartbeat: 400 * time.Millisecond, Election: 400 * time.Millisecond, Lease: 200 * time.Millisecond, Steady: time.Millisecond}
+var quick = cluster.Timing{Heartbeat: 400 * time.Millisecond, Election: 400 * time.Millisecond, Lease: 400 * time.Millisecond, Steady: time.Millisecond}
 
 // station is a node of a test, which can be stopped and started again.
 type station struct {

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"sync"
+	"time"
 
 	"github.com/hashicorp/raft"
 )
@@ -11,12 +12,23 @@ import (
 // pipelineDecode), and who sends at that moment waits for room among the answers, for
 // ever: a leader that stood still could not be ended, and a follower that said no once
 // would get nothing from its leader any more.
+//
+// And it lets a leader tell what is committed soon without telling it all the time: raft
+// asks for that every few milliseconds, tellWithin, also where nothing has changed.
 type pipeline struct {
 	raft.AppendPipeline
 	out   chan raft.AppendFuture
 	done  chan struct{}
 	close sync.Once
+
+	// What the follower was told last, and when. Raft sends from one goroutine.
+	term, committed uint64
+	told            time.Time
 }
+
+// repeatAfter is how long a follower that was told everything is not told it again: raft's
+// own default of how often it is. Heartbeats go another way, and on.
+const repeatAfter = 50 * time.Millisecond
 
 func newPipeline(p raft.AppendPipeline) *pipeline {
 	one := &pipeline{AppendPipeline: p, out: make(chan raft.AppendFuture), done: make(chan struct{})}
@@ -24,9 +36,16 @@ func newPipeline(p raft.AppendPipeline) *pipeline {
 	return one
 }
 
-// AppendEntries sends one request.
+// AppendEntries sends one request, unless the follower was told just now what it says. The
+// future is nil then, as raft uses those that Consumer gives alone.
 func (p *pipeline) AppendEntries(req *raft.AppendEntriesRequest, res *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
-	return p.AppendPipeline.AppendEntries(shown(req), res)
+	req = shown(req)
+	now := time.Now()
+	if len(req.Entries) == 0 && req.Term == p.term && req.LeaderCommitIndex == p.committed && now.Sub(p.told) < repeatAfter {
+		return nil, nil
+	}
+	p.term, p.committed, p.told = req.Term, req.LeaderCommitIndex, now
+	return p.AppendPipeline.AppendEntries(req, res)
 }
 
 // Consumer gives the answers, up to the first that is no success.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -111,4 +112,54 @@ func TestASenderIsNotStuckAfterANo(t *testing.T) {
 			}
 		})
 	}
+}
+
+// counted is a pipeline that counts what is sent over it.
+type counted struct {
+	raft.AppendPipeline
+	sent []*raft.AppendEntriesRequest
+}
+
+func (c *counted) AppendEntries(req *raft.AppendEntriesRequest, _ *raft.AppendEntriesResponse) (raft.AppendFuture, error) {
+	c.sent = append(c.sent, req)
+	return nil, nil
+}
+
+func (c *counted) Consumer() <-chan raft.AppendFuture { return nil }
+func (c *counted) Close() error                       { return nil }
+
+func TestAFollowerIsToldWhatIsNewAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := &counted{}
+		p := newPipeline(c)
+		send := func(want int, req raft.AppendEntriesRequest) {
+			t.Helper()
+			if _, err := p.AppendEntries(&req, nil); err != nil {
+				t.Fatal(err)
+			}
+			if got := len(c.sent); got != want {
+				t.Fatalf("%d were sent, not %d", got, want)
+			}
+		}
+		entry := []*raft.Log{{Index: 8}}
+		send(1, raft.AppendEntriesRequest{Term: 3, PrevLogEntry: 7, LeaderCommitIndex: 7})
+		send(1, raft.AppendEntriesRequest{Term: 3, PrevLogEntry: 7, LeaderCommitIndex: 7})
+		send(2, raft.AppendEntriesRequest{Term: 3, PrevLogEntry: 7, LeaderCommitIndex: 7, Entries: entry})
+		send(3, raft.AppendEntriesRequest{Term: 3, PrevLogEntry: 7, LeaderCommitIndex: 7, Entries: entry}) // again: it was asked for
+		send(4, raft.AppendEntriesRequest{Term: 3, PrevLogEntry: 8, LeaderCommitIndex: 8})                 // committed now
+		send(4, raft.AppendEntriesRequest{Term: 3, PrevLogEntry: 8, LeaderCommitIndex: 8})
+		send(5, raft.AppendEntriesRequest{Term: 4, PrevLogEntry: 8, LeaderCommitIndex: 8})
+		for range 200 { // a second at tellWithin
+			time.Sleep(tellWithin)
+			if _, err := p.AppendEntries(&raft.AppendEntriesRequest{Term: 4, PrevLogEntry: 8, LeaderCommitIndex: 8}, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if n := len(c.sent) - 5; n != int(time.Second/repeatAfter) {
+			t.Errorf("in a second without news %d were sent", n)
+		}
+		if err := p.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
 }
