@@ -90,6 +90,21 @@ func (s *site) submit(ctx context.Context, key string, src *apiv1.Source) (batch
 	return batch, nil
 }
 
+// submitAgain is submit by somebody who lost the answer, and asks another time.
+func (s *site) submitAgain(ctx context.Context, key string, src *apiv1.Source) error {
+	first, err := s.submit(ctx, key, src)
+	if err != nil {
+		return err
+	}
+	again, err := s.submit(ctx, key, src)
+	if err == nil && again != first {
+		s.mu.Lock()
+		s.twice++
+		s.mu.Unlock()
+	}
+	return err
+}
+
 // queue is submit, where an error ends the row.
 func (s *site) queue(ctx context.Context, key string, src *apiv1.Source) string {
 	batch, err := s.submit(ctx, key, src)
@@ -119,7 +134,7 @@ func (s *site) load(ctx context.Context, every time.Duration, src *apiv1.Source)
 			all.Go(func() {
 				defer func() { <-places }()
 				// What was begun is brought to an end: its outcome would not be known.
-				if _, err := s.submit(context.WithoutCancel(ctx), fmt.Sprintf("load-%s-%d", src.GetBundle()[:8], n), src); err != nil {
+				if err := s.submitAgain(context.WithoutCancel(ctx), fmt.Sprintf("load-%s-%d", src.GetBundle()[:8], n), src); err != nil {
 					s.t.failf("queue batch %d: %v", n, err)
 				}
 			})
@@ -230,6 +245,7 @@ func (s *site) judge(byBatch map[string][]*apiv1.Run, stale int) outcome {
 			strange += len(list)
 		}
 	}
+	twice := s.twice
 	s.mu.Unlock()
 	for _, list := range byBatch {
 		for _, r := range list {
@@ -242,6 +258,7 @@ func (s *site) judge(byBatch map[string][]*apiv1.Run, stale int) outcome {
 	s.t.note("%d runs of %d batches: %d passed, %d errored, %d cancelled; %d attempts lost", o.runs, len(byBatch), o.passed, o.errored, o.cancelled, o.lostAttempts)
 	s.t.none(lost, "acknowledged runs lost")
 	s.t.none(doubled, "runs more than were asked for")
+	s.t.none(twice, "keys of a request that were answered with another batch when it came again")
 	s.t.none(strange, "runs of batches that nobody was told of")
 	s.t.none(unproved, "runs that passed without what the witness must have seen")
 	s.t.none(o.failed, "runs failed, though the system answered as it should")

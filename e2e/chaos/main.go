@@ -100,7 +100,7 @@ func (o options) all(ctx context.Context, rows []row) error {
 	began := time.Now()
 	err := o.sideBySide(ctx, list, func(c chosen, t *trial) {
 		t.print(o.out, c.title)
-		if len(t.broken) > 0 {
+		if len(t.wrong()) > 0 {
 			failed = append(failed, c.name)
 		}
 	})
@@ -175,8 +175,11 @@ func (o options) proveRed(ctx context.Context, rows []row) error {
 	var green []string
 	began := time.Now()
 	err := o.sideBySide(ctx, list, func(c chosen, t *trial) {
-		if len(t.broken) == 0 {
+		if len(t.broken) == 0 { // a fault that did not happen has shown nothing
 			fmt.Fprintf(o.out, "%-4s %-16s GREEN, which it must not be\n", c.name, c.off)
+			for _, line := range t.unseen {
+				fmt.Fprintln(o.out, "    ", line)
+			}
 			green = append(green, c.name+" with "+c.off)
 			return
 		}

@@ -51,6 +51,7 @@ type site struct {
 	turn   atomic.Int64
 	batch  map[string]sent // what was acknowledged, by batch
 	acks   []time.Time
+	twice  int            // keys that were answered again, with another batch
 	pays   map[string]int // steps that must not be repeated, by bundle
 }
 

@@ -27,6 +27,7 @@ type trial struct {
 	mu      sync.Mutex
 	untried error // why a process could not be started: the row says nothing then
 	broken  []string
+	unseen  []string // faults that did not happen: what was claimed was hardly tried
 	figures []string
 	seen    []string
 	sites   []*site
@@ -39,7 +40,7 @@ var errStopped = errors.New("the row cannot go on")
 func (t *trial) guarded(ctx context.Context, run func(context.Context, *trial)) {
 	defer func() {
 		for _, s := range t.sites {
-			s.end(len(t.broken) > 0)
+			s.end(len(t.wrong()) > 0)
 		}
 	}()
 	defer func() {
@@ -55,6 +56,9 @@ func (t *trial) guarded(ctx context.Context, run func(context.Context, *trial)) 
 		t.failf("%v", context.Cause(ctx))
 	}
 }
+
+// wrong is why the row fails: claims that did not hold, or were hardly tried.
+func (t *trial) wrong() []string { return slices.Concat(t.broken, t.unseen) }
 
 func (t *trial) failf(format string, args ...any) {
 	t.mu.Lock()
@@ -96,7 +100,7 @@ func (t *trial) observed(n, least int, what string) {
 	defer t.mu.Unlock()
 	t.seen = append(t.seen, fmt.Sprintf("%d %s", n, what))
 	if n < least {
-		t.broken = append(t.broken, fmt.Sprintf("the fault did not bite: %d %s, want %d at least", n, what, least))
+		t.unseen = append(t.unseen, fmt.Sprintf("the fault did not bite: %d %s, want %d at least", n, what, least))
 	}
 }
 
@@ -134,7 +138,7 @@ func (t *trial) note(format string, args ...any) {
 
 func (t *trial) print(out io.Writer, title string) {
 	verdict := "ok"
-	if len(t.broken) > 0 {
+	if len(t.wrong()) > 0 {
 		verdict = "FAILED"
 	}
 	var worked time.Duration
@@ -148,7 +152,7 @@ func (t *trial) print(out io.Writer, title string) {
 	for _, line := range t.figures {
 		fmt.Fprintln(out, "     figure ", line)
 	}
-	for _, line := range t.broken {
+	for _, line := range t.wrong() {
 		fmt.Fprintln(out, "     BROKEN ", line)
 	}
 }

@@ -54,7 +54,7 @@ func TestATrialFails(t *testing.T) {
 			defer cancel()
 			one := &trial{}
 			one.guarded(ctx, test.run)
-			if got := strings.Join(one.broken, "; "); test.want == "" && got != "" || !strings.HasPrefix(got, test.want) || strings.Contains(got, "gone on") {
+			if got := strings.Join(one.wrong(), "; "); test.want == "" && got != "" || !strings.HasPrefix(got, test.want) || strings.Contains(got, "gone on") {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
 		})
