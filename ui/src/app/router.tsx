@@ -1,6 +1,6 @@
 import { createRootRoute, createRoute, createRouter, Link, lazyRouteComponent, redirect } from "@tanstack/react-router";
 import { Empty } from "../components/notice";
-import type { FlowView } from "../features/flows/flow-page";
+import type { FlowView } from "../features/flows/flow-view";
 import type { FlowQuery } from "../features/flows/flows-page";
 import type { QueueSearch } from "../features/queue/queue-page";
 import { RunsPage } from "../features/runs/runs-page";

@@ -11,16 +11,9 @@ import { flows } from "../../lib/api";
 import { problemOf } from "../../lib/problem";
 import { FlowFacts } from "./flow-facts";
 import { FlowRuns } from "./flow-runs";
+import type { FlowView } from "./flow-view";
 import { RevisionsView } from "./revisions-view";
 import { SourceView } from "./source-view";
-
-// FlowView is what the address says of a flow's page.
-export interface FlowView {
-  file?: string;
-  index?: string;
-  view?: string;
-  revision?: string;
-}
 
 const refresh = 10_000;
 

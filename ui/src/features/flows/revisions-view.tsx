@@ -3,7 +3,7 @@ import { Ago } from "../../components/clock";
 import { Empty, Loading, Notice } from "../../components/notice";
 import { bytes, millis, plural } from "../../lib/format";
 import { problemOf } from "../../lib/problem";
-import type { FlowView } from "./flow-page";
+import type { FlowView } from "./flow-view";
 import { useRevisions } from "./use-revisions";
 
 // RevisionsView is what pushes made of a flow, the newest first.

@@ -9,7 +9,7 @@ import type { GetFlowResponse } from "../../gen/testmesh/api/v1/api_pb";
 import { flows } from "../../lib/api";
 import { bytes } from "../../lib/format";
 import { problemOf } from "../../lib/problem";
-import type { FlowView } from "./flow-page";
+import type { FlowView } from "./flow-view";
 import { useRevisions } from "./use-revisions";
 
 interface Props {
