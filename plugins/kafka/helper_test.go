@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -89,12 +90,20 @@ func newWorld(t testing.TB) *world {
 	return w
 }
 
-// stream keeps what calls report.
-type stream struct{ exchanges []plugin.Exchange }
+// stream keeps what calls report, which may be under way at once.
+type stream struct {
+	mu        sync.Mutex
+	exchanges []plugin.Exchange
+}
 
 func (*stream) Log(string, string)              {}
 func (*stream) Artifact(string, string, []byte) {}
-func (s *stream) Exchange(x plugin.Exchange)    { s.exchanges = append(s.exchanges, x) }
+
+func (s *stream) Exchange(x plugin.Exchange) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.exchanges = append(s.exchanges, x)
+}
 
 // try executes one step of the run "run".
 func (w *world) try(ctx context.Context, step, action string, config keys) (json.RawMessage, error) {
