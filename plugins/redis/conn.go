@@ -131,11 +131,18 @@ func (c *conn) greet(ctx context.Context, t *target) error {
 }
 
 // run executes f, which waits for the connection, and closes the connection
-// where ctx ends first: f returns then.
+// where ctx ends first: f returns then, and run once the connection is closed. Redis
+// would give somebody who waits at it what comes in between.
 func (c *conn) run(ctx context.Context, f func() error) error {
-	stop := context.AfterFunc(ctx, func() { _ = c.net.Close() })
+	closed := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		defer close(closed)
+		_ = c.net.Close()
+	})
 	err := sound(f)
-	stop()
+	if !stop() {
+		<-closed
+	}
 	if _, answered := refusalOf(err); err == nil || answered || errors.Is(err, goredis.Nil) {
 		return err
 	}
