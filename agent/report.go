@@ -28,8 +28,8 @@ func interrupted(ctx context.Context, out engine.Outcome) bool {
 	return errors.Is(context.Cause(ctx), lease.ErrStopped) && out.Status == event.Cancelled
 }
 
-// abandon sends what a run did whose lease was lost, and says that it was, so that
-// another agent has it at once. Where nobody hears it, the lease ends by its time.
+// abandon sends what a run did whose lease was lost, or which there is no time to tear
+// down, and says that it was, so that another agent has it at once. Where nobody hears it, the lease ends by its time.
 func (w *work) abandon(ctx context.Context, spool *stream.Spool) {
 	a, l := w.agent, w.offer.GetLease()
 	defer a.forget(spool)

@@ -190,7 +190,7 @@ func (w *work) Run(ctx context.Context, started *apiv1.StartResponse, hurry, _ <
 		w.abandon(ctx, spool)
 		return
 	}
-	if interrupted(ctx, out) {
+	if interrupted(ctx, out) && !w.offer.GetTeardownOnly() { // a teardown is not cut, and not repeated
 		if ended(hurry) || len(out.Left) > 0 {
 			w.abandon(ctx, spool) // what it has left is torn down elsewhere
 		} else {

@@ -63,8 +63,8 @@ func New(c Config) *cobra.Command {
 		Short: "Run an agent of a control plane",
 		Long: "Run an agent: it connects to the control plane, takes runs that its labels fit, runs them here, and streams back\n" +
 			"what happens. It needs a join token once; after that its own key, in its data directory, is what it is known by.\n" +
-			"The first signal drains it: it takes nothing new and finishes what runs. The second tears\n" +
-			"down what runs, and gives it to other agents.\n\n" +
+			"The first signal drains it: it takes nothing new and finishes what runs. The second tears down what runs, and\n" +
+			"gives it to other agents.\n\n" +
 			"Every flag is also a variable and a key of the file that --config names: docs/agent-settings.md has them all.",
 		Example: "  " + c.Name + " --server https://mesh.example.com --token tmj_… --data /var/lib/testmesh-agent\n" +
 			"  " + c.Name + " --config /etc/testmesh/agent.yaml --print-config",

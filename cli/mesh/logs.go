@@ -77,7 +77,7 @@ func (c *commands) watch(ctx context.Context, cl *client.Client, run string, fol
 				m := s.Msg()
 				cut.news()
 				if m.GetRestarted() {
-					fmt.Fprintf(c.Stderr, "attempt %d begins: the agent of the one before was lost\n", m.GetAttempt())
+					fmt.Fprintf(c.Stderr, "attempt %d begins: the agent of the one before was lost, or told to end\n", m.GetAttempt())
 					rest = nil
 				}
 				attempt, offset = m.GetAttempt(), m.GetOffset()+int64(len(m.GetData()))

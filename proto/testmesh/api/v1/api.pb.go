@@ -3267,9 +3267,11 @@ func (x *GetRunSourceRequest) GetId() string {
 
 type GetRunSourceResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The file of the flow, its path in the bundle, and all files of that.
-	Text  string        `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
-	File  string        `protobuf:"bytes,2,opt,name=file,proto3" json:"file,omitempty"`
+	// The file of the flow.
+	Text string `protobuf:"bytes,1,opt,name=text,proto3" json:"text,omitempty"`
+	// Its path in the bundle.
+	File string `protobuf:"bytes,2,opt,name=file,proto3" json:"file,omitempty"`
+	// All files of the bundle.
 	Files []*BundleFile `protobuf:"bytes,3,rep,name=files,proto3" json:"files,omitempty"`
 	// What the batch was queued with, without its list of flows.
 	Queued        *Source `protobuf:"bytes,4,opt,name=queued,proto3" json:"queued,omitempty"`

@@ -1483,18 +1483,22 @@ export const GetRunSourceRequestSchema: GenMessage<GetRunSourceRequest> = /*@__P
  */
 export type GetRunSourceResponse = Message<"testmesh.api.v1.GetRunSourceResponse"> & {
   /**
-   * The file of the flow, its path in the bundle, and all files of that.
+   * The file of the flow.
    *
    * @generated from field: string text = 1;
    */
   text: string;
 
   /**
+   * Its path in the bundle.
+   *
    * @generated from field: string file = 2;
    */
   file: string;
 
   /**
+   * All files of the bundle.
+   *
    * @generated from field: repeated testmesh.api.v1.BundleFile files = 3;
    */
   files: BundleFile[];
