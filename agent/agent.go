@@ -285,6 +285,9 @@ func (a *Agent) greet(ctx context.Context) (*leftovers, error) {
 // spools is the folder of streams that are not all acknowledged.
 func (a *Agent) spools() string { return filepath.Join(a.cfg.Dir, "spool") }
 
+// Hurry leaves what is not torn down yet to other agents.
+func (a *Agent) Hurry() { a.manager.Hurry() }
+
 // Drain takes nothing new.
 func (a *Agent) Drain() {
 	a.drain.Do(func() { close(a.drained) })

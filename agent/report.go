@@ -15,15 +15,18 @@ import (
 	apiv1 "github.com/testmesh/testmesh/proto/testmesh/api/v1"
 )
 
-// undecided says whether a run ended because its lease was lost: that says something
-// about this agent and its network, and nothing about the system under test. What had
-// passed or failed before that is a verdict all the same.
-func undecided(ctx context.Context, out engine.Outcome) bool {
-	return errors.Is(context.Cause(ctx), lease.ErrLost) && out.Status != event.Passed && out.Status != event.Failed
+// undecided says whether a run ended because its lease was lost, or because this agent
+// ends and is in a hurry: that says something about this agent and its network, and
+// nothing about the system under test. What had passed or failed before that is a verdict
+// all the same.
+func undecided(ctx context.Context, hurried bool, out engine.Outcome) bool {
+	why := context.Cause(ctx)
+	left := errors.Is(why, lease.ErrLost) || errors.Is(why, lease.ErrStopped) && hurried
+	return left && out.Status != event.Passed && out.Status != event.Failed
 }
 
-// interrupted says whether a run was ended by the end of this agent: nobody wanted that,
-// and another agent may have it.
+// interrupted says whether a run was cut off by the end of this agent, and torn down:
+// nobody wanted that, and another agent may have it.
 func interrupted(ctx context.Context, out engine.Outcome) bool {
 	return errors.Is(context.Cause(ctx), lease.ErrStopped) && out.Status == event.Cancelled
 }

@@ -186,12 +186,12 @@ func (w *work) Run(ctx context.Context, started *apiv1.StartResponse, hurry, _ <
 	if err != nil {
 		log.Error("the run could not be begun", "error", err)
 	}
-	if undecided(ctx, out) && !a.cfg.Fault.Off("no_fence") { // without a fence it says its end all the same
+	if undecided(ctx, ended(hurry), out) && !a.cfg.Fault.Off("no_fence") { // without a fence it says its end all the same
 		w.abandon(ctx, spool)
 		return
 	}
 	if interrupted(ctx, out) && !w.offer.GetTeardownOnly() { // a teardown is not cut, and not repeated
-		if ended(hurry) || len(out.Left) > 0 {
+		if len(out.Left) > 0 {
 			w.abandon(ctx, spool) // what it has left is torn down elsewhere
 		} else {
 			w.handBack(ctx, spool)

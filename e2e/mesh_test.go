@@ -43,6 +43,16 @@ func newWitness(t *testing.T) *witness {
 		defer w.mu.Unlock()
 		w.tidied[r.PathValue("run")]++
 	})
+	mux.HandleFunc("/tidying/{run}", func(_ http.ResponseWriter, r *http.Request) {
+		w.mu.Lock()
+		w.tidied[r.PathValue("run")]++
+		hold := w.hold
+		w.mu.Unlock()
+		select {
+		case <-hold:
+		case <-r.Context().Done():
+		}
+	})
 	mux.HandleFunc("/work/{run}", func(_ http.ResponseWriter, r *http.Request) {
 		run := r.PathValue("run")
 		w.mu.Lock()
@@ -461,5 +471,60 @@ func TestWhatAnAgentHasNoTimeForIsAnothers(t *testing.T) {
 	}
 	if len(w.pays) != 1 || w.overlap != 0 {
 		t.Errorf("%d paid, %d requests overlapped", len(w.pays), w.overlap)
+	}
+}
+
+// An agent whose teardown hangs is ended by a third signal, and another one tears down.
+func TestWhatAnAgentHasNoTimeToTearDownIsAnothers(t *testing.T) {
+	w, s := newWitness(t), newSite(t)
+	s.file("paid.testmesh.yaml", `flow:
+  name: Paid
+  steps:
+    - {id: pay, action: http.request, config: {method: POST, url: "`+w.URL+`/pay/${run.id}"}}
+    - {id: work, action: http.request, config: {url: "`+w.URL+`/work/${run.id}"}, timeout: 1m}
+  teardown: [{id: tidy, action: http.request, config: {method: DELETE, url: "`+w.URL+`/tidying/${run.id}"}, timeout: 1m}]
+`)
+	one := s.agent("one")
+	ended := s.background("paid.testmesh.yaml")
+	signal := func(want string, holds func() bool) {
+		t.Helper()
+		until(t, want, func() error {
+			if !holds() {
+				return errors.New("it is not so")
+			}
+			return nil
+		})
+		if err := one.Process.Signal(syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+	}
+	tidied := func() (n int) {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		for _, times := range w.tidied {
+			n += times
+		}
+		return n
+	}
+	signal("the work", func() bool { return w.atWork() == 1 })
+	signal("the drain", func() bool {
+		text, err := os.ReadFile(one.Stderr.(*os.File).Name())
+		return err == nil && strings.Contains(string(text), "draining: ")
+	})
+	signal("the teardown", func() bool { return tidied() == 1 })
+	if err := one.Wait(); err != nil {
+		t.Errorf("the agent ended with %v", err)
+	}
+	close(w.hold)
+	s.agent("two")
+	if code := <-ended; code != 3 {
+		t.Errorf("got exit code %d", code)
+	}
+	r := s.records()
+	if len(r) != 1 || r[0].Status != "ERRORED" || !strings.Contains(r[0].Reason, "indeterminate") || len(r[0].Attempts) != 2 || r[0].Attempts[0].Outcome != "lost" || r[0].Attempts[1].AgentName != "two" {
+		t.Errorf("got %v", r)
+	}
+	if tidied() != 2 || len(w.pays) != 1 {
+		t.Errorf("%d teardowns, %d paid", tidied(), len(w.pays))
 	}
 }

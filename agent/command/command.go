@@ -5,7 +5,6 @@
 package command
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -64,7 +63,7 @@ func New(c Config) *cobra.Command {
 		Long: "Run an agent: it connects to the control plane, takes runs that its labels fit, runs them here, and streams back\n" +
 			"what happens. It needs a join token once; after that its own key, in its data directory, is what it is known by.\n" +
 			"The first signal drains it: it takes nothing new and finishes what runs. The second tears down what runs, and\n" +
-			"gives it to other agents.\n\n" +
+			"gives it to other agents; the third leaves the teardown to them, too.\n\n" +
 			"Every flag is also a variable and a key of the file that --config names: docs/agent-settings.md has them all.",
 		Example: "  " + c.Name + " --server https://mesh.example.com --token tmj_… --data /var/lib/testmesh-agent\n" +
 			"  " + c.Name + " --config /etc/testmesh/agent.yaml --print-config",
@@ -98,27 +97,28 @@ func (c *Config) wrap(err error) error {
 	return c.Wrap(err)
 }
 
-// signalled gives a channel that the first signal closes, and a context that the second
-// one ends.
-func (c *Config) signalled(ctx context.Context) (context.Context, context.CancelFunc, <-chan struct{}) {
-	ctx, cancel := context.WithCancel(ctx)
-	drain := make(chan struct{})
+// signalled heeds the signals that end an agent: the first closes drain, the second calls
+// cut, the third closes hurry. It does so until stop.
+func (c *Config) signalled(cut func()) (drain, hurry <-chan struct{}, stop func()) {
+	first, third, over := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	steps := []struct {
+		says string
+		do   func()
+	}{
+		{"draining: nothing new is taken, what runs is finished. Again to give it to others.", func() { close(first) }},
+		{"stopping: what runs is torn down, and given to others. Again to leave the teardown to them, too.", cut},
+		{"ending: what is not torn down is left to others", func() { close(third) }},
+	}
 	go func() {
-		for n := 0; ; n++ {
+		for _, step := range steps {
 			select {
 			case <-c.Signals:
-				if n == 0 {
-					fmt.Fprintln(c.Stderr, "draining: nothing new is taken, what runs is finished. Again to give it to others.")
-					close(drain)
-					continue
-				}
-				fmt.Fprintln(c.Stderr, "stopping: what runs is torn down, and given to others")
-				cancel()
-				return
-			case <-ctx.Done():
+				fmt.Fprintln(c.Stderr, step.says)
+				step.do()
+			case <-over:
 				return
 			}
 		}
 	}()
-	return ctx, cancel, drain
+	return first, third, func() { close(over) }
 }

@@ -50,10 +50,12 @@ type life struct {
 
 // run runs agents until one has been drained or was stopped.
 func (l *life) run(ctx context.Context, s Settings) error {
-	ctx, cancel, drain := l.config.signalled(ctx)
-	defer cancel()
+	ctx, cut := context.WithCancel(ctx)
+	defer cut()
+	drain, hurry, stop := l.config.signalled(cut)
+	defer stop()
 	for {
-		next, err := l.one(ctx, cancel, s, drain)
+		next, err := l.one(ctx, cut, s, drain, hurry)
 		if err != nil || next == nil {
 			return err
 		}
@@ -62,7 +64,7 @@ func (l *life) run(ctx context.Context, s Settings) error {
 }
 
 // one runs one agent. The settings are those of the next, where there is to be one.
-func (l *life) one(ctx context.Context, cut context.CancelFunc, s Settings, drain <-chan struct{}) (next *Settings, err error) {
+func (l *life) one(ctx context.Context, cut context.CancelFunc, s Settings, drain, hurry <-chan struct{}) (next *Settings, err error) {
 	cfg, err := l.config.agent(s, l.log)
 	if err != nil {
 		return nil, lasting{err}
@@ -95,6 +97,9 @@ func (l *life) one(ctx context.Context, cut context.CancelFunc, s Settings, drai
 		case <-over:
 			l.log.Warn("what runs has not ended in time: it is torn down, and given to others", "drain", s.Drain)
 			cut()
+		case <-hurry:
+			hurry = nil
+			a.Hurry()
 		case <-l.reloads:
 			if drain == nil {
 				continue // it ends
